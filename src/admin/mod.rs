@@ -1,0 +1,1 @@
+//! Control socket, commands, and the command line.

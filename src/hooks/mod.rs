@@ -1,0 +1,1 @@
+//! The extension interface: registrar, envelope, paths, phases, facts, events.

@@ -1,0 +1,1 @@
+//! One feature, one file; this file is the one list.

@@ -1,0 +1,1 @@
+//! Sockets: listeners, TLS and certificates, the connection driver.

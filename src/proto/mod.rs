@@ -1,0 +1,1 @@
+//! Values of XMPP without I/O: addresses, stanzas, errors, namespaces, small payloads.

@@ -1,0 +1,1 @@
+//! Whose address is this: the pipeline of phases, the commit, delivery, and bounces.

@@ -1,0 +1,1 @@
+//! Clock, randomness, token buckets, back-off: what every room needs and none owns. No I/O.

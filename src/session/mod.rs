@@ -1,0 +1,1 @@
+//! Bound clients: seats, outboxes, the directory of who is connected.

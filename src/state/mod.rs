@@ -1,0 +1,1 @@
+//! Truths that several features ask for: accounts, rosters, the message log, quotas.

@@ -1,0 +1,1 @@
+//! The embedded store: spaces, batches, snapshots, engines, and the committer.
