@@ -1,0 +1,110 @@
+//! `[limits]`: everything that comes from the network is bounded here.
+
+use crate::config::{Bytes, Period};
+use crate::settings;
+
+settings! {
+    /// What a stream, an address or an account may use.
+    pub struct Limits {
+        /// One XML stream.
+        pub stream: StreamLimits = StreamLimits::default();
+        /// Connections before and after login.
+        pub connections: ConnectionLimits = ConnectionLimits::default();
+        /// One logged-in session.
+        pub session: SessionLimits = SessionLimits::default();
+        /// One account.
+        pub account: AccountLimits = AccountLimits::default();
+    }
+
+    /// One XML stream. What goes beyond ends it with policy-violation.
+    pub struct StreamLimits {
+        /// Largest stanza after login.
+        pub stanza_bytes: Bytes = Bytes::kib(256) => within(Bytes(10_000)..=Bytes::mib(16));
+        /// Largest element before login.
+        pub stanza_bytes_before_login: Bytes = Bytes(10_000) => within(Bytes(10_000)..=Bytes::mib(1));
+        /// Nested elements.
+        pub depth: u32 = 100 => within(10..=1_000);
+        /// Attributes of one element.
+        pub attributes: u32 = 256 => within(16..=10_000);
+        /// Namespace declarations in force at once.
+        pub namespaces: u32 = 64 => within(16..=10_000);
+        /// Longest element or attribute name.
+        pub name_bytes: Bytes = Bytes::kib(1) => within(Bytes(64)..=Bytes::kib(64));
+        /// Memory of a parsed stanza, as a multiple of its bytes.
+        pub parsed_factor: u32 = 4 => within(2..=64);
+        /// Time for the TLS handshake.
+        pub tls_timeout: Period = Period::seconds(10) => within(Period::seconds(1)..=Period::minutes(5));
+        /// Time until the stream header has come.
+        pub header_timeout: Period = Period::seconds(10) => within(Period::seconds(1)..=Period::minutes(5));
+        /// Time from the connection to the bound resource, all together.
+        pub login_timeout: Period = Period::seconds(30) => within(Period::seconds(2)..=Period::minutes(10));
+        /// Silence after which a session is asked whether it still lives.
+        pub ping_after: Period = Period::minutes(5) => within(Period::seconds(10)..=Period::days(1));
+        /// Time to answer before the session is taken for lost.
+        pub ping_timeout: Period = Period::seconds(60) => within(Period::seconds(5)..=Period::minutes(60));
+        /// Time in which a peer that takes nothing of what is written to it is taken for lost.
+        pub write_timeout: Period = Period::seconds(60) => within(Period::seconds(5)..=Period::minutes(60));
+        /// Time that is left to a peer to end its side of the stream.
+        pub close_timeout: Period = Period::seconds(5) => within(Period::seconds(1)..=Period::minutes(1));
+    }
+
+    /// Connections before and after login. What goes beyond is closed at once.
+    pub struct ConnectionLimits {
+        /// All client connections together.
+        pub total: u32 = 100_000 => within(1..=10_000_000);
+        /// All client connections of one address (of one /64 for IPv6).
+        pub per_address: u32 = 500 => within(1..=10_000_000);
+        /// Connections not yet logged in, all together.
+        pub unauthenticated: u32 = 2_000 => within(1..=1_000_000);
+        /// Connections not yet logged in of one address (of one /64 for IPv6).
+        pub unauthenticated_per_address: u32 = 50 => within(1..=1_000_000);
+        /// New connections a second of one address (of one /64 for IPv6).
+        pub rate_per_address: u32 = 50 => within(1..=100_000);
+        /// New connections of one address that may come at once.
+        pub burst_per_address: u32 = 200 => within(1..=100_000);
+    }
+
+    /// One logged-in session. Who sends faster is read more slowly; nothing is lost by it.
+    pub struct SessionLimits {
+        /// Bytes a second from the client.
+        pub bytes_per_second: Bytes = Bytes::kib(128) => within(Bytes::kib(1)..=Bytes::gib(1));
+        /// Bytes that may come at once.
+        pub bytes_burst: Bytes = Bytes::mib(1) => within(Bytes::kib(16)..=Bytes::gib(1));
+        /// Stanzas a second from the client.
+        pub stanzas_per_second: u32 = 100 => within(1..=1_000_000);
+        /// Stanzas that may come at once.
+        pub stanzas_burst: u32 = 1_000 => within(1..=1_000_000);
+        /// Bytes that wait to be written to the client; beyond it the session ends and messages are kept for later.
+        pub outgoing: Bytes = Bytes::mib(4) => within(Bytes::kib(64)..=Bytes::gib(1));
+        /// Stanzas written but not yet acknowledged by the client (XEP-0198).
+        pub unacknowledged: u32 = 2_000 => within(10..=1_000_000);
+        /// Stanzas of one client that wait for the disk at once; further ones are not read yet.
+        pub uncommitted: u32 = 64 => within(1..=10_000);
+        /// Contacts and others who may be told of one session's presence directly.
+        pub directed_presence: u32 = 1_000 => within(1..=100_000);
+    }
+
+    /// One account. What goes beyond is answered with resource-constraint.
+    pub struct AccountLimits {
+        /// Sessions at once.
+        pub sessions: u32 = 20 => within(1..=10_000);
+        /// Contacts.
+        pub roster_items: u32 = 2_000 => within(1..=100_000);
+        /// Groups of one contact.
+        pub roster_groups: u32 = 50 => within(0..=1_000);
+        /// Messages kept for an account that is away.
+        pub offline_messages: u32 = 5_000 => within(0..=1_000_000);
+        /// Their bytes.
+        pub offline_bytes: Bytes = Bytes::mib(32) => within(Bytes(0)..=Bytes::gib(16));
+        /// Messages one sender may leave for an account that is away.
+        pub offline_per_sender: u32 = 1_000 => within(0..=1_000_000);
+        /// Stanzas that wait for the account's turn.
+        pub inbox: u32 = 1_000 => within(10..=1_000_000);
+        /// Their bytes.
+        pub inbox_bytes: Bytes = Bytes::mib(8) => within(Bytes::kib(512)..=Bytes::gib(1));
+        /// Of these, the most that one sender may occupy.
+        pub inbox_per_sender: u32 = 200 => within(1..=1_000_000);
+        /// Subscription requests that wait for an answer.
+        pub subscription_requests: u32 = 500 => within(1..=100_000);
+    }
+}

@@ -1,0 +1,171 @@
+//! The tree of settings: one struct per section of `waxwing.toml`.
+
+mod hosts;
+mod limits;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+pub use hosts::{Guests, Host, Modules, Reach};
+pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
+
+use super::units::{Bytes, Period};
+use crate::{choice, settings};
+
+settings! {
+    /// The whole configuration.
+    pub struct Config {
+        /// The server as a process.
+        pub server: Server = Server::default();
+        /// The domains served here. Accounts, certificates and policies belong to one of them.
+        pub hosts: BTreeMap<String, Host> = BTreeMap::new();
+        /// Where clients connect. Without any: one listener on all addresses, port 5222.
+        pub listen: Vec<Listen> = vec![Listen::default()];
+        /// Certificates and TLS.
+        pub tls: Tls = Tls::default();
+        /// How accounts log in.
+        pub auth: Auth = Auth::default();
+        /// What a stream, an address or an account may use.
+        pub limits: Limits = Limits::default();
+        /// Where messages and accounts are kept.
+        pub store: Store = Store::default();
+        /// What is logged.
+        pub log: Log = Log::default();
+        /// The socket for `waxwing user …` and other commands.
+        pub control: Control = Control::default();
+        /// Features.
+        pub modules: Modules = Modules::default();
+    }
+
+    /// The server as a process.
+    pub struct Server {
+        /// Everything the server writes is below this directory; it belongs to the server alone (mode 0700).
+        pub data_dir: PathBuf = PathBuf::from("/var/lib/waxwing") => restart();
+        /// Threads for the network; 0 means one per processor.
+        pub threads: u32 = 0 => within(0..=1024), restart();
+        /// How long a shutdown may take to write everything and close the streams.
+        pub drain_timeout: Period = Period::seconds(10) => within(Period::seconds(1)..=Period::minutes(10));
+    }
+
+    /// One listener.
+    pub struct Listen {
+        /// Who connects here.
+        pub kind: ListenKind = ListenKind::Client => restart();
+        /// Address and port; [::] takes IPv4 as well.
+        pub address: SocketAddr = SocketAddr::from(([0u16; 8], 5222)) => restart();
+        /// "starttls-and-direct": the first byte tells which; "none": no TLS, allowed on loopback addresses or behind `proxies` only.
+        pub tls: ListenTls = ListenTls::StarttlsAndDirect => restart();
+        /// Addresses of proxies that announce the client with the PROXY protocol; everybody else is refused on this listener.
+        pub proxies: Vec<IpAddr> = Vec::new() => restart();
+    }
+
+    /// Certificates and TLS.
+    pub struct Tls {
+        /// Oldest version offered.
+        pub minimum_version: TlsVersion = TlsVersion::Tls12 => restart();
+        /// Certificates are looked for here as DOMAIN/fullchain.pem and DOMAIN/privkey.pem unless the host names its own; relative to `server.data_dir`.
+        pub directory: PathBuf = PathBuf::from("certificates");
+    }
+
+    /// How accounts log in.
+    pub struct Auth {
+        /// Offered in this order; SCRAM also in its -PLUS form, bound to the TLS channel. PLAIN is offered inside TLS only.
+        pub mechanisms: Vec<Mechanism> = vec![Mechanism::ScramSha512, Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain];
+        /// PBKDF2 rounds for new passwords: more make a stolen database harder to guess and each login slower for the client.
+        pub scram_iterations: u32 = 10_000 => within(4_096..=1_000_000);
+        /// Failed logins after which a stream ends.
+        pub failures_per_stream: u32 = 3 => within(1..=20);
+        /// Failed logins of one address or account before further ones are delayed.
+        pub failures_free: u32 = 5 => within(1..=1_000);
+        /// First delay; it doubles with every further failure. An address from which an account logged in before does not wait for it.
+        pub delay: Period = Period::seconds(1) => within(Period::seconds(0)..=Period::minutes(10));
+        /// Longest delay.
+        pub delay_max: Period = Period::seconds(60) => within(Period::seconds(0)..=Period::minutes(60));
+        /// Failures are forgotten after this time.
+        pub memory: Period = Period::minutes(60) => within(Period::minutes(1)..=Period::days(30));
+    }
+
+    /// Where messages and accounts are kept.
+    pub struct Store {
+        /// fjall keeps every acknowledged message over a power cut. sled does not: after a cut it may refuse to open
+        /// (9 to 18 of 30 simulated cuts), and it needs two to four times the processor and disk. Both survive a crash of the server.
+        pub engine: StoreEngine = StoreEngine::Fjall => restart();
+        /// Directory of the store; relative to `server.data_dir`.
+        pub path: PathBuf = PathBuf::from("store") => restart();
+        /// Memory for recently used data.
+        pub cache: Bytes = Bytes::mib(64) => within(Bytes::mib(4)..=Bytes::gib(256)), restart();
+        /// Free disk space below which nothing new is accepted (reading goes on).
+        pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024));
+        /// Changes that wait for the disk, together; above it senders are slowed.
+        pub queue: Bytes = Bytes::mib(32) => within(Bytes::mib(1)..=Bytes::gib(4)), restart();
+        /// Threads that read from the store.
+        pub readers: u32 = 2 => within(1..=64), restart();
+    }
+
+    /// What is logged. Never contents of messages, never secrets.
+    pub struct Log {
+        /// Level, and levels for parts of the server: "info", "warn,waxwing::net=debug".
+        pub level: String = "info".to_owned() => example("\"info\"");
+        /// One line of text or one JSON object per event, on standard error.
+        pub format: LogFormat = LogFormat::Text => restart();
+    }
+
+    /// The socket for administrative commands: only the server's own user and root may use it.
+    pub struct Control {
+        /// Relative to `server.data_dir`.
+        pub socket: PathBuf = PathBuf::from("control.sock") => restart();
+    }
+}
+
+choice! {
+    /// Who connects to a listener.
+    pub enum ListenKind {
+        /// Clients (RFC 6120).
+        Client = "client",
+    }
+
+    /// How a listener does TLS.
+    pub enum ListenTls {
+        /// STARTTLS and direct TLS (XEP-0368) on one port.
+        StarttlsAndDirect = "starttls-and-direct",
+        /// None: loopback or trusted proxies only.
+        None = "none",
+    }
+
+    /// TLS versions.
+    pub enum TlsVersion {
+        /// TLS 1.2 (RFC 5246)
+        Tls12 = "1.2",
+        /// TLS 1.3 (RFC 8446)
+        Tls13 = "1.3",
+    }
+
+    /// SASL mechanisms for accounts.
+    pub enum Mechanism {
+        /// SCRAM-SHA-512 and SCRAM-SHA-512-PLUS
+        ScramSha512 = "SCRAM-SHA-512",
+        /// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 7677)
+        ScramSha256 = "SCRAM-SHA-256",
+        /// SCRAM-SHA-1 and SCRAM-SHA-1-PLUS (RFC 5802)
+        ScramSha1 = "SCRAM-SHA-1",
+        /// PLAIN (RFC 4616)
+        Plain = "PLAIN",
+    }
+
+    /// Embedded store engines.
+    pub enum StoreEngine {
+        /// fjall
+        Fjall = "fjall",
+        /// sled
+        Sled = "sled",
+    }
+
+    /// Form of log lines.
+    pub enum LogFormat {
+        /// One line of text per event.
+        Text = "text",
+        /// One JSON object per event.
+        Json = "json",
+    }
+}
