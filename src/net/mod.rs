@@ -1,1 +1,15 @@
 //! Sockets: listeners, TLS and certificates, the connection driver.
+
+mod accept;
+mod limits;
+mod listen;
+mod options;
+mod prelude;
+mod proxy;
+mod stats;
+pub mod tls;
+
+pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
+pub use listen::{ListenError, bind};
+pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
+pub use stats::NetStats;

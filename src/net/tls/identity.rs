@@ -1,0 +1,106 @@
+//! One certificate with its key, ready to be presented.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{Error, InconsistentKeys, ServerConfig};
+use sha2::{Digest, Sha256};
+
+use super::names::CertificateNames;
+use super::pem::{self, CertificateSource, LoadError};
+use super::{TlsOptions, end_point};
+
+/// A chain with its key, and what the server has to know of it.
+pub struct Identity {
+    /// The domain it was configured for.
+    pub domain: String,
+    /// The names its certificate speaks for.
+    pub names: CertificateNames,
+    /// SHA-256 of the certificate (DER).
+    pub fingerprint: [u8; 32],
+    /// The `tls-server-end-point` data; `None` where RFC 5929 §4.1 leaves it undefined.
+    pub end_point: Option<Vec<u8>>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) config: Arc<ServerConfig>,
+}
+
+impl Identity {
+    /// The fingerprint as people compare it: `AB:CD:…`.
+    pub fn fingerprint_text(&self) -> String {
+        let bytes: Vec<String> = self
+            .fingerprint
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        bytes.join(":")
+    }
+
+    pub(super) fn load(
+        source: &CertificateSource,
+        options: &TlsOptions,
+    ) -> Result<Identity, LoadError> {
+        let loaded = pem::load(source)?;
+        let provider = Arc::new(ring::default_provider());
+        let key = certified(source, loaded, &provider)?;
+        let bad = |error: String| LoadError::NotX509(source.chain.clone(), error);
+        let chain = key.cert.clone();
+        let own = chain
+            .first()
+            .ok_or_else(|| LoadError::NoCertificate(source.chain.clone()))?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(own).map_err(|error| bad(error.to_string()))?;
+        Ok(Identity {
+            domain: source.domain.clone(),
+            names: CertificateNames::of(&parsed),
+            fingerprint: Sha256::digest(own).into(),
+            end_point: end_point::hash(own, &parsed),
+            config: configuration(key, provider, options)
+                .map_err(|error| bad(error.to_string()))?,
+            chain,
+        })
+    }
+}
+
+fn certified(
+    source: &CertificateSource,
+    loaded: pem::Loaded,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, LoadError> {
+    let key_file = || source.key_file().to_owned();
+    let key = provider
+        .key_provider
+        .load_private_key(loaded.key)
+        .map_err(|error| LoadError::BadKey(key_file(), error.to_string()))?;
+    let certified = CertifiedKey::new(loaded.chain, key);
+    match certified.keys_match() {
+        Ok(()) => Ok(certified),
+        Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(Error::InconsistentKeys(_)) => Err(LoadError::Mismatch {
+            chain: source.chain.clone(),
+            key: key_file(),
+        }),
+        Err(error) => Err(LoadError::NotX509(source.chain.clone(), error.to_string())),
+    }
+}
+
+/// TLS 1.2 and 1.3; tickets are stateless, so that resumption costs no memory; their keys belong to this certificate alone,
+/// so that no session is resumed under another one and `tls-server-end-point` always means the certificate in use.
+fn configuration(
+    key: CertifiedKey,
+    provider: Arc<CryptoProvider>,
+    options: &TlsOptions,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = ring::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    config.require_ems = options.require_ems;
+    Ok(Arc::new(config))
+}
