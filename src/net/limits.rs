@@ -16,12 +16,18 @@ pub fn raise_descriptor_limit() -> u32 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+        let raised = rustix::process::Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
         if setrlimit(Resource::Nofile, raised).is_ok() {
             limit = raised;
         }
     }
-    let left = limit.current.unwrap_or(u64::MAX).saturating_sub(RESERVED_DESCRIPTORS);
+    let left = limit
+        .current
+        .unwrap_or(u64::MAX)
+        .saturating_sub(RESERVED_DESCRIPTORS);
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
@@ -77,7 +83,11 @@ impl Origin {
 impl Admission {
     /// Nobody is there yet.
     pub fn new(limits: ConnectionLimits, stats: Arc<NetStats>) -> Arc<Admission> {
-        Arc::new(Admission { limits: Mutex::new(limits), counts: Mutex::default(), stats })
+        Arc::new(Admission {
+            limits: Mutex::new(limits),
+            counts: Mutex::default(),
+            stats,
+        })
     }
 
     /// New limits; who is there stays.
@@ -85,29 +95,26 @@ impl Admission {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// Admits a connection, or says why not. It counts until its ticket is dropped.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Ticket, Refused> {
-        let verdict = self.enter(address);
-        match verdict {
-            Ok(origin) => {
-                count(&self.stats.accepted);
-                count(&self.stats.open);
-                count(&self.stats.half_open);
-                Ok(Ticket { admission: self.clone(), origin, half_open: true })
-            }
-            Err(refused) => {
-                count(match refused {
-                    Refused::Total => &self.stats.refused_total,
-                    Refused::Address => &self.stats.refused_address,
-                    Refused::HalfOpen => &self.stats.refused_half_open,
-                });
-                Err(refused)
-            }
+    /// Admits a connection, or says why not. It counts until its ticket is dropped. Without an address (not yet told by
+    /// the proxy) it counts in the totals only, until [`Ticket::belongs_to`].
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Ticket, Refused> {
+        self.enter_total()
+            .inspect_err(|refused| self.refused(*refused))?;
+        count(&self.stats.open);
+        count(&self.stats.half_open);
+        let mut ticket = Ticket {
+            admission: self.clone(),
+            origin: None,
+            half_open: true,
+        };
+        if let Some(address) = address {
+            ticket.belongs_to(address)?;
         }
+        count(&self.stats.accepted);
+        Ok(ticket)
     }
 
-    /// `None` for an exempt address, which counts only in the total.
-    fn enter(&self, address: IpAddr) -> Result<Option<Origin>, Refused> {
+    fn enter_total(&self) -> Result<(), Refused> {
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all.open >= limits.total {
@@ -116,23 +123,38 @@ impl Admission {
         if counts.all.half_open >= limits.half_open {
             return Err(Refused::HalfOpen);
         }
-        let exempt = limits.exempt.iter().any(|net| net.contains(address));
-        let origin = (!exempt).then(|| Origin::of(address));
-        if let Some(origin) = origin {
-            let here = counts.by_address.get(&origin).copied().unwrap_or_default();
-            if here.open >= limits.per_address {
-                return Err(Refused::Address);
-            }
-            if here.half_open >= limits.half_open_per_address {
-                return Err(Refused::HalfOpen);
-            }
-            let here = counts.by_address.entry(origin).or_default();
-            here.open += 1;
-            here.half_open += 1;
-        }
         counts.all.open += 1;
         counts.all.half_open += 1;
-        Ok(origin)
+        Ok(())
+    }
+
+    /// `None` for an exempt address.
+    fn enter_address(&self, address: IpAddr) -> Result<Option<Origin>, Refused> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if limits.exempt.iter().any(|net| net.contains(address)) {
+            return Ok(None);
+        }
+        let origin = Origin::of(address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = counts.by_address.get(&origin).copied().unwrap_or_default();
+        if here.open >= limits.per_address {
+            return Err(Refused::Address);
+        }
+        if here.half_open >= limits.half_open_per_address {
+            return Err(Refused::HalfOpen);
+        }
+        let here = counts.by_address.entry(origin).or_default();
+        here.open += 1;
+        here.half_open += 1;
+        Ok(Some(origin))
+    }
+
+    fn refused(&self, refused: Refused) {
+        count(match refused {
+            Refused::Total => &self.stats.refused_total,
+            Refused::Address => &self.stats.refused_address,
+            Refused::HalfOpen => &self.stats.refused_half_open,
+        });
     }
 
     fn leave(&self, origin: Option<Origin>, open: u32, half_open: u32) {
@@ -148,7 +170,9 @@ impl Admission {
             }
         }
         // A flood from many addresses leaves no large empty table behind.
-        if counts.by_address.capacity() > 1024 && counts.by_address.len() * 8 < counts.by_address.capacity() {
+        if counts.by_address.capacity() > 1024
+            && counts.by_address.len() * 8 < counts.by_address.capacity()
+        {
             counts.by_address.shrink_to_fit();
         }
     }
@@ -169,6 +193,15 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Counts the connection for `address`, once; only while it is not yet authenticated.
+    pub fn belongs_to(&mut self, address: IpAddr) -> Result<(), Refused> {
+        if self.origin.is_none() && self.half_open {
+            let entered = self.admission.enter_address(address);
+            self.origin = entered.inspect_err(|refused| self.admission.refused(*refused))?;
+        }
+        Ok(())
+    }
+
     /// The connection is authenticated: it no longer counts as half-open.
     pub fn authenticated(&mut self) {
         if std::mem::take(&mut self.half_open) {
@@ -192,46 +225,82 @@ mod tests {
     use super::*;
     use std::sync::atomic::Ordering::Relaxed;
 
-    fn admission(total: u32, per_address: u32, half_open: u32, half_open_per_address: u32) -> Arc<Admission> {
+    fn admission(
+        total: u32,
+        per_address: u32,
+        half_open: u32,
+        half_open_per_address: u32,
+    ) -> Arc<Admission> {
         let exempt = vec!["127.0.0.0/8".parse().unwrap()];
-        let limits = ConnectionLimits { total, per_address, half_open, half_open_per_address, exempt };
+        let limits = ConnectionLimits {
+            total,
+            per_address,
+            half_open,
+            half_open_per_address,
+            exempt,
+        };
         Admission::new(limits, Arc::default())
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Option<IpAddr> {
+        text.parse().ok()
     }
 
     #[test]
     fn an_ipv6_64_is_one_address_and_a_mapped_one_is_ipv4() {
         let admission = admission(10, 1, 10, 10);
         let _a = admission.admit(ip("2001:db8::1")).unwrap();
-        assert_eq!(admission.admit(ip("2001:db8::ffff:1")).err(), Some(Refused::Address));
+        assert_eq!(
+            admission.admit(ip("2001:db8::ffff:1")).err(),
+            Some(Refused::Address)
+        );
         let _b = admission.admit(ip("2001:db8:0:1::1")).unwrap();
         let _c = admission.admit(ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("::ffff:192.0.2.1")).err(), Some(Refused::Address));
+        assert_eq!(
+            admission.admit(ip("::ffff:192.0.2.1")).err(),
+            Some(Refused::Address)
+        );
     }
 
     #[test]
     fn places_are_freed_and_tables_emptied() {
         let admission = admission(2, 2, 1, 1);
         let mut first = admission.admit(ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.2")).err(), Some(Refused::HalfOpen));
+        assert_eq!(
+            admission.admit(ip("192.0.2.2")).err(),
+            Some(Refused::HalfOpen)
+        );
         first.authenticated();
         first.authenticated();
         let second = admission.admit(ip("192.0.2.1")).unwrap();
         assert_eq!(admission.admit(ip("192.0.2.2")).err(), Some(Refused::Total));
         drop((first, second));
         let counts = admission.counts.lock().unwrap();
-        assert_eq!((counts.all.open, counts.all.half_open, counts.by_address.len()), (0, 0, 0));
+        assert_eq!(
+            (
+                counts.all.open,
+                counts.all.half_open,
+                counts.by_address.len()
+            ),
+            (0, 0, 0)
+        );
         let stats = &admission.stats;
-        assert_eq!((stats.open.load(Relaxed), stats.half_open.load(Relaxed), stats.accepted.load(Relaxed)), (0, 0, 2));
+        assert_eq!(
+            (
+                stats.open.load(Relaxed),
+                stats.half_open.load(Relaxed),
+                stats.accepted.load(Relaxed)
+            ),
+            (0, 0, 2)
+        );
     }
 
     #[test]
     fn exempt_addresses_count_only_in_the_total() {
         let admission = admission(3, 1, 10, 1);
-        let _held: Vec<Ticket> = (0..3).map(|_| admission.admit(ip("127.0.0.1")).unwrap()).collect();
+        let _held: Vec<Ticket> = (0..3)
+            .map(|_| admission.admit(ip("127.0.0.1")).unwrap())
+            .collect();
         assert_eq!(admission.admit(ip("127.0.0.1")).err(), Some(Refused::Total));
     }
 }

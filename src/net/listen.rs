@@ -22,24 +22,45 @@ pub struct ListenError {
 
 /// Opens all addresses, or none.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
-    addresses.iter().map(|address| listen(*address, addresses)).collect()
+    addresses
+        .iter()
+        .map(|address| listen(*address, addresses))
+        .collect()
 }
 
 fn listen(address: SocketAddr, all: &[SocketAddr]) -> Result<TcpListener, ListenError> {
-    let only_v6 = all.contains(&SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()));
+    let only_v6 = all.contains(&SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        address.port(),
+    ));
     match open(address, only_v6) {
         // A machine without IPv6: what was meant is "everywhere".
-        Err(error) if no_ipv6(&error) && address.ip().is_unspecified() && address.is_ipv6() && !only_v6 => {
+        Err(error)
+            if no_ipv6(&error)
+                && address.ip().is_unspecified()
+                && address.is_ipv6()
+                && !only_v6 =>
+        {
             tracing::warn!(%address, "this machine has no IPv6: listening on 0.0.0.0 instead");
-            open(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()), false)
+            open(
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()),
+                false,
+            )
         }
         other => other,
     }
-    .map_err(|error| ListenError { address, reason: explain(address, &error) })
+    .map_err(|error| ListenError {
+        address,
+        reason: explain(address, &error),
+    })
 }
 
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
@@ -52,16 +73,25 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
 
 fn no_ipv6(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    [rustix::io::Errno::AFNOSUPPORT, rustix::io::Errno::ADDRNOTAVAIL]
-        .iter()
-        .any(|errno| code == Some(errno.raw_os_error()))
+    [
+        rustix::io::Errno::AFNOSUPPORT,
+        rustix::io::Errno::ADDRNOTAVAIL,
+    ]
+    .iter()
+    .any(|errno| code == Some(errno.raw_os_error()))
 }
 
 fn explain(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program (perhaps another waxwing) already listens there".to_owned(),
-        io::ErrorKind::AddrNotAvailable => format!("this machine does not have the address {}", address.ip()),
-        io::ErrorKind::PermissionDenied => "the system does not allow it (ports below 1024 need a privilege)".to_owned(),
+        io::ErrorKind::AddrInUse => {
+            "another program (perhaps another waxwing) already listens there".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine does not have the address {}", address.ip())
+        }
+        io::ErrorKind::PermissionDenied => {
+            "the system does not allow it (ports below 1024 need a privilege)".to_owned()
+        }
         _ => error.to_string(),
     }
 }
@@ -69,7 +99,10 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
 /// Options of an accepted socket. Failing to set one is no reason to lose the client.
 pub(super) fn tune(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
-    let outcomes = [socket.set_tcp_nodelay(true), socket.set_tcp_notsent_lowat(UNSENT_BYTES)];
+    let outcomes = [
+        socket.set_tcp_nodelay(true),
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES),
+    ];
     for error in outcomes.into_iter().filter_map(Result::err) {
         tracing::debug!(%error, "socket option not set");
     }
@@ -94,7 +127,10 @@ mod tests {
         let v4 = bind(&["0.0.0.0:0".parse().unwrap()]).unwrap();
         let port = v4[0].local_addr().unwrap().port();
         drop(v4);
-        let pair: Vec<SocketAddr> = vec![format!("0.0.0.0:{port}").parse().unwrap(), format!("[::]:{port}").parse().unwrap()];
+        let pair: Vec<SocketAddr> = vec![
+            format!("0.0.0.0:{port}").parse().unwrap(),
+            format!("[::]:{port}").parse().unwrap(),
+        ];
         if TcpListener::bind("[::1]:0").await.is_ok() {
             assert_eq!(bind(&pair).unwrap().len(), 2);
         }

@@ -1,6 +1,7 @@
 //! Sockets: listeners, TLS and certificates, the connection driver.
 
 mod accept;
+mod closing;
 mod limits;
 mod listen;
 mod options;

@@ -70,7 +70,12 @@ pub struct Rates {
 impl Default for Rates {
     /// Far above what people and their apps do, far below what a core can do.
     fn default() -> Rates {
-        Rates { bytes: 1 << 20, bytes_burst: 4 << 20, stanzas: 1_000, stanzas_burst: 4_000 }
+        Rates {
+            bytes: 1 << 20,
+            bytes_burst: 4 << 20,
+            stanzas: 1_000,
+            stanzas_burst: 4_000,
+        }
     }
 }
 
@@ -110,14 +115,22 @@ pub struct Subnet {
 
 /// The text is no address range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no address range: write it as 192.0.2.0/24, 2001:db8::/32, or a single address")]
+#[error(
+    "\"{0}\" is no address range: write it as 192.0.2.0/24, 2001:db8::/32, or a single address"
+)]
 pub struct SubnetError(String);
 
 impl Subnet {
     /// 127.0.0.0/8 and ::1.
     pub fn loopback() -> Vec<Subnet> {
-        let v4 = Subnet { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), prefix: 8 };
-        let v6 = Subnet { address: IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), prefix: 128 };
+        let v4 = Subnet {
+            address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            prefix: 8,
+        };
+        let v6 = Subnet {
+            address: IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+            prefix: 128,
+        };
         vec![v4, v6]
     }
 
@@ -125,11 +138,15 @@ impl Subnet {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix))
+                    .unwrap_or(0);
                 u32::from(own) & mask == u32::from(other) & mask
             }
             (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix))
+                    .unwrap_or(0);
                 u128::from(own) & mask == u128::from(other) & mask
             }
             _ => false,
@@ -169,7 +186,8 @@ mod tests {
 
     #[test]
     fn subnets() {
-        let inside = |net: &str, ip: &str| net.parse::<Subnet>().unwrap().contains(ip.parse().unwrap());
+        let inside =
+            |net: &str, ip: &str| net.parse::<Subnet>().unwrap().contains(ip.parse().unwrap());
         assert!(inside("192.0.2.0/24", "192.0.2.255"));
         assert!(!inside("192.0.2.0/24", "192.0.3.0"));
         assert!(inside("192.0.2.7", "::ffff:192.0.2.7"));

@@ -46,7 +46,10 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Announc
     }
 }
 
-async fn read_v1<S: AsyncRead + Unpin>(stream: &mut S, start: &[u8]) -> Result<Announced, ProxyError> {
+async fn read_v1<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    start: &[u8],
+) -> Result<Announced, ProxyError> {
     let mut line = start.to_vec();
     // Byte by byte, since the client's first byte follows at once.
     while !line.ends_with(b"\r\n") {
@@ -90,12 +93,16 @@ fn parse_v1(line: &[u8]) -> Option<Announced> {
         }
     };
     let (source, _, _) = (parse(source)?, parse(destination)?, destination_port);
-    words.next().is_none().then_some(Announced::Client(SocketAddr::new(source, source_port)))
+    words
+        .next()
+        .is_none()
+        .then_some(Announced::Client(SocketAddr::new(source, source_port)))
 }
 
 /// Decimal without sign or leading zeros.
 fn port(text: &str) -> Option<u16> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let plain =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     plain.then(|| text.parse().ok())?
 }
 
@@ -118,7 +125,9 @@ fn parse_v2(version_command: u8, family: u8, body: &[u8]) -> Result<Announced, P
         },
         // TCP over IPv6
         0x21 => match (body.first_chunk::<16>(), body.get(32..36)) {
-            (Some(source), Some([high, low, _, _])) => Ok(client(Ipv6Addr::from(*source).into(), [*high, *low])),
+            (Some(source), Some([high, low, _, _])) => {
+                Ok(client(Ipv6Addr::from(*source).into(), [*high, *low]))
+            }
             _ => Err(short),
         },
         _ => Err(ProxyError::Wrong("it is not about TCP over IP")),
@@ -138,8 +147,12 @@ mod tests {
     /// The outcome, and what is left in the stream.
     fn run(bytes: &[u8]) -> (Result<Announced, String>, usize) {
         let mut stream = bytes;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let outcome = runtime.block_on(read(&mut stream)).map_err(|error| error.to_string());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let outcome = runtime
+            .block_on(read(&mut stream))
+            .map_err(|error| error.to_string());
         (outcome, stream.len())
     }
 
@@ -159,8 +172,14 @@ mod tests {
     fn version_1() {
         let (client, left) = run(b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 5222\r\n\x16\x03");
         assert_eq!((client, left), (announced("192.0.2.1:56324"), 2));
-        assert_eq!(run(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n<").0, announced("[2001:db8::1]:1"));
-        assert_eq!(run(b"PROXY UNKNOWN ffff::1 x\r\n<"), (Ok(Announced::Proxy), 1));
+        assert_eq!(
+            run(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n<").0,
+            announced("[2001:db8::1]:1")
+        );
+        assert_eq!(
+            run(b"PROXY UNKNOWN ffff::1 x\r\n<"),
+            (Ok(Announced::Proxy), 1)
+        );
         for wrong in [
             "PROXY TCP4 192.0.2.1 198.51.100.1 56324\r\n",
             "PROXY TCP4 192.0.2.1 198.51.100.1 56324 5222 \r\n",
@@ -191,8 +210,19 @@ mod tests {
         assert_eq!(run(&v2(0x21, 0x21, &v6)).0, announced("[::1]:80"));
         assert_eq!(run(&v2(0x20, 0x11, &v4)).0, Ok(Announced::Proxy));
         assert_eq!(run(&v2(0x21, 0x00, &[])).0, Ok(Announced::Proxy));
-        for (command, family, length) in [(0x11, 0x11, 12), (0x22, 0x11, 12), (0x21, 0x12, 12), (0x21, 0x31, 216), (0x21, 0x11, 11), (0x21, 0x21, 35), (0x21, 0x11, 1025)] {
-            assert!(run(&v2(command, family, &vec![0; length])).0.is_err(), "{command:x} {family:x} {length}");
+        for (command, family, length) in [
+            (0x11, 0x11, 12),
+            (0x22, 0x11, 12),
+            (0x21, 0x12, 12),
+            (0x21, 0x31, 216),
+            (0x21, 0x11, 11),
+            (0x21, 0x21, 35),
+            (0x21, 0x11, 1025),
+        ] {
+            assert!(
+                run(&v2(command, family, &vec![0; length])).0.is_err(),
+                "{command:x} {family:x} {length}"
+            );
         }
     }
 
