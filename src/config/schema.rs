@@ -97,7 +97,7 @@ impl Shape {
 }
 
 /// `a, b or c`
-pub(super) fn in_words(items: &[String], last: &str) -> String {
+fn in_words(items: &[String], last: &str) -> String {
     match items {
         [] => String::new(),
         [only] => only.clone(),
