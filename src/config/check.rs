@@ -67,7 +67,12 @@ impl Checker<'_> {
         });
     }
 
-    fn section(&mut self, path: &str, entries: &[(String, Node)], section: &Section) -> toml::Table {
+    fn section(
+        &mut self,
+        path: &str,
+        entries: &[(String, Node)],
+        section: &Section,
+    ) -> toml::Table {
         let mut table = toml::Table::new();
         for (name, node) in entries {
             let key_path = join(path, name);
@@ -99,7 +104,9 @@ impl Checker<'_> {
                 Some(toml::Value::Table(self.module_sections(path, entries)))
             }
             (Shape::List(_), _) => {
-                let what = format!("this is a list: write [[{path}]] (two brackets) before the keys of each entry");
+                let what = format!(
+                    "this is a list: write [[{path}]] (two brackets) before the keys of each entry"
+                );
                 self.problem(node, path, what);
                 None
             }
@@ -118,20 +125,16 @@ impl Checker<'_> {
 
     fn leaf(&mut self, path: &str, node: &Node, key: &Key) -> Option<toml::Value> {
         let value = node.value();
-        let canonical = (key.canonical)(&value).or_else(|| {
-            // `--set store.path=7` and the like: without quotes a text may look like something else.
-            let Place::Argument(_) | Place::Environment(_) = node.place else {
-                return None;
-            };
-            (key.canonical)(&toml::Value::String(value.to_string()))
+        let canonical = (key.canonical)(&value).or_else(|| match &node.kind {
+            Kind::Text(text) => (key.canonical)(&toml::Value::String(text.clone())),
+            _ => None,
         });
         if canonical.is_some() {
             self.out.origins.insert(path.to_owned(), node.place.clone());
             return canonical;
         }
-        let what = not_allowed(&value, key);
-        let place = wrong_item(node, key);
-        self.problem(place, path, what);
+        let wrong = wrong_item(node, key);
+        self.problem(wrong, path, not_allowed(&wrong.value(), key));
         None
     }
 
@@ -158,7 +161,11 @@ impl Checker<'_> {
         for (index, node) in items.iter().enumerate() {
             let item = format!("{path}[{index}]");
             let Kind::Table(entries) = &node.kind else {
-                self.problem(node, &item, format!("each entry is a section: write [[{path}]] and its keys below it"));
+                self.problem(
+                    node,
+                    &item,
+                    format!("each entry is a section: write [[{path}]] and its keys below it"),
+                );
                 continue;
             };
             self.out.origins.insert(item.clone(), node.place.clone());
@@ -194,17 +201,30 @@ impl Checker<'_> {
 
 fn unknown(path: &str, name: &str, section: &Section) -> String {
     let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
+    if !path.is_empty() && Config::describe().key(name).is_some() {
+        return format!(
+            "{name} is a section of its own and does not belong into [{path}]: write [{name}] above its keys"
+        );
+    }
     if nearest(name, names.iter().copied()).is_none()
         && let Some(elsewhere) = elsewhere(name)
     {
         return format!("no such key; did you mean {elsewhere}?");
     }
-    let what = if path.is_empty() { "no such section" } else { "no such key" };
+    let what = if path.is_empty() {
+        "no such section"
+    } else {
+        "no such key"
+    };
     not_known(what, name, &names)
 }
 
 fn not_known(what: &str, name: &str, names: &[&str]) -> String {
-    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let known = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
     match nearest(name, names.iter().copied()) {
         Some(near) => format!("{what}; did you mean {near}? Known here: {known}"),
         None => format!("{what}. Known here: {known}"),
@@ -233,13 +253,15 @@ fn not_allowed(value: &toml::Value, key: &Key) -> String {
     };
     let shown = match value {
         toml::Value::Table(_) => "a section".to_owned(),
-        other => other.to_string(),
+        other => other.to_string().replace('\n', "\\n"),
     };
     let mut text = format!("{shown} is not allowed; give {what}");
     if !key.range.is_empty() {
         text.push_str(&format!(", {}", key.range));
     }
-    let near = wrong_words(value, words).and_then(|word| nearest(word, words.iter().copied()));
+    let near = value
+        .as_str()
+        .and_then(|word| nearest(word, words.iter().copied()));
     if let Some(near) = near {
         text.push_str(&format!(" (did you mean \"{near}\"?)"));
     }
@@ -249,21 +271,17 @@ fn not_allowed(value: &toml::Value, key: &Key) -> String {
     text
 }
 
-/// The first text in a value that is not among the words.
-fn wrong_words<'a>(value: &'a toml::Value, words: &[&str]) -> Option<&'a str> {
-    match value {
-        toml::Value::String(text) => (!words.contains(&text.as_str())).then_some(text),
-        toml::Value::Array(items) => items.iter().find_map(|item| wrong_words(item, words)),
-        _ => None,
-    }
-}
-
 /// The item of a list that is to blame, where it can be told: its line is the useful one.
 fn wrong_item<'a>(node: &'a Node, key: &Key) -> &'a Node {
     let Kind::List(items) = &node.kind else {
         return node;
     };
+    if (key.canonical)(&toml::Value::Array(Vec::new())).is_none() {
+        return node;
+    }
     let alone = |item: &Node| toml::Value::Array(vec![item.value()]);
-    let wrong = items.iter().find(|item| (key.canonical)(&alone(item)).is_none());
+    let wrong = items
+        .iter()
+        .find(|item| (key.canonical)(&alone(item)).is_none());
     wrong.unwrap_or(node)
 }

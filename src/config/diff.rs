@@ -38,7 +38,10 @@ pub fn diff(old: &Loaded, new: &Loaded) -> Vec<Change> {
 
 /// Every value in force, defaults included, by dotted key: its TOML and whether a change needs a restart.
 pub fn effective(loaded: &Loaded) -> BTreeMap<String, (String, bool)> {
-    let mut walk = Walk { loaded, values: BTreeMap::new() };
+    let mut walk = Walk {
+        loaded,
+        values: BTreeMap::new(),
+    };
     let table = toml::Table::try_from(&loaded.config).unwrap_or_default();
     walk.section("", &table, &Config::describe());
     walk.values
@@ -58,7 +61,9 @@ impl Walk<'_> {
             let inner = value.and_then(toml::Value::as_table).unwrap_or(&empty);
             match &key.shape {
                 Shape::Leaf(..) => {
-                    let text = value.map(toml::Value::to_string).or_else(|| key.default.clone());
+                    let text = value
+                        .map(toml::Value::to_string)
+                        .or_else(|| key.default.clone());
                     if let Some(text) = text {
                         self.values.insert(path, (text, key.restart));
                     }
@@ -89,7 +94,11 @@ impl Walk<'_> {
             let path = join(path, module.name);
             let written = table.get(module.name).and_then(toml::Value::as_table);
             if path.starts_with("modules.") {
-                self.section(&path, written.unwrap_or(&toml::Table::new()), &module.section());
+                self.section(
+                    &path,
+                    written.unwrap_or(&toml::Table::new()),
+                    &module.section(),
+                );
             } else if let Some(written) = written {
                 let mut section = module.section();
                 section.keys.retain(|key| written.contains_key(key.name));

@@ -21,7 +21,7 @@ pub struct Node {
 pub enum Kind {
     /// One value.
     Value(toml::Value),
-    /// One value from a place where quotes are optional: as it would be with quotes.
+    /// One value from a place where quotes around a text are optional.
     Text(String),
     /// A list, of values or of tables.
     List(Vec<Node>),
@@ -34,7 +34,7 @@ impl Node {
     pub fn value(&self) -> toml::Value {
         match &self.kind {
             Kind::Value(value) => value.clone(),
-            Kind::Text(text) => toml::Value::String(text.clone()),
+            Kind::Text(text) => unquoted(text),
             Kind::List(items) => toml::Value::Array(items.iter().map(Node::value).collect()),
             Kind::Table(entries) => toml::Value::Table(
                 entries
@@ -57,12 +57,48 @@ pub fn file(path: &Path, text: &str) -> Result<Node, Vec<Problem>> {
         let node = from_table(table.as_ref(), Place::File(path.to_owned(), 0), &at);
         return Ok(node);
     }
-    let problems = errors.iter().map(|error| Problem {
-        place: at(error.span().map_or(0, |span| span.start)),
-        key: String::new(),
-        what: format!("not TOML: {}", one_line(error.message())),
+    let problems = errors.iter().map(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let message = one_line(error.message());
+        let what = match hint(text, start) {
+            _ if message == "duplicate key" => {
+                "this name stands in the file twice; keep one".to_owned()
+            }
+            Some(hint) => format!("not TOML: {hint}"),
+            None => format!("not TOML: {message}"),
+        };
+        Problem {
+            place: at(start),
+            key: String::new(),
+            what,
+        }
     });
-    Err(problems.collect())
+    let mut problems: Vec<Problem> = problems.collect();
+    problems.dedup_by(|later, earlier| later.place == earlier.place);
+    Err(problems)
+}
+
+/// What is probably meant on a line that is not TOML.
+fn hint(text: &str, offset: usize) -> Option<String> {
+    let written = text.lines().nth(line(text, offset).checked_sub(1)?)?;
+    let Some((key, value)) = written.split_once('=') else {
+        let header = written.trim().starts_with('[');
+        return (!header).then(|| "write `key = value`, or `[section]` in brackets".to_owned());
+    };
+    let (key, value) = (key.trim(), value.trim());
+    if value.is_empty() {
+        return Some(format!("a value is missing after `{key} =`"));
+    }
+    if value.matches('"').count() % 2 == 1 {
+        return Some(format!("a quotation mark is missing after `{key} =`"));
+    }
+    let bare = !value.contains(['"', '\'', '[', '{']);
+    if bare && key_path(key).is_some() && toml::from_str::<toml::Table>(written).is_err() {
+        return Some(format!(
+            "a text stands in quotation marks: {key} = \"{value}\""
+        ));
+    }
+    None
 }
 
 fn line(text: &str, offset: usize) -> usize {
@@ -184,18 +220,44 @@ fn key_path(key: &str) -> Option<Vec<String>> {
 }
 
 fn nested(path: Vec<String>, value: &str, place: Place) -> Node {
-    let kind = match toml::from_str::<toml::Table>(&format!("v = {value}")) {
-        Ok(mut table) if table.len() == 1 => table
-            .remove("v")
-            .map_or_else(|| Kind::Text(value.to_owned()), Kind::Value),
-        _ => Kind::Text(value.to_owned()),
-    };
-    let leaf = Node {
-        place: place.clone(),
-        kind,
+    let leaf = match unquoted(value) {
+        value @ (toml::Value::Array(_) | toml::Value::Table(_)) => placed(value, &place),
+        _ => Node {
+            place: place.clone(),
+            kind: Kind::Text(value.to_owned()),
+        },
     };
     path.into_iter().rev().fold(leaf, |node, name| Node {
         place: place.clone(),
         kind: Kind::Table(vec![(name, node)]),
     })
+}
+
+/// A TOML value, or the text itself where it is none.
+fn unquoted(text: &str) -> toml::Value {
+    let parsed = toml::from_str::<toml::Table>(&format!("v = {text}")).ok();
+    let value = parsed.filter(|table| table.len() == 1);
+    let value = value.and_then(|mut table| table.remove("v"));
+    value.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn placed(value: toml::Value, place: &Place) -> Node {
+    let kind = match value {
+        toml::Value::Array(items) => {
+            Kind::List(items.into_iter().map(|item| placed(item, place)).collect())
+        }
+        toml::Value::Table(table) => {
+            let entries = table.into_iter();
+            Kind::Table(
+                entries
+                    .map(|(name, value)| (name, placed(value, place)))
+                    .collect(),
+            )
+        }
+        value => Kind::Value(value),
+    };
+    Node {
+        place: place.clone(),
+        kind,
+    }
 }

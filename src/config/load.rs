@@ -46,7 +46,11 @@ pub fn load(request: &Request, modules: &[ModuleSettings]) -> Result<Loaded, Pro
     let mut merged = Vec::new();
     let mut origins = Origins::new();
     for node in &nodes {
-        let Checked { table, origins: places, problems: found } = check::layer(node, modules);
+        let Checked {
+            table,
+            origins: places,
+            problems: found,
+        } = check::layer(node, modules);
         problems.extend(found);
         overlay(&mut origins, places);
         merged.push(table);
@@ -55,11 +59,30 @@ pub fn load(request: &Request, modules: &[ModuleSettings]) -> Result<Loaded, Pro
         return Err(Problems(problems));
     }
     let config: Config = merge::layers(merged)
-        .and_then(|table| table.try_into().map_err(|error: toml::de::Error| error.to_string()))
-        .map_err(|what| Problems(vec![Problem { place: Place::Default, key: String::new(), what }]))?;
-    let loaded = Loaded { config, origins, files, modules: modules.to_vec() };
+        .and_then(|table| {
+            table
+                .try_into()
+                .map_err(|error: toml::de::Error| error.to_string())
+        })
+        .map_err(|what| {
+            Problems(vec![Problem {
+                place: Place::Default,
+                key: String::new(),
+                what,
+            }])
+        })?;
+    let loaded = Loaded {
+        config,
+        origins,
+        files,
+        modules: modules.to_vec(),
+    };
     let broken = rules::broken(&loaded);
-    if broken.is_empty() { Ok(loaded) } else { Err(Problems(broken)) }
+    if broken.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(Problems(broken))
+    }
 }
 
 impl Loaded {
@@ -83,7 +106,9 @@ impl Loaded {
     pub fn module<C: DeserializeOwned>(&self, host: Option<&str>, name: &str) -> Result<C, String> {
         let mut table = self.module_table(host, name);
         table.remove("enabled");
-        table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+        table
+            .try_into()
+            .map_err(|error: toml::de::Error| error.message().to_owned())
     }
 
     /// As [`Loaded::module`], as it stands, with `enabled`.
@@ -98,8 +123,15 @@ impl Loaded {
 
 /// Later places win; a list replaces the whole earlier list.
 fn overlay(origins: &mut Origins, later: Origins) {
-    let lists: Vec<&str> = later.keys().filter_map(|key| key.split_once('[')).map(|(list, _)| list).collect();
-    origins.retain(|key, _| !key.split_once('[').is_some_and(|(list, _)| lists.contains(&list)));
+    let lists: Vec<&str> = later
+        .keys()
+        .filter_map(|key| key.split_once('['))
+        .map(|(list, _)| list)
+        .collect();
+    origins.retain(|key, _| {
+        !key.split_once('[')
+            .is_some_and(|(list, _)| lists.contains(&list))
+    });
     origins.extend(later);
 }
 
@@ -122,7 +154,11 @@ fn layers(request: &Request) -> (Vec<Node>, Vec<PathBuf>, Vec<Problem>) {
     }
     let mut environment: Vec<_> = request.environment.iter().collect();
     environment.sort();
-    nodes.extend(environment.into_iter().filter_map(|(name, value)| layer::environment(name, value)));
+    nodes.extend(
+        environment
+            .into_iter()
+            .filter_map(|(name, value)| layer::environment(name, value)),
+    );
     for set in &request.sets {
         match layer::argument(set) {
             Ok(node) => nodes.push(node),
@@ -143,7 +179,10 @@ fn drop_ins(file: &Path) -> Result<Vec<PathBuf>, Problem> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             found.push(path);
         }
     }
@@ -155,7 +194,12 @@ fn read(file: &Path) -> Result<Node, Vec<Problem>> {
     let bytes = std::fs::read(file).map_err(|error| vec![problem_with(file, &error)])?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count();
+        let line = 1 + error
+            .as_bytes()
+            .iter()
+            .take(valid)
+            .filter(|byte| **byte == b'\n')
+            .count();
         vec![Problem {
             place: Place::File(file.to_owned(), line),
             key: String::new(),
@@ -167,9 +211,18 @@ fn read(file: &Path) -> Result<Node, Vec<Problem>> {
 
 fn problem_with(path: &Path, error: &std::io::Error) -> Problem {
     let what = match error.kind() {
-        ErrorKind::NotFound => "there is no such file; name another with --config, or try `waxwing quickstart`".to_owned(),
-        ErrorKind::PermissionDenied => "may not be read by this user; change its owner or mode".to_owned(),
+        ErrorKind::NotFound => {
+            "there is no such file; name another with --config, or try `waxwing quickstart`"
+                .to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "may not be read by this user; change its owner or mode".to_owned()
+        }
         _ => format!("cannot be read: {error}"),
     };
-    Problem { place: Place::File(path.to_owned(), 0), key: String::new(), what }
+    Problem {
+        place: Place::File(path.to_owned(), 0),
+        key: String::new(),
+        what,
+    }
 }

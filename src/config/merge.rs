@@ -24,18 +24,28 @@ impl Source for Layer {
 pub fn layers(layers: Vec<toml::Table>) -> Result<toml::Table, String> {
     let mut builder = config::Config::builder();
     for table in layers {
-        builder = builder.add_source(Layer(table.into_iter().map(|(name, value)| (name, into(value))).collect()));
+        builder = builder.add_source(Layer(
+            table
+                .into_iter()
+                .map(|(name, value)| (name, into(value)))
+                .collect(),
+        ));
     }
     let merged = builder.build().map_err(|error| error.to_string())?;
     let map = merged.collect().map_err(|error| error.to_string())?;
-    Ok(map.into_iter().filter_map(|(name, value)| Some((name, back(value)?))).collect())
+    Ok(map
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, back(value)?)))
+        .collect())
 }
 
 /// `top` laid over `base`.
 pub fn over(mut base: toml::Table, top: toml::Table) -> toml::Table {
     for (name, value) in top {
         let value = match (base.remove(&name), value) {
-            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => toml::Value::Table(over(below, above)),
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => {
+                toml::Value::Table(over(below, above))
+            }
             (_, value) => value,
         };
         base.insert(name, value);
@@ -51,9 +61,12 @@ fn into(value: toml::Value) -> Value {
         toml::Value::Boolean(truth) => ValueKind::Boolean(truth),
         toml::Value::Datetime(time) => ValueKind::String(time.to_string()),
         toml::Value::Array(items) => ValueKind::Array(items.into_iter().map(into).collect()),
-        toml::Value::Table(table) => {
-            ValueKind::Table(table.into_iter().map(|(name, value)| (name, into(value))).collect())
-        }
+        toml::Value::Table(table) => ValueKind::Table(
+            table
+                .into_iter()
+                .map(|(name, value)| (name, into(value)))
+                .collect(),
+        ),
     };
     Value::new(None, kind)
 }
@@ -69,8 +82,11 @@ fn back(value: Value) -> Option<toml::Value> {
         ValueKind::Float(number) => toml::Value::Float(number),
         ValueKind::String(text) => toml::Value::String(text),
         ValueKind::Array(items) => toml::Value::Array(items.into_iter().filter_map(back).collect()),
-        ValueKind::Table(table) => {
-            toml::Value::Table(table.into_iter().filter_map(|(name, value)| Some((name, back(value)?))).collect())
-        }
+        ValueKind::Table(table) => toml::Value::Table(
+            table
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, back(value)?)))
+                .collect(),
+        ),
     })
 }

@@ -13,6 +13,8 @@ mod problem;
 mod rules;
 pub mod schema;
 mod shipped;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 pub mod units;
 

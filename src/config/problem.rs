@@ -87,7 +87,8 @@ fn distance(a: &str, b: &str) -> usize {
         let mut next = vec![i + 1];
         let mut left = i + 1;
         for (j, y) in b.iter().enumerate() {
-            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
+            let at =
+                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
             let mut cost = (at(&row, j) + usize::from(x != *y)).min(at(&row, j + 1) + 1);
             cost = cost.min(left + 1);
             let swapped = j > 0 && previous == Some(*y) && b.get(j - 1) == Some(&x);

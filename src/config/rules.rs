@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use tracing_subscriber::filter::Targets;
-
 use super::check::join;
 use super::load::Loaded;
 use super::problem::{Place, Problem};
@@ -12,7 +10,10 @@ use crate::proto::jid::Jid;
 
 /// Every rule that is broken.
 pub fn broken(loaded: &Loaded) -> Vec<Problem> {
-    let mut rules = Rules { loaded, problems: Vec::new() };
+    let mut rules = Rules {
+        loaded,
+        problems: Vec::new(),
+    };
     rules.hosts();
     rules.listeners();
     rules.pairs();
@@ -27,14 +28,28 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     fn add(&mut self, key: &str, what: impl Into<String>) {
-        self.problems.push(Problem { place: self.place(key), key: key.to_owned(), what: what.into() });
+        self.problems.push(Problem {
+            place: self.place(key),
+            key: key.to_owned(),
+            what: what.into(),
+        });
     }
 
     /// The place of a key, or of something below it.
     fn place(&self, key: &str) -> Place {
         let origins = &self.loaded.origins;
-        let below = || origins.iter().find(|(name, _)| name.starts_with(key)).map(|(_, place)| place);
-        let main = || self.loaded.files.first().map(|file| Place::File(file.clone(), 0));
+        let below = || {
+            origins
+                .iter()
+                .find(|(name, _)| name.starts_with(key))
+                .map(|(_, place)| place)
+        };
+        let main = || {
+            self.loaded
+                .files
+                .first()
+                .map(|file| Place::File(file.clone(), 0))
+        };
         let found = origins.get(key).or_else(below).cloned();
         found.or_else(main).unwrap_or(Place::Default)
     }
@@ -42,7 +57,10 @@ impl Rules<'_> {
     fn hosts(&mut self) {
         let loaded = self.loaded;
         if loaded.config.hosts.is_empty() {
-            self.add("hosts", "no domain is served: add a section [hosts.\"example.org\"] with your domain");
+            self.add(
+                "hosts",
+                "no domain is served: add a section [hosts.\"example.org\"] with your domain",
+            );
         }
         for (domain, host) in &loaded.config.hosts {
             self.host(domain, host);
@@ -52,13 +70,24 @@ impl Rules<'_> {
     fn host(&mut self, domain: &str, host: &Host) {
         let path = join("hosts", domain);
         match canonical_domain(domain) {
-            None => self.add(&path, format!("\"{domain}\" is not a domain; write it as \"example.org\"")),
-            Some(right) if right != domain => self.add(&path, format!("write this domain as \"{right}\"")),
+            None => self.add(
+                &path,
+                format!("\"{domain}\" is not a domain; write it as \"example.org\""),
+            ),
+            Some(right) if right != domain => {
+                self.add(&path, format!("write this domain as \"{right}\""))
+            }
             Some(_) => {}
         }
         match (&host.certificate, &host.key) {
-            (Some(_), None) => self.add(&format!("{path}.certificate"), "a certificate needs its private key: add `key` beside it"),
-            (None, Some(_)) => self.add(&format!("{path}.key"), "a private key needs its certificate: add `certificate` beside it"),
+            (Some(_), None) => self.add(
+                &format!("{path}.certificate"),
+                "a certificate needs its private key: add `key` beside it",
+            ),
+            (None, Some(_)) => self.add(
+                &format!("{path}.key"),
+                "a private key needs its certificate: add `certificate` beside it",
+            ),
             _ => {}
         }
         if host.mechanisms.as_ref().is_some_and(Vec::is_empty) {
@@ -66,9 +95,13 @@ impl Rules<'_> {
         }
         for account in &host.administrators {
             let jid = Jid::parse(account);
-            let bare = jid.is_ok_and(|jid| jid.node().is_some() && jid.is_bare() && jid.as_str() == account);
+            let bare = jid
+                .is_ok_and(|jid| jid.node().is_some() && jid.is_bare() && jid.as_str() == account);
             if !bare {
-                self.add(&format!("{path}.administrators"), format!("\"{account}\" is not an account; write it as \"user@example.org\""));
+                self.add(
+                    &format!("{path}.administrators"),
+                    format!("\"{account}\" is not an account; write it as \"user@example.org\""),
+                );
             }
         }
     }
@@ -78,7 +111,10 @@ impl Rules<'_> {
         let mut seen = BTreeSet::new();
         for (index, listen) in loaded.config.listen.iter().enumerate() {
             if !seen.insert(listen.address) {
-                self.add(&format!("listen[{index}].address"), format!("{} is used by another [[listen]] already", listen.address));
+                self.add(
+                    &format!("listen[{index}].address"),
+                    format!("{} is used by another [[listen]] already", listen.address),
+                );
             }
             if exposed(listen) {
                 let what = "without TLS passwords would cross the network readable: use \"starttls-and-direct\", a loopback address such as \"127.0.0.1:5222\", or name trusted `proxies`";
@@ -91,17 +127,29 @@ impl Rules<'_> {
         let config = &self.loaded.config;
         let stream = &config.limits.stream;
         if stream.stanza_bytes_before_login > stream.stanza_bytes {
-            let what = format!("must not be above limits.stream.stanza_bytes ({})", stream.stanza_bytes);
+            let what = format!(
+                "must not be above limits.stream.stanza_bytes ({})",
+                stream.stanza_bytes
+            );
             self.add("limits.stream.stanza_bytes_before_login", what);
         }
         if config.auth.delay > config.auth.delay_max {
-            self.add("auth.delay", format!("must not be above auth.delay_max ({})", config.auth.delay_max));
+            self.add(
+                "auth.delay",
+                format!(
+                    "must not be above auth.delay_max ({})",
+                    config.auth.delay_max
+                ),
+            );
         }
         if config.auth.mechanisms.is_empty() {
             self.add("auth.mechanisms", no_mechanisms());
         }
-        if config.log.level.parse::<Targets>().is_err() {
-            let what = format!("\"{}\" is not a level; give error, warn, info, debug or trace, or levels for parts such as \"info,waxwing::net=debug\"", config.log.level);
+        if !config.log.level.split(',').all(is_level) {
+            let what = format!(
+                "\"{}\" is not a level; give error, warn, info, debug or trace, or levels for parts such as \"info,waxwing::net=debug\"",
+                config.log.level
+            );
             self.add("log.level", what);
         }
     }
@@ -113,7 +161,10 @@ impl Rules<'_> {
             let mut places = vec![(None, "modules".to_owned())];
             for (domain, host) in &loaded.config.hosts {
                 if host.modules.0.contains_key(module.name) {
-                    places.push((Some(domain.as_str()), format!("{}.modules", join("hosts", domain))));
+                    places.push((
+                        Some(domain.as_str()),
+                        format!("{}.modules", join("hosts", domain)),
+                    ));
                 }
             }
             for (host, path) in places {
@@ -128,11 +179,22 @@ impl Rules<'_> {
 }
 
 fn no_mechanisms() -> String {
-    format!("nobody could log in: name at least one of {}", Mechanism::WORDS.join(", "))
+    format!(
+        "nobody could log in: name at least one of {}",
+        Mechanism::WORDS.join(", ")
+    )
+}
+
+/// `level` or `part=level`.
+fn is_level(text: &str) -> bool {
+    let level = text.split_once('=').map_or(text, |(_, level)| level).trim();
+    ["error", "warn", "info", "debug", "trace", "off"].contains(&level)
 }
 
 fn exposed(listen: &Listen) -> bool {
-    listen.tls == ListenTls::None && listen.proxies.is_empty() && !listen.address.ip().to_canonical().is_loopback()
+    listen.tls == ListenTls::None
+        && listen.proxies.is_empty()
+        && !listen.address.ip().to_canonical().is_loopback()
 }
 
 /// The one spelling of a domain.

@@ -15,7 +15,10 @@ const HEAD: &str = "\
 
 /// The whole text.
 pub fn text(modules: &[ModuleSettings]) -> String {
-    let mut out = Out { text: HEAD.to_owned(), modules };
+    let mut out = Out {
+        text: HEAD.to_owned(),
+        modules,
+    };
     out.section("", &Config::describe(), "");
     out.text
 }
@@ -39,16 +42,25 @@ impl Out<'_> {
 
     /// Values first, then the sections below. `sign` is "#" inside of what is only an example.
     fn section(&mut self, path: &str, section: &Section, sign: &str) {
-        let (values, sections): (Vec<&Key>, Vec<&Key>) =
-            section.keys.iter().partition(|key| matches!(key.shape, Shape::Leaf(..)));
+        let (values, sections): (Vec<&Key>, Vec<&Key>) = section
+            .keys
+            .iter()
+            .partition(|key| matches!(key.shape, Shape::Leaf(..)));
         for key in values {
             self.value(key);
         }
         for key in sections {
-            let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
+            let path = if path.is_empty() {
+                key.name.to_owned()
+            } else {
+                format!("{path}.{}", key.name)
+            };
             match &key.shape {
                 Shape::Leaf(..) => {}
-                Shape::Section(of) => self.header(&key.doc, &of(), &format!("[{path}]"), &path, sign),
+                Shape::Section(of) => {
+                    let of = of();
+                    self.header(&of.doc, &of, &format!("[{path}]"), &path, sign);
+                }
                 Shape::Named(of) => {
                     let path = format!("{path}.\"example.org\"");
                     self.header(&key.doc, &of(), &format!("[{path}]"), &path, "#");
@@ -62,9 +74,6 @@ impl Out<'_> {
     fn header(&mut self, doc: &[&str], section: &Section, header: &str, path: &str, sign: &str) {
         self.line("");
         self.doc(doc);
-        if section.doc != doc && !doc.is_empty() && section.doc.len() > doc.len() {
-            self.doc(section.doc.get(doc.len()..).unwrap_or_default());
-        }
         self.line(&format!("{sign}{header}"));
         self.section(path, section, sign);
     }
@@ -75,6 +84,9 @@ impl Out<'_> {
         let mut note = allowed(key);
         if key.default.is_none() {
             note.push_str("; an example, there is no default");
+        }
+        if let (Some(_), Some(example)) = (&key.default, key.example) {
+            note.push_str(&format!(", for example {example}"));
         }
         if key.restart {
             note.push_str("; needs a restart");
@@ -92,7 +104,13 @@ impl Out<'_> {
         }
         for module in self.modules {
             let path = format!("{path}.{}", module.name);
-            self.header(&[module.doc], &module.section(), &format!("[{path}]"), &path, "");
+            self.header(
+                &[module.doc],
+                &module.section(),
+                &format!("[{path}]"),
+                &path,
+                "",
+            );
         }
     }
 }
@@ -106,7 +124,11 @@ fn allowed(key: &Key) -> String {
         Some((short, _)) if words.is_empty() => short,
         _ => what,
     };
-    if key.range.is_empty() { what.to_owned() } else { format!("{what}, {}", key.range) }
+    if key.range.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what}, {}", key.range)
+    }
 }
 
 /// Lines of at most 110 characters.
