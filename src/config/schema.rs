@@ -41,9 +41,6 @@ impl Section {
     }
 }
 
-/// Reads a value and returns it in canonical form; `None` when it is not allowed.
-pub type Canonical = Arc<dyn Fn(&toml::Value) -> Option<toml::Value> + Send + Sync>;
-
 /// One key of a section.
 #[derive(Clone)]
 pub struct Key {
@@ -61,8 +58,8 @@ pub struct Key {
     pub example: Option<&'static str>,
     /// A change takes effect only after a restart.
     pub restart: bool,
-    /// Reads a value.
-    pub canonical: Canonical,
+    /// Reads a value and returns it in canonical form.
+    pub canonical: Arc<dyn Fn(&toml::Value) -> Option<toml::Value> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Key {
@@ -100,7 +97,7 @@ impl Shape {
 }
 
 /// `a, b or c`
-fn in_words(items: &[String], last: &str) -> String {
+pub(super) fn in_words(items: &[String], last: &str) -> String {
     match items {
         [] => String::new(),
         [only] => only.clone(),

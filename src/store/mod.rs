@@ -1,1 +1,38 @@
 //! The embedded store: spaces, batches, snapshots, engines, and the committer.
+//!
+//! Everything durable is one ordered map of bytes, cut into [`Space`]s. Writers hand a [`Batch`] to one
+//! committer thread, which writes and syncs whole groups; readers get a [`Snapshot`] on threads of their
+//! own. No engine call ever runs on a network worker.
+
+mod batch;
+mod committer;
+mod copy;
+mod engine;
+mod error;
+mod key;
+mod ledger;
+mod mid;
+mod open;
+mod options;
+mod queue;
+mod readers;
+mod snapshot;
+mod space;
+mod stats;
+mod store;
+#[doc(hidden)]
+pub mod testing;
+mod value;
+
+pub use batch::{Batch, MAX_KEY, MAX_RANGE};
+pub use copy::{Copied, copy};
+pub use engine::{Engine, EngineError, EngineKind, EngineStats, RawOp};
+pub use error::{CommitError, OpenError, StoreError};
+pub use key::{Fields, Key, hash64};
+pub use mid::{Mid, MidError};
+pub use options::{FatalHook, FreeSpace, Options};
+pub use snapshot::{Direction, Range, Rows, Snapshot};
+pub use space::Space;
+pub use stats::Stats;
+pub use store::Store;
+pub use value::{counter, counter_bytes};

@@ -106,7 +106,7 @@ settings! {
     /// What is logged. Never contents of messages, never secrets.
     pub struct Log {
         /// Level, and levels for parts of the server: "info", "warn,waxwing::net=debug".
-        pub level: String = "info".to_owned();
+        pub level: String = "info".to_owned() => example("\"info\"");
         /// One line of text or one JSON object per event, on standard error.
         pub format: LogFormat = LogFormat::Text => restart();
     }

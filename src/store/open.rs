@@ -1,0 +1,199 @@
+//! Opening: the directory, its lock, which engine made it, the schema and its migrations.
+
+use super::engine::memory::Memory;
+use super::engine::{Engine, EngineKind, RawOp};
+use super::ledger::SCHEMA;
+use super::snapshot::Checked;
+use super::{Fields, Key, OpenError, Options, Snapshot, Space, StoreError, value};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The schema this server writes.
+const CURRENT: u32 = 1;
+
+/// One step of the schema: from the version before, to this one.
+struct Migration {
+    to: u32,
+    run: fn(&dyn Engine) -> Result<(), StoreError>,
+}
+
+/// Every step there ever was, in order.
+const MIGRATIONS: &[Migration] = &[];
+
+const MARKER: &str = "ENGINE";
+const LOCK: &str = "lock";
+
+/// An open engine, and the lock that keeps other processes out while it lives.
+pub(crate) struct Opened {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) lock: Option<File>,
+}
+
+/// Opens the store's directory with its engine, at the current schema.
+pub(crate) fn open(options: &Options) -> Result<Opened, OpenError> {
+    if options.engine == EngineKind::Memory {
+        let engine: Arc<dyn Engine> = Arc::new(Memory::default());
+        migrate(&*engine, &options.path)?;
+        return Ok(Opened { engine, lock: None });
+    }
+    let path = &options.path;
+    std::fs::create_dir_all(path).map_err(directory(path))?;
+    let lock = lock(path)?;
+    let wanted = options.engine.name();
+    let data = path.join(wanted);
+    let marked = marker(path)?;
+    match marked.as_deref() {
+        Some(found) if found != wanted => return Err(other_engine(path, found, wanted)),
+        Some(_) if !data.exists() => return Err(OpenError::Gone { path: path.clone() }),
+        Some(_) => {}
+        // Begun by the other engine and never finished: whatever it is, it is not ours to hide.
+        None => {
+            let others = [EngineKind::Fjall, EngineKind::Sled].map(EngineKind::name);
+            if let Some(found) = others
+                .into_iter()
+                .find(|name| *name != wanted && path.join(name).exists())
+            {
+                return Err(other_engine(path, found, wanted));
+            }
+        }
+    }
+    let engine = start(options, &data)?;
+    migrate(&*engine, path)?;
+    if marked.is_none() {
+        mark(path, wanted)?;
+    }
+    Ok(Opened {
+        engine,
+        lock: Some(lock),
+    })
+}
+
+/// Brings an engine's contents to the current schema.
+pub(crate) fn migrate(engine: &dyn Engine, path: &Path) -> Result<(), OpenError> {
+    let read = |source| OpenError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let found = schema(engine).map_err(read)?;
+    if let Some(found) = found.filter(|&found| found > CURRENT) {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: CURRENT,
+        });
+    }
+    let from = found.unwrap_or(CURRENT);
+    for migration in MIGRATIONS.iter().filter(|step| step.to > from) {
+        tracing::info!(to = migration.to, "migrating the store");
+        (migration.run)(engine).map_err(read)?;
+        record(engine, migration.to, path)?;
+    }
+    if found.is_none() {
+        record(engine, CURRENT, path)
+    } else {
+        Ok(())
+    }
+}
+
+fn schema(engine: &dyn Engine) -> Result<Option<u32>, StoreError> {
+    let snapshot = engine.snapshot()?;
+    let Some(value) = Checked(&*snapshot).get(Space::META, SCHEMA.as_bytes())? else {
+        return Ok(None);
+    };
+    let version = Fields::of(&value).u32();
+    version
+        .map(Some)
+        .ok_or_else(|| StoreError::Format("the schema version".to_owned()))
+}
+
+fn record(engine: &dyn Engine, version: u32, path: &Path) -> Result<(), OpenError> {
+    let key = Key::in_space(Space::META, SCHEMA.as_bytes());
+    let value = Some(value::seal(&key, version.to_be_bytes().to_vec()));
+    let written = engine.write(&[RawOp { key, value }], true);
+    written.map_err(|source| OpenError::Engine {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn start(options: &Options, data: &Path) -> Result<Arc<dyn Engine>, OpenError> {
+    Err(OpenError::Damaged {
+        engine: options.engine.name(),
+        path: data.to_owned(),
+        reason: "this engine is not built in".to_owned(),
+        hint: "",
+    })
+}
+
+/// Takes the lock, and leaves the process id in it for whoever finds it taken.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let name = path.join(LOCK);
+    let mut options = File::options();
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(directory(&name))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = file.read_to_string(&mut pid);
+        let holder = pid
+            .trim()
+            .parse::<u32>()
+            .map(|pid| format!(" (pid {pid})"))
+            .unwrap_or_default();
+        return Err(OpenError::Locked {
+            path: path.to_owned(),
+            holder,
+        });
+    }
+    file.set_len(0).map_err(directory(&name))?;
+    writeln!(file, "{}", std::process::id()).map_err(directory(&name))?;
+    Ok(file)
+}
+
+/// The engine that made the directory, if one did.
+fn marker(path: &Path) -> Result<Option<String>, OpenError> {
+    let name = path.join(MARKER);
+    match std::fs::read_to_string(&name) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(directory(&name)(error)),
+    }
+}
+
+/// Writes the marker whole or not at all.
+fn mark(path: &Path, engine: &str) -> Result<(), OpenError> {
+    let (name, new) = (path.join(MARKER), path.join("ENGINE.new"));
+    let mut file = File::create(&new).map_err(directory(&new))?;
+    writeln!(file, "{engine}").map_err(directory(&new))?;
+    file.sync_all().map_err(directory(&new))?;
+    std::fs::rename(&new, &name).map_err(directory(&name))?;
+    sync_directory(path).map_err(directory(path))
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn directory(path: &Path) -> impl Fn(std::io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Directory {
+        path: path.clone(),
+        source,
+    }
+}
+
+fn other_engine(path: &Path, found: &str, wanted: &'static str) -> OpenError {
+    OpenError::OtherEngine {
+        path: path.to_owned(),
+        found: found.to_owned(),
+        wanted,
+    }
+}

@@ -1,0 +1,156 @@
+//! Spaces: the first byte of every key, which says what kind of thing it names.
+
+use std::fmt;
+
+/// A kind of stored thing; the first byte of its keys. Numbers are part of the format on disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Space(pub u8);
+
+/// Which tree of an engine holds a space, where an engine has several.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tree {
+    /// Small, often read.
+    Main,
+    /// Large values in the order of time: messages and published items.
+    Bulk,
+    /// Append-only.
+    Log,
+}
+
+macro_rules! spaces {
+    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
+        impl Space {
+            $($(#[$doc])* pub const $name: Space = Space($number);)*
+
+            /// The name of a built-in space.
+            pub fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($number => Some(stringify!($name)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+spaces! {
+    /// name → schema version, sequences, registry of module spaces. The store's own.
+    META = 0x01;
+    /// host, user → uid, credentials, flags.
+    ACCOUNT = 0x10;
+    /// uid → host, user.
+    ACCOUNT_BY_ID = 0x11;
+    /// uid → time, status. Relaxed.
+    LAST_ACTIVITY = 0x12;
+    /// uid, jid → name, groups, subscription, ask, approved, ver.
+    ROSTER = 0x20;
+    /// uid → ver.
+    ROSTER_VERSION = 0x21;
+    /// uid, ver → jid.
+    ROSTER_LOG = 0x22;
+    /// uid, jid → nothing.
+    BLOCK_LIST = 0x25;
+    /// uid, namespace, name → XML.
+    PRIVATE_XML = 0x28;
+    /// uid → XML, avatar hash.
+    PROFILE = 0x29;
+    /// uid, mid → what no client has taken yet: an index into [`Space::LOG`].
+    UNDELIVERED = 0x30;
+    /// domain pair, mid → stanza a peer has not acknowledged.
+    OUTBOX = 0x32;
+    /// uid, mid → one message of the account's log, which is its archive.
+    LOG = 0x40;
+    /// uid, hash64(contact), mid → nothing.
+    LOG_BY_CONTACT = 0x41;
+    /// uid, hash64(origin-id or room's stanza-id) → mid.
+    LOG_BY_FOREIGN_ID = 0x42;
+    /// uid → rules.
+    LOG_PREFERENCES = 0x43;
+    /// uid → count, bytes, oldest.
+    LOG_TOTALS = 0x44;
+    /// room JID → rid.
+    ROOM = 0x50;
+    /// rid → configuration, subject.
+    ROOM_CONFIG = 0x51;
+    /// rid, jid → affiliation, nick.
+    ROOM_MEMBER = 0x52;
+    /// rid, mid → one message of the room's history.
+    ROOM_LOG = 0x53;
+    /// rid, hash64(id) → mid.
+    ROOM_LOG_BY_ID = 0x54;
+    /// owner, node → nid, configuration.
+    NODE = 0x60;
+    /// owner, nid, item → mid, payload.
+    NODE_ITEM = 0x61;
+    /// owner, nid, mid → item.
+    NODE_ITEM_BY_TIME = 0x62;
+    /// owner, nid, jid → subscription.
+    NODE_SUBSCRIPTION = 0x63;
+    /// owner, nid, jid → affiliation.
+    NODE_AFFILIATION = 0x64;
+    /// token → uid, size, type, hash, expiry, path.
+    UPLOAD = 0x70;
+    /// uid, mid → token.
+    UPLOAD_BY_ACCOUNT = 0x71;
+    /// uid → bytes used (a counter).
+    UPLOAD_BYTES = 0x72;
+    /// uid, hash64(service, node) → form, secret, resource.
+    PUSH = 0x74;
+    /// token → kind, inviter, roster offer, expiry.
+    INVITE = 0x78;
+    /// uid, token → nothing.
+    INVITE_BY_ACCOUNT = 0x79;
+    /// uid, client id → encrypted token, counter, expiry.
+    AUTH_TOKEN = 0x7a;
+    /// resumption id → uid, resource, handled and sent counters, unacknowledged stanzas.
+    RESUME = 0x7c;
+    /// index → leaf of the key log.
+    KEY_LEAF = 0x80;
+    /// level, index → hash.
+    KEY_HASH = 0x81;
+    /// label → newest index.
+    KEY_LABEL = 0x82;
+    /// size → signed head.
+    KEY_HEAD = 0x83;
+    /// mid → report.
+    REPORT = 0x90;
+    /// mid → audit entry.
+    AUDIT = 0x91;
+    /// domain → dialback secret, pinned keys, retry state.
+    DOMAIN = 0xa0;
+    /// minute (u32), space, key → nothing: one queue for every time limit.
+    EXPIRY = 0xf0;
+}
+
+impl Space {
+    /// The first of the spaces handed out to modules by name.
+    pub(crate) const MODULES: std::ops::RangeInclusive<u8> = 0xc0..=0xef;
+
+    /// All 256 numbers, in order.
+    pub fn all() -> impl Iterator<Item = Space> {
+        (0..=u8::MAX).map(Space)
+    }
+
+    pub(crate) fn tree(self) -> Tree {
+        match self {
+            Space::LOG | Space::ROOM_LOG | Space::NODE_ITEM => Tree::Bulk,
+            Space(0x80..=0x91) => Tree::Log,
+            _ => Tree::Main,
+        }
+    }
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{:#04x}", self.0),
+        }
+    }
+}
