@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use waxwing::runtime::clock::Clock;
-use waxwing::store::{Batch, CommitError, Direction, EngineKind, Key, Mid, Options, Range, Rows, Space, Store, StoreError, counter};
+use waxwing::store::{
+    Batch, CommitError, Direction, EngineKind, Key, Mid, Options, Range, Rows, Space, Store,
+    StoreError, counter,
+};
 
 /// A space that the store itself never writes to.
 const SPACE: Space = Space::ROSTER;
@@ -52,14 +55,24 @@ struct Place {
 
 impl Place {
     fn new(engine: EngineKind) -> Place {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Place { engine, dir: tempfile::tempdir().unwrap(), runtime }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        Place {
+            engine,
+            dir: tempfile::tempdir().unwrap(),
+            runtime,
+        }
     }
 
     fn options(&self) -> Options {
         match self.engine {
             EngineKind::Memory => Options::memory(),
-            engine => Options { free_space: Arc::new(|_| None), ..Options::new(engine, self.dir.path()) },
+            engine => Options {
+                free_space: Arc::new(|_| None),
+                ..Options::new(engine, self.dir.path())
+            },
         }
     }
 
@@ -72,11 +85,15 @@ impl Place {
     }
 
     fn get(&self, store: &Store, key: &'static [u8]) -> Option<Vec<u8>> {
-        self.runtime.block_on(store.reading(move |view| view.get(SPACE, key))).unwrap()
+        self.runtime
+            .block_on(store.reading(move |view| view.get(SPACE, key)))
+            .unwrap()
     }
 
     fn scan(&self, store: &Store, range: Range, direction: Direction, limit: usize) -> Rows {
-        self.runtime.block_on(store.reading(move |view| view.scan(SPACE, &range, direction, limit))).unwrap()
+        self.runtime
+            .block_on(store.reading(move |view| view.scan(SPACE, &range, direction, limit)))
+            .unwrap()
     }
 
     fn close(&self, store: Store) {
@@ -91,7 +108,9 @@ fn put(key: &[u8], value: &[u8]) -> Batch {
 }
 
 fn keys(rows: &Rows) -> Vec<&str> {
-    rows.iter().map(|(key, _)| std::str::from_utf8(key).unwrap()).collect()
+    rows.iter()
+        .map(|(key, _)| std::str::from_utf8(key).unwrap())
+        .collect()
 }
 
 fn reads_back_what_was_written(place: Place) {
@@ -107,10 +126,21 @@ fn reads_back_what_was_written(place: Place) {
     place.commit(&store, batch).unwrap();
     assert_eq!(place.get(&store, b"a").as_deref(), Some(b"2".as_slice()));
     assert_eq!(place.get(&store, b"b").as_deref(), Some(b"".as_slice()));
-    assert_eq!(place.get(&store, b"").as_deref(), Some(b"empty key".as_slice()));
+    assert_eq!(
+        place.get(&store, b"").as_deref(),
+        Some(b"empty key".as_slice())
+    );
     assert_eq!(place.get(&store, b"gone"), None);
-    let others = place.runtime.block_on(store.reading(|view| Ok((view.get(Space::LOG, b"a")?, view.multi_get(Space::AUDIT, &[b"x", b"a"])?))));
-    assert_eq!(others.unwrap(), (Some(vec![7; 100_000]), vec![None, Some(b"log".to_vec())]));
+    let others = place.runtime.block_on(store.reading(|view| {
+        Ok((
+            view.get(Space::LOG, b"a")?,
+            view.multi_get(Space::AUDIT, &[b"x", b"a"])?,
+        ))
+    }));
+    assert_eq!(
+        others.unwrap(),
+        (Some(vec![7; 100_000]), vec![None, Some(b"log".to_vec())])
+    );
     place.close(store);
 }
 
@@ -125,12 +155,31 @@ fn scans_in_both_directions(place: Place) {
     place.commit(&store, batch).unwrap();
     let scan = |range, direction, limit| place.scan(&store, range, direction, limit);
     use Direction::{Backward, Forward};
-    assert_eq!(keys(&scan(Range::all(), Forward, 9)), ["a", "b1", "b2", "b3", "c"]);
+    assert_eq!(
+        keys(&scan(Range::all(), Forward, 9)),
+        ["a", "b1", "b2", "b3", "c"]
+    );
     assert_eq!(keys(&scan(Range::all(), Backward, 2)), ["c", "b3"]);
     assert_eq!(keys(&scan(Range::prefix("b"), Forward, 2)), ["b1", "b2"]);
-    assert_eq!(keys(&scan(Range::prefix("b").after("b1"), Forward, 9)), ["b2", "b3"]);
-    assert_eq!(keys(&scan(Range::prefix("b").before("b3"), Backward, 9)), ["b2", "b1"]);
-    assert_eq!(keys(&scan(Range::between(Bound::Included(Key::from("b3")), Bound::Included(Key::from("c"))), Forward, 9)), ["b3", "c"]);
+    assert_eq!(
+        keys(&scan(Range::prefix("b").after("b1"), Forward, 9)),
+        ["b2", "b3"]
+    );
+    assert_eq!(
+        keys(&scan(Range::prefix("b").before("b3"), Backward, 9)),
+        ["b2", "b1"]
+    );
+    assert_eq!(
+        keys(&scan(
+            Range::between(
+                Bound::Included(Key::from("b3")),
+                Bound::Included(Key::from("c"))
+            ),
+            Forward,
+            9
+        )),
+        ["b3", "c"]
+    );
     assert!(scan(Range::prefix("b").after("x"), Forward, 9).is_empty());
     assert!(scan(Range::all(), Forward, 0).is_empty());
     place.close(store);
@@ -147,8 +196,13 @@ fn deletes_ranges_of_one_space_only(place: Place) {
     batch.delete_range(SPACE, Range::prefix("a"));
     batch.put(SPACE, b"a4", b"".as_slice());
     place.commit(&store, batch).unwrap();
-    assert_eq!(keys(&place.scan(&store, Range::all(), Direction::Forward, 9)), ["a4", "b"]);
-    let other = place.runtime.block_on(store.reading(|view| view.get(Space(SPACE.0 + 1), b"a1")));
+    assert_eq!(
+        keys(&place.scan(&store, Range::all(), Direction::Forward, 9)),
+        ["a4", "b"]
+    );
+    let other = place
+        .runtime
+        .block_on(store.reading(|view| view.get(Space(SPACE.0 + 1), b"a1")));
     assert!(other.unwrap().is_some());
     place.close(store);
 }
@@ -164,7 +218,9 @@ fn counts(place: Place) {
     let (send, receive) = mpsc::channel();
     for by in [1, 2, 3, -10] {
         let send = send.clone();
-        store.submit(add(by), move |result| send.send(result).unwrap()).unwrap();
+        store
+            .submit(add(by), move |result| send.send(result).unwrap())
+            .unwrap();
     }
     assert!(receive.iter().take(4).all(|result| result.is_ok()));
     assert_eq!(counter(&place.get(&store, b"n").unwrap()), Some(-8));
@@ -188,13 +244,26 @@ fn checks_preconditions_one_batch_after_another(place: Place) {
         batch.require_equals(SPACE, b"name", from);
         batch
     };
-    for batch in [claim(b"1"), claim(b"2"), swap(b"2", b"3"), swap(b"1", b"4"), swap(b"4", b"5")] {
+    for batch in [
+        claim(b"1"),
+        claim(b"2"),
+        swap(b"2", b"3"),
+        swap(b"1", b"4"),
+        swap(b"4", b"5"),
+    ] {
         let results = results.clone();
-        store.submit(batch, move |result| results.lock().unwrap().push(result.map(|_| ()))).unwrap();
+        store
+            .submit(batch, move |result| {
+                results.lock().unwrap().push(result.map(|_| ()))
+            })
+            .unwrap();
     }
     place.commit(&store, Batch::new()).unwrap();
     let refused = Err(CommitError::Precondition);
-    assert_eq!(*results.lock().unwrap(), [Ok(()), refused, refused, Ok(()), Ok(())]);
+    assert_eq!(
+        *results.lock().unwrap(),
+        [Ok(()), refused, refused, Ok(()), Ok(())]
+    );
     assert_eq!(place.get(&store, b"name").as_deref(), Some(b"5".as_slice()));
     place.close(store);
 }
@@ -231,9 +300,20 @@ fn ids_rise_in_the_order_of_commits(place: Place) {
     place.commit(&store, Batch::new()).unwrap();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 400);
-    assert!(seen.is_sorted_by(|a, b| a < b), "callbacks come in the order of ids");
-    let rows = place.runtime.block_on(store.reading(|view| view.scan(Space::LOG, &Range::all(), Direction::Forward, 1000))).unwrap();
-    let mut stored: Vec<Mid> = rows.iter().map(|(key, _)| Mid::from_bytes(key[8..].try_into().unwrap())).collect();
+    assert!(
+        seen.is_sorted_by(|a, b| a < b),
+        "callbacks come in the order of ids"
+    );
+    let rows = place
+        .runtime
+        .block_on(
+            store.reading(|view| view.scan(Space::LOG, &Range::all(), Direction::Forward, 1000)),
+        )
+        .unwrap();
+    let mut stored: Vec<Mid> = rows
+        .iter()
+        .map(|(key, _)| Mid::from_bytes(key[8..].try_into().unwrap()))
+        .collect();
     stored.sort();
     assert_eq!(stored, *seen);
     place.close(store);
@@ -243,24 +323,46 @@ fn empty_batches_are_barriers(place: Place) {
     let store = place.open();
     let syncs = store.stats().syncs;
     let order = Arc::new(Mutex::new(Vec::new()));
-    for (n, batch) in [put(b"a", b"").relaxed(), Batch::new()].into_iter().enumerate() {
+    for (n, batch) in [put(b"a", b"").relaxed(), Batch::new()]
+        .into_iter()
+        .enumerate()
+    {
         let order = order.clone();
-        store.submit(batch, move |result| order.lock().unwrap().push((n, result.is_ok()))).unwrap();
+        store
+            .submit(batch, move |result| {
+                order.lock().unwrap().push((n, result.is_ok()))
+            })
+            .unwrap();
     }
     place.commit(&store, Batch::new()).unwrap();
     assert_eq!(*order.lock().unwrap(), [(0, true), (1, true)]);
-    assert_eq!(store.stats().syncs, syncs, "neither relaxed batches nor barriers sync");
+    assert_eq!(
+        store.stats().syncs,
+        syncs,
+        "neither relaxed batches nor barriers sync"
+    );
     place.commit(&store, put(b"b", b"")).unwrap();
     assert_eq!(store.stats().syncs, syncs + 1);
     place.commit(&store, put(b"c", b"").relaxed()).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(2200));
-    assert_eq!(store.stats().syncs, syncs + 2, "relaxed writes are synced after a second");
+    assert_eq!(
+        store.stats().syncs,
+        syncs + 2,
+        "relaxed writes are synced after a second"
+    );
     place.close(store);
 }
 
 fn numbers_are_never_given_twice(place: Place) {
     let store = place.open();
-    assert_eq!((store.allocate("uid"), store.allocate("uid"), store.allocate("rid")), (1, 2, 1));
+    assert_eq!(
+        (
+            store.allocate("uid"),
+            store.allocate("uid"),
+            store.allocate("rid")
+        ),
+        (1, 2, 1)
+    );
     place.commit(&store, put(b"a", b"")).unwrap();
     place.close(store);
     if place.engine != EngineKind::Memory {
@@ -278,7 +380,10 @@ fn module_spaces_keep_their_number(place: Place) {
     if place.engine != EngineKind::Memory {
         let store = place.open();
         assert_eq!(store.space("b", 1).unwrap(), b);
-        assert!(matches!(store.space("a", 2), Err(StoreError::SpaceVersion { .. })));
+        assert!(matches!(
+            store.space("a", 2),
+            Err(StoreError::SpaceVersion { .. })
+        ));
         assert_eq!(store.spaces(), [("a".to_owned(), a), ("b".to_owned(), b)]);
         place.close(store);
     }
@@ -286,9 +391,22 @@ fn module_spaces_keep_their_number(place: Place) {
 
 fn refuses_what_is_too_large(place: Place) {
     let store = place.open();
-    assert_eq!(place.commit(&store, put(&[1; 20_000], b"")), Err(CommitError::TooLarge));
-    assert_eq!(place.commit(&store, put(b"a", &vec![0; 5 << 20])), Err(CommitError::TooLarge));
-    assert!(place.commit(&store, put(&[1; waxwing::store::MAX_KEY], &vec![0; 3 << 20])).is_ok());
+    assert_eq!(
+        place.commit(&store, put(&[1; 20_000], b"")),
+        Err(CommitError::TooLarge)
+    );
+    assert_eq!(
+        place.commit(&store, put(b"a", &vec![0; 5 << 20])),
+        Err(CommitError::TooLarge)
+    );
+    assert!(
+        place
+            .commit(
+                &store,
+                put(&[1; waxwing::store::MAX_KEY], &vec![0; 3 << 20])
+            )
+            .is_ok()
+    );
     place.close(store);
 }
 
@@ -302,18 +420,29 @@ fn erases_in_steps(place: Place) {
         place.commit(&store, batch.relaxed()).unwrap();
     }
     place.commit(&store, put(&Key::new().u64(2), b"")).unwrap();
-    let erased = place.runtime.block_on(store.erase(SPACE, Range::prefix(Key::new().u64(1))));
+    let erased = place
+        .runtime
+        .block_on(store.erase(SPACE, Range::prefix(Key::new().u64(1))));
     assert_eq!(erased, Ok(2500));
-    assert_eq!(place.scan(&store, Range::all(), Direction::Forward, 9).len(), 1);
+    assert_eq!(
+        place
+            .scan(&store, Range::all(), Direction::Forward, 9)
+            .len(),
+        1
+    );
     place.close(store);
 }
 
 fn a_panicking_reader_harms_nobody(place: Place) {
     let store = place.open();
     for _ in 0..4 {
-        let read = place.runtime.block_on(store.reading(|_| -> Result<(), _> { panic!("on purpose") }));
+        let read = place
+            .runtime
+            .block_on(store.reading(|_| -> Result<(), _> { panic!("on purpose") }));
         assert!(matches!(read, Err(StoreError::Panicked(text)) if text == "on purpose"));
-        store.submit(Batch::new(), |_| panic!("on purpose")).unwrap();
+        store
+            .submit(Batch::new(), |_| panic!("on purpose"))
+            .unwrap();
     }
     place.commit(&store, put(b"a", b"1")).unwrap();
     assert_eq!(place.get(&store, b"a").as_deref(), Some(b"1".as_slice()));
@@ -323,11 +452,21 @@ fn a_panicking_reader_harms_nobody(place: Place) {
 fn a_closed_store_says_so(place: Place) {
     let store = place.open();
     let (send, receive) = mpsc::channel();
-    store.submit(put(b"a", b"1"), move |result| send.send(result).unwrap()).unwrap();
+    store
+        .submit(put(b"a", b"1"), move |result| send.send(result).unwrap())
+        .unwrap();
     place.runtime.block_on(store.close());
-    assert!(receive.recv().unwrap().is_ok(), "what was queued is committed");
-    assert_eq!(place.commit(&store, put(b"b", b"")), Err(CommitError::Closed));
-    let read = place.runtime.block_on(store.reading(|view| view.get(SPACE, b"a")));
+    assert!(
+        receive.recv().unwrap().is_ok(),
+        "what was queued is committed"
+    );
+    assert_eq!(
+        place.commit(&store, put(b"b", b"")),
+        Err(CommitError::Closed)
+    );
+    let read = place
+        .runtime
+        .block_on(store.reading(|view| view.get(SPACE, b"a")));
     assert!(matches!(read, Err(StoreError::Closed)));
 }
 
@@ -339,14 +478,22 @@ fn survives_reopening(place: Place) {
     for round in 0..3u64 {
         let store = place.open();
         for n in 0..round {
-            let value = place.runtime.block_on(store.reading(move |view| view.get(SPACE, &Key::new().u64(n))));
+            let value = place
+                .runtime
+                .block_on(store.reading(move |view| view.get(SPACE, &Key::new().u64(n))));
             assert_eq!(value.unwrap(), Some(vec![n as u8; 5000]));
         }
-        let mid = place.commit(&store, put(&Key::new().u64(round), &[round as u8; 5000])).unwrap();
+        let mid = place
+            .commit(&store, put(&Key::new().u64(round), &[round as u8; 5000]))
+            .unwrap();
         assert!(mid > last);
         last = mid;
         // Every other time the handle is only dropped.
-        if round % 2 == 0 { place.close(store) } else { drop(store) }
+        if round % 2 == 0 {
+            place.close(store)
+        } else {
+            drop(store)
+        }
     }
 }
 
