@@ -1,1 +1,2 @@
 //! Control socket, commands, and the command line.
+pub mod acts;
