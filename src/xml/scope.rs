@@ -1,0 +1,115 @@
+//! Which prefix stands for which namespace while an element is read (Namespaces in XML §2–6).
+
+use super::builder::TreeBuilder;
+use super::context::Context;
+use super::names::Span;
+use super::{XML, XMLNS, XmlError};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// The declarations in force, innermost last.
+pub(super) struct Scope<'a> {
+    bindings: SmallVec<[Binding<'a>; 8]>,
+    /// How many declarations the element itself made so far.
+    declared: usize,
+}
+
+struct Binding<'a> {
+    prefix: &'a str,
+    ns: Cow<'a, str>,
+    /// Where elements find the namespace in the tree, stored there when it is used first; attributes likewise.
+    element: Option<Span>,
+    attribute: Option<Span>,
+    depth: usize,
+}
+
+impl<'a> Scope<'a> {
+    /// What `context` declares, and `xml`.
+    pub(super) fn new(context: &'a Context) -> Self {
+        let bindings = context.bindings().map(|(prefix, ns)| Binding::new(prefix, Cow::Borrowed(ns), 0)).collect();
+        Self { bindings, declared: 0 }
+    }
+
+    /// Takes the declaration of `prefix` (empty: default) on the element at `depth`.
+    pub(super) fn declare(
+        &mut self,
+        prefix: &'a str,
+        ns: Cow<'a, str>,
+        depth: usize,
+        limit: usize,
+    ) -> Result<(), XmlError> {
+        self.declared += 1;
+        if self.declared > limit {
+            return Err(XmlError::Limit("namespace declarations"));
+        }
+        match prefix {
+            "xml" if ns == XML => {}
+            "xml" | "xmlns" => return Err(XmlError::NotWellFormed("reserved prefix declared")),
+            _ if ns == XML || ns == XMLNS => return Err(XmlError::NotWellFormed("reserved namespace declared")),
+            _ if ns.is_empty() && !prefix.is_empty() => return Err(XmlError::NotWellFormed("prefix undeclared")),
+            _ => {}
+        }
+        let same = |binding: &&Binding<'_>| binding.depth == depth;
+        if self.bindings.iter().rev().take_while(same).any(|binding| binding.prefix == prefix) {
+            return Err(XmlError::NotWellFormed("namespace declared twice"));
+        }
+        self.bindings.push(Binding::new(prefix, ns, depth));
+        Ok(())
+    }
+
+    /// Forgets what elements deeper than `depth` declared.
+    pub(super) fn leave(&mut self, depth: usize) {
+        while self.bindings.last().is_some_and(|binding| binding.depth > depth) {
+            self.bindings.pop();
+        }
+    }
+
+    /// The namespace of an element with `prefix`.
+    pub(super) fn element(
+        &mut self,
+        prefix: &str,
+        context: &Context,
+        tree: &mut TreeBuilder,
+    ) -> Result<Span, XmlError> {
+        match self.bindings.iter_mut().rev().find(|binding| binding.prefix == prefix) {
+            Some(binding) => {
+                let ns = &binding.ns;
+                Ok(*binding.element.get_or_insert_with(|| tree.namespace(context.canonical(ns))))
+            }
+            None if prefix.is_empty() => Ok(Span::default()),
+            None => reserved(prefix, tree),
+        }
+    }
+
+    /// The namespace of an attribute with `prefix`; without one it has none.
+    pub(super) fn attribute(&mut self, prefix: &str, tree: &mut TreeBuilder) -> Result<Span, XmlError> {
+        if prefix.is_empty() {
+            return Ok(Span::default());
+        }
+        match self.bindings.iter_mut().rev().find(|binding| binding.prefix == prefix) {
+            Some(binding) => {
+                let ns = &binding.ns;
+                Ok(*binding.attribute.get_or_insert_with(|| tree.namespace(ns)))
+            }
+            None => reserved(prefix, tree),
+        }
+    }
+
+    /// Prefix and namespace of everything declared.
+    pub(super) fn declarations(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.bindings.iter().map(|binding| (binding.prefix, &*binding.ns))
+    }
+}
+
+impl<'a> Binding<'a> {
+    fn new(prefix: &'a str, ns: Cow<'a, str>, depth: usize) -> Self {
+        Self { prefix, ns, element: None, attribute: None, depth }
+    }
+}
+
+fn reserved(prefix: &str, tree: &mut TreeBuilder) -> Result<Span, XmlError> {
+    match prefix {
+        "xml" => Ok(tree.namespace(XML)),
+        _ => Err(XmlError::NotWellFormed("undeclared prefix")),
+    }
+}
