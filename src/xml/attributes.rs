@@ -111,5 +111,7 @@ fn character(number: &str) -> Result<char, XmlError> {
         .ok()
         .and_then(char::from_u32)
         .filter(|&c| is_char(c))
-        .ok_or(XmlError::NotWellFormed("reference to a character not allowed in XML"))
+        .ok_or(XmlError::NotWellFormed(
+            "reference to a character not allowed in XML",
+        ))
 }

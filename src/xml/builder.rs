@@ -53,7 +53,11 @@ impl TreeBuilder {
             self.fail("attribute name");
         }
         let ns = self.namespace(ns);
-        let prefix = if chars::is_ncname(prefix_hint) { prefix_hint } else { "" };
+        let prefix = if chars::is_ncname(prefix_hint) {
+            prefix_hint
+        } else {
+            ""
+        };
         if !self.attr_in(local, ns, prefix, value) {
             self.fail("attribute given twice");
         }
@@ -71,7 +75,10 @@ impl TreeBuilder {
         match self.nodes.last_mut() {
             Some(last) if self.in_text => {
                 if let View::Text(span) = last.view() {
-                    *last = Node::text(Span { start: span.start, len: span.len + piece.len });
+                    *last = Node::text(Span {
+                        start: span.start,
+                        len: span.len + piece.len,
+                    });
                 }
             }
             _ => self.nodes.push(Node::text(piece)),
@@ -98,7 +105,11 @@ impl TreeBuilder {
         let place = self.current;
         let end = number(self.nodes.len());
         if let Some(node) = self.nodes.get_mut(place as usize)
-            && let View::Open { name, len: parent, attrs } = node.view()
+            && let View::Open {
+                name,
+                len: parent,
+                attrs,
+            } = node.view()
         {
             *node = Node::open(name, end.saturating_sub(place), attrs);
             self.current = parent;
@@ -120,7 +131,11 @@ impl TreeBuilder {
         if self.text.capacity() - self.text.len() > SPARE_BYTES {
             self.text.shrink_to_fit();
         }
-        Ok(Element { nodes: self.nodes, names: self.names, text: self.text })
+        Ok(Element {
+            nodes: self.nodes,
+            names: self.names,
+            text: self.text,
+        })
     }
 
     /// How many elements are open.
@@ -145,7 +160,11 @@ impl TreeBuilder {
 
     /// The namespace of the open element.
     pub(super) fn current_namespace(&self) -> Span {
-        match self.nodes.get(self.current as usize).map(|node| node.view()) {
+        match self
+            .nodes
+            .get(self.current as usize)
+            .map(|node| node.view())
+        {
             Some(View::Open { name, .. }) if self.depth > 0 => self.names.at(name).ns,
             _ => Span::default(),
         }
@@ -169,8 +188,14 @@ impl TreeBuilder {
         let name = self.names.intern(local, ns, prefix, &mut self.text);
         let place = self.current;
         let count = number(self.nodes.len());
-        match self.nodes.get_mut(place as usize).map(|node| (node.view(), node)) {
-            Some((View::Open { name, len, attrs }, node)) if self.depth > 0 && count == place + 1 + attrs => {
+        match self
+            .nodes
+            .get_mut(place as usize)
+            .map(|node| (node.view(), node))
+        {
+            Some((View::Open { name, len, attrs }, node))
+                if self.depth > 0 && count == place + 1 + attrs =>
+            {
                 *node = Node::open(name, len, attrs + 1);
             }
             _ => {
@@ -203,7 +228,9 @@ pub(super) fn copy(from: El<'_>, nodes: &mut Vec<Node>, names: &mut Names, text:
     nodes.reserve(from.tape().len());
     for node in from.tape() {
         nodes.push(match node.view() {
-            View::Open { name, len, attrs } => Node::open(map.name(name, from, names, text), len, attrs),
+            View::Open { name, len, attrs } => {
+                Node::open(map.name(name, from, names, text), len, attrs)
+            }
             View::Attr { name, value } => {
                 let name = map.name(name, from, names, text);
                 Node::attr(name, Span::append(text, from.piece(value)))

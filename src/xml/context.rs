@@ -27,7 +27,9 @@ impl Content {
     }
 
     pub(super) fn of(ns: &str) -> Option<Self> {
-        [Self::Client, Self::Server, Self::Component].into_iter().find(|content| content.ns() == ns)
+        [Self::Client, Self::Server, Self::Component]
+            .into_iter()
+            .find(|content| content.ns() == ns)
     }
 }
 
@@ -54,12 +56,20 @@ impl Context {
     /// For framings without a stream header and for stored stanzas: `jabber:client` is the default, no prefix is
     /// declared.
     pub const fn client() -> Self {
-        Self { content: Content::Client, common: Common::Default, declared: None }
+        Self {
+            content: Content::Client,
+            common: Common::Default,
+            declared: None,
+        }
     }
 
     /// No declaration at all.
     pub(super) const fn nothing() -> Self {
-        Self { content: Content::Client, common: Common::Nothing, declared: None }
+        Self {
+            content: Content::Client,
+            common: Common::Nothing,
+            declared: None,
+        }
     }
 
     /// The content namespace; `Client` if the header declares none as default or with a prefix.
@@ -69,7 +79,10 @@ impl Context {
 
     /// Of these declarations, prefix and namespace.
     pub(super) fn new<'a>(declared: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
-        let default = declared.clone().find(|(prefix, _)| prefix.is_empty()).map(|(_, ns)| ns);
+        let default = declared
+            .clone()
+            .find(|(prefix, _)| prefix.is_empty())
+            .map(|(_, ns)| ns);
         let content = default
             .and_then(Content::of)
             .or_else(|| declared.clone().find_map(|(_, ns)| Content::of(ns)))
@@ -79,10 +92,20 @@ impl Context {
             _ => (prefix, ns) == ("stream", STREAMS),
         };
         if declared.clone().count() == 2 && declared.clone().all(ordinary) {
-            return Self { content, common: Common::DefaultAndStream, declared: None };
+            return Self {
+                content,
+                common: Common::DefaultAndStream,
+                declared: None,
+            };
         }
-        let list = declared.map(|(prefix, ns)| (prefix.into(), ns.into())).collect();
-        Self { content, common: Common::Nothing, declared: Some(Box::new(list)) }
+        let list = declared
+            .map(|(prefix, ns)| (prefix.into(), ns.into()))
+            .collect();
+        Self {
+            content,
+            common: Common::Nothing,
+            declared: Some(Box::new(list)),
+        }
     }
 
     /// Prefix (empty: default) and namespace of everything declared.
@@ -90,11 +113,18 @@ impl Context {
         let default = (self.common != Common::Nothing).then_some(("", self.content.ns()));
         let stream = (self.common == Common::DefaultAndStream).then_some(("stream", STREAMS));
         let list = self.declared.iter().flat_map(|list| list.iter());
-        default.into_iter().chain(stream).chain(list.map(|(prefix, ns)| (&**prefix, &**ns)))
+        default
+            .into_iter()
+            .chain(stream)
+            .chain(list.map(|(prefix, ns)| (&**prefix, &**ns)))
     }
 
     /// `ns` as elements have it inside the server.
     pub(super) fn canonical<'a>(&self, ns: &'a str) -> &'a str {
-        if self.content != Content::Client && ns == self.content.ns() { CLIENT } else { ns }
+        if self.content != Content::Client && ns == self.content.ns() {
+            CLIENT
+        } else {
+            ns
+        }
     }
 }

@@ -47,12 +47,20 @@ impl<'a> El<'a> {
 
     /// The value of the attribute with this expanded name.
     pub fn attr_ns(self, local: &str, ns: &str) -> Option<&'a str> {
-        self.attrs().find(|&(name, namespace, _)| name == local && namespace == ns).map(|(_, _, value)| value)
+        self.attrs()
+            .find(|&(name, namespace, _)| name == local && namespace == ns)
+            .map(|(_, _, value)| value)
     }
 
     /// Local name, namespace (mostly empty) and value of every attribute, in the order written.
     pub fn attrs(self) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> + 'a {
-        self.named_attrs().map(move |(name, value)| (self.piece(name.local), self.piece(name.ns), self.piece(value)))
+        self.named_attrs().map(move |(name, value)| {
+            (
+                self.piece(name.local),
+                self.piece(name.ns),
+                self.piece(value),
+            )
+        })
     }
 
     /// The text directly inside, not that of child elements.
@@ -107,7 +115,10 @@ impl<'a> El<'a> {
 
     /// The element at `offset` on this one's tape.
     pub(super) fn inner(self, offset: usize) -> Self {
-        Self { tree: self.tree, place: self.place + offset }
+        Self {
+            tree: self.tree,
+            place: self.place + offset,
+        }
     }
 
     /// The nodes of this element.
@@ -116,7 +127,10 @@ impl<'a> El<'a> {
             Some(View::Open { len, .. }) => len as usize,
             _ => 0,
         };
-        self.tree.nodes.get(self.place..self.place + len).unwrap_or_default()
+        self.tree
+            .nodes
+            .get(self.place..self.place + len)
+            .unwrap_or_default()
     }
 
     pub(super) fn names(self) -> &'a Names {
@@ -143,7 +157,11 @@ impl<'a> El<'a> {
 
     pub(super) fn named_attrs(self) -> impl Iterator<Item = (Name, Span)> + 'a {
         let start = self.place + 1;
-        let nodes = self.tree.nodes.get(start..start + self.attr_count()).unwrap_or_default();
+        let nodes = self
+            .tree
+            .nodes
+            .get(start..start + self.attr_count())
+            .unwrap_or_default();
         nodes.iter().filter_map(move |node| match node.view() {
             View::Attr { name, value } => Some((self.tree.names.at(name), value)),
             _ => None,
@@ -152,7 +170,9 @@ impl<'a> El<'a> {
 
     /// Place on the tape and number of the name of an attribute.
     pub(super) fn attr_place(self, local: &str, ns: &str) -> Option<(usize, u32)> {
-        let offset = self.attrs().position(|(name, namespace, _)| name == local && namespace == ns)?;
+        let offset = self
+            .attrs()
+            .position(|(name, namespace, _)| name == local && namespace == ns)?;
         let place = self.place + 1 + offset;
         match self.tree.nodes.get(place)?.view() {
             View::Attr { name, .. } => Some((place, name)),
@@ -170,7 +190,10 @@ impl<'a> El<'a> {
             match node.view() {
                 View::Open { len, .. } => {
                     next += (len as usize).max(1);
-                    Some(Content::Element(El { tree: self.tree, place }))
+                    Some(Content::Element(El {
+                        tree: self.tree,
+                        place,
+                    }))
                 }
                 View::Text(span) => {
                     next += 1;
@@ -213,7 +236,9 @@ fn same_head(a: El<'_>, b: El<'_>) -> bool {
     a.name() == b.name()
         && a.ns() == b.ns()
         && a.attr_count() == b.attr_count()
-        && a.attrs().zip(b.attrs()).all(|(x, y)| x == y || b.attr_ns(x.0, x.1) == Some(x.2))
+        && a.attrs()
+            .zip(b.attrs())
+            .all(|(x, y)| x == y || b.attr_ns(x.0, x.1) == Some(x.2))
 }
 
 enum Step<'a> {
@@ -233,7 +258,12 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(el: El<'a>) -> Self {
-        Self { el, next: el.place, end: el.place + el.tape().len(), open: Vec::new() }
+        Self {
+            el,
+            next: el.place,
+            end: el.place + el.tape().len(),
+            open: Vec::new(),
+        }
     }
 
     fn step(&mut self) -> Option<Step<'a>> {
@@ -244,7 +274,10 @@ impl<'a> Walk<'a> {
         if self.next >= self.end {
             return None;
         }
-        let el = El { tree: self.el.tree, place: self.next };
+        let el = El {
+            tree: self.el.tree,
+            place: self.next,
+        };
         if let Some(View::Open { len, attrs, .. }) = el.view() {
             self.open.push(self.next + len as usize);
             self.next += 1 + attrs as usize;
@@ -253,7 +286,8 @@ impl<'a> Walk<'a> {
         let mut text = Cow::Borrowed("");
         let end = self.open.last().copied().unwrap_or(self.end);
         while self.next < end
-            && let Some(View::Text(span)) = self.el.tree.nodes.get(self.next).map(|node| node.view())
+            && let Some(View::Text(span)) =
+                self.el.tree.nodes.get(self.next).map(|node| node.view())
         {
             text += self.el.piece(span);
             self.next += 1;

@@ -50,7 +50,9 @@ enum State {
     /// After `<`.
     Markup,
     /// In a start tag; whether the last byte was a slash.
-    StartTag { slash: bool },
+    StartTag {
+        slash: bool,
+    },
     /// In a quoted attribute value.
     Quoted(u8),
     /// In an end tag.
@@ -58,11 +60,15 @@ enum State {
     /// After `<!`, with so many bytes of `[CDATA[` seen.
     Bang(usize),
     /// In a CDATA section, with so many closing brackets just seen.
-    CData { brackets: usize },
+    CData {
+        brackets: usize,
+    },
     /// After `<?`, with so many bytes of `xml` seen.
     Question(usize),
     /// In the XML declaration; whether the last byte was a question mark.
-    Declaration { question: bool },
+    Declaration {
+        question: bool,
+    },
     /// In the end tag of the stream, with so many bytes of its name seen.
     Footer(usize),
     /// After the end tag of the stream.
@@ -109,7 +115,10 @@ impl Framer {
     ///
     /// # Errors
     /// What must end the stream; see [`XmlError`].
-    pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<Option<Frame<'a>>, XmlError> {
+    pub fn next<'a, 'i: 'a>(
+        &'a mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Frame<'a>>, XmlError> {
         if self.given_out {
             self.carry = Vec::new();
             self.given_out = false;
@@ -135,7 +144,10 @@ impl Framer {
         loop {
             let mut rest = bytes.get(at..).unwrap_or_default();
             if !self.in_header && matches!(self.state, State::Between | State::Ended) {
-                at += rest.iter().position(|&b| !is_space(b)).unwrap_or(rest.len());
+                at += rest
+                    .iter()
+                    .position(|&b| !is_space(b))
+                    .unwrap_or(rest.len());
                 start = at;
                 rest = bytes.get(at..).unwrap_or_default();
             }
@@ -146,7 +158,9 @@ impl Framer {
             at += used;
             self.taken += used;
             if self.taken > self.limits.stanza_bytes {
-                return Err(XmlError::TooLarge { limit: self.limits.stanza_bytes });
+                return Err(XmlError::TooLarge {
+                    limit: self.limits.stanza_bytes,
+                });
             }
             if !matches!(found, Found::Nothing) {
                 return Ok((found, start, at));
@@ -176,8 +190,14 @@ impl Framer {
             Found::Element => Some(Frame::Element(whole)),
             Found::Header => {
                 let name = whole.get(self.name_start..).unwrap_or_default();
-                let end = name.iter().position(|&b| is_space(b) || b == b'>').unwrap_or(name.len());
-                self.stream_name = name.get(..end).filter(|&name| name != USUAL_NAME).map(Into::into);
+                let end = name
+                    .iter()
+                    .position(|&b| is_space(b) || b == b'>')
+                    .unwrap_or(name.len());
+                self.stream_name = name
+                    .get(..end)
+                    .filter(|&name| name != USUAL_NAME)
+                    .map(Into::into);
                 Some(Frame::Header(whole))
             }
         }
@@ -188,7 +208,8 @@ impl Framer {
         let needed = self.carry.len() + piece.len();
         if needed > self.carry.capacity() {
             let doubled = (self.carry.capacity() * 2).min(self.limits.stanza_bytes);
-            self.carry.reserve_exact(needed.max(doubled) - self.carry.len());
+            self.carry
+                .reserve_exact(needed.max(doubled) - self.carry.len());
         }
         self.carry.extend_from_slice(piece);
     }
@@ -200,7 +221,9 @@ impl Framer {
             State::Text => Ok(self.skip_to(memchr(b'<', rest), rest, State::Markup)),
             State::Markup => self.markup(first),
             State::StartTag { slash } => self.start_tag(slash, rest),
-            State::Quoted(quote) => Ok(self.skip_to(memchr(quote, rest), rest, State::StartTag { slash: false })),
+            State::Quoted(quote) => {
+                Ok(self.skip_to(memchr(quote, rest), rest, State::StartTag { slash: false }))
+            }
             State::EndTag => Ok(self.end_tag(rest)),
             State::Bang(seen) => self.bang(seen, first),
             State::CData { brackets } => Ok(self.cdata(brackets, first, rest)),
@@ -230,7 +253,9 @@ impl Framer {
             _ if is_space(first) => State::Between,
             // How UTF-16 and UTF-32 begin.
             0x00 | 0xFE | 0xFF if start => return Err(XmlError::UnsupportedEncoding),
-            _ if self.in_header => return Err(XmlError::NotWellFormed("text before the stream header")),
+            _ if self.in_header => {
+                return Err(XmlError::NotWellFormed("text before the stream header"));
+            }
             _ => return Err(XmlError::BadFormat("text between elements")),
         };
         Ok((1, Found::Nothing))
@@ -247,7 +272,9 @@ impl Framer {
             b'?' if self.in_header && self.taken == 1 => State::Question(0),
             b'?' => return Err(XmlError::Restricted("processing instruction")),
             0x00 if self.in_header => return Err(XmlError::UnsupportedEncoding),
-            b'/' | b'>' | b'<' | b'"' | b'\'' | 0..=b' ' => return Err(XmlError::NotWellFormed("not a name")),
+            b'/' | b'>' | b'<' | b'"' | b'\'' | 0..=b' ' => {
+                return Err(XmlError::NotWellFormed("not a name"));
+            }
             _ if self.depth >= self.limits.depth => return Err(XmlError::Limit("depth")),
             _ => {
                 self.name_start = self.taken;
@@ -259,14 +286,20 @@ impl Framer {
 
     fn start_tag(&mut self, slash: bool, rest: &[u8]) -> Result<(usize, Found), XmlError> {
         let Some(at) = memchr3(b'>', b'"', b'\'', rest) else {
-            self.state = State::StartTag { slash: rest.last() == Some(&b'/') };
+            self.state = State::StartTag {
+                slash: rest.last() == Some(&b'/'),
+            };
             return Ok((rest.len(), Found::Nothing));
         };
-        let empty = at.checked_sub(1).map_or(slash, |before| rest.get(before) == Some(&b'/'));
+        let empty = at
+            .checked_sub(1)
+            .map_or(slash, |before| rest.get(before) == Some(&b'/'));
         let mut found = Found::Nothing;
         self.state = match rest.get(at) {
             Some(&quote @ (b'"' | b'\'')) => State::Quoted(quote),
-            _ if self.in_header && empty => return Err(XmlError::BadFormat("stream without an inside")),
+            _ if self.in_header && empty => {
+                return Err(XmlError::BadFormat("stream without an inside"));
+            }
             _ if self.in_header => {
                 self.in_header = false;
                 found = Found::Header;
@@ -312,9 +345,17 @@ impl Framer {
 
     fn cdata(&mut self, brackets: usize, first: u8, rest: &[u8]) -> (usize, Found) {
         let (used, state) = match first {
-            b']' => (1, State::CData { brackets: (brackets + 1).min(2) }),
+            b']' => (
+                1,
+                State::CData {
+                    brackets: (brackets + 1).min(2),
+                },
+            ),
             b'>' if brackets == 2 => (1, State::Text),
-            _ => (memchr(b']', rest).unwrap_or(rest.len()), State::CData { brackets: 0 }),
+            _ => (
+                memchr(b']', rest).unwrap_or(rest.len()),
+                State::CData { brackets: 0 },
+            ),
         };
         self.state = state;
         (used, Found::Nothing)
@@ -331,10 +372,15 @@ impl Framer {
 
     fn declaration(&mut self, question: bool, rest: &[u8]) -> Result<(usize, Found), XmlError> {
         let Some(at) = memchr(b'>', rest) else {
-            self.state = State::Declaration { question: rest.last() == Some(&b'?') };
+            self.state = State::Declaration {
+                question: rest.last() == Some(&b'?'),
+            };
             return Ok((rest.len(), Found::Nothing));
         };
-        if !at.checked_sub(1).map_or(question, |before| rest.get(before) == Some(&b'?')) {
+        if !at
+            .checked_sub(1)
+            .map_or(question, |before| rest.get(before) == Some(&b'?'))
+        {
             return Err(XmlError::NotWellFormed("malformed XML declaration"));
         }
         self.state = State::Between;
@@ -353,7 +399,9 @@ impl Framer {
                 self.state = State::Ended;
                 Ok((1, Found::Footer))
             }
-            _ => Err(XmlError::NotWellFormed("end tag does not match the stream header")),
+            _ => Err(XmlError::NotWellFormed(
+                "end tag does not match the stream header",
+            )),
         }
     }
 }

@@ -22,23 +22,35 @@ pub struct Header {
 /// stream element or its default namespace is no content namespace.
 pub fn parse_header(bytes: &[u8], limits: &Limits) -> Result<Header, XmlError> {
     if bytes.len() > limits.stanza_bytes {
-        return Err(XmlError::TooLarge { limit: limits.stanza_bytes });
+        return Err(XmlError::TooLarge {
+            limit: limits.stanza_bytes,
+        });
     }
     let input = chars::text(bytes)?;
-    let tag = after_declaration(input)?.trim_start_matches(|c: char| u8::try_from(c).is_ok_and(is_space));
+    let tag =
+        after_declaration(input)?.trim_start_matches(|c: char| u8::try_from(c).is_ok_and(is_space));
     let whole = tag.starts_with('<') && tag.ends_with('>') && !tag.ends_with("/>");
     if !whole {
         return Err(XmlError::NotWellFormed("no stream header"));
     }
     let (element, scope) = start_tag(tag, &NOTHING, limits)?;
     let context = Context::new(scope.declarations());
-    let default = scope.declarations().find(|(prefix, _)| prefix.is_empty()).map_or("", |(_, ns)| ns);
+    let default = scope
+        .declarations()
+        .find(|(prefix, _)| prefix.is_empty())
+        .map_or("", |(_, ns)| ns);
     if element.name() != "stream" {
         return Err(XmlError::BadFormat("not a stream header"));
     }
     if element.ns() != STREAMS {
-        let prefix_missing = scope.declarations().any(|(prefix, ns)| !prefix.is_empty() && ns == STREAMS);
-        return Err(if prefix_missing { XmlError::BadPrefix } else { XmlError::InvalidNamespace });
+        let prefix_missing = scope
+            .declarations()
+            .any(|(prefix, ns)| !prefix.is_empty() && ns == STREAMS);
+        return Err(if prefix_missing {
+            XmlError::BadPrefix
+        } else {
+            XmlError::InvalidNamespace
+        });
     }
     if !matches!(default, "" | STREAMS) && Content::of(default).is_none() {
         return Err(XmlError::InvalidNamespace);
@@ -54,7 +66,9 @@ fn after_declaration(input: &str) -> Result<&str, XmlError> {
     let Some(inside) = input.strip_prefix("<?xml") else {
         return Ok(input);
     };
-    let (inside, rest) = inside.split_once("?>").ok_or(XmlError::NotWellFormed("XML declaration without an end"))?;
+    let (inside, rest) = inside
+        .split_once("?>")
+        .ok_or(XmlError::NotWellFormed("XML declaration without an end"))?;
     let mut attributes = Attributes::new(inside);
     match attributes.next()? {
         Some(("version", "1.0")) => {}
@@ -68,7 +82,9 @@ fn after_declaration(input: &str) -> Result<&str, XmlError> {
         next = attributes.next()?;
     }
     match next {
-        Some(("standalone", "no")) => return Err(XmlError::Restricted("standalone document declaration")),
+        Some(("standalone", "no")) => {
+            return Err(XmlError::Restricted("standalone document declaration"));
+        }
         Some(("standalone", "yes")) => next = attributes.next()?,
         _ => {}
     }

@@ -12,7 +12,8 @@ pub(super) struct Span {
 impl Span {
     pub(super) fn of(self, text: &str) -> &str {
         let start = self.start as usize;
-        text.get(start..start + self.len as usize).unwrap_or_default()
+        text.get(start..start + self.len as usize)
+            .unwrap_or_default()
     }
 
     /// Appends `piece` to `text`. Offsets are 32 bits: a tree is far below 4 GiB, since what is read is bounded; what
@@ -42,7 +43,12 @@ pub(super) struct Name {
 impl Name {
     const fn new(local: Span, ns: Span) -> Self {
         let prefix = Span { start: 0, len: 0 };
-        Self { local, ns, prefix, last: u32::MAX }
+        Self {
+            local,
+            ns,
+            prefix,
+            last: u32::MAX,
+        }
     }
 }
 
@@ -59,15 +65,24 @@ const INDEXED_FROM: usize = 24;
 
 impl Names {
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { list: Vec::with_capacity(capacity), index: None }
+        Self {
+            list: Vec::with_capacity(capacity),
+            index: None,
+        }
     }
 
     pub(super) fn at(&self, number: u32) -> Name {
-        self.list.get(number as usize).copied().unwrap_or(Name::new(Span::default(), Span::default()))
+        self.list
+            .get(number as usize)
+            .copied()
+            .unwrap_or(Name::new(Span::default(), Span::default()))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let index = self.index.as_ref().map_or(0, |index| index.slots.capacity() * 4 + 64);
+        let index = self
+            .index
+            .as_ref()
+            .map_or(0, |index| index.slots.capacity() * 4 + 64);
         self.list.capacity() * size_of::<Name>() + index
     }
 
@@ -89,7 +104,10 @@ impl Names {
         if ns.is_empty() {
             return Span::default();
         }
-        let known = self.list.iter().find(|name| name.ns.len as usize == ns.len() && name.ns.of(text) == ns);
+        let known = self
+            .list
+            .iter()
+            .find(|name| name.ns.len as usize == ns.len() && name.ns.of(text) == ns);
         known.map_or_else(|| Span::append(text, ns), |name| name.ns)
     }
 
@@ -126,7 +144,11 @@ impl Names {
         };
         match &self.index {
             Some(index) => index.find(index.hash(local, ns), |n| same(&self.at(n))),
-            None => self.list.iter().position(same).and_then(|n| u32::try_from(n).ok()),
+            None => self
+                .list
+                .iter()
+                .position(same)
+                .and_then(|n| u32::try_from(n).ok()),
         }
     }
 
@@ -166,7 +188,11 @@ const FREE: u32 = u32::MAX;
 impl Index {
     fn for_names(names: usize) -> Self {
         let slots = vec![FREE; (names * 4).next_power_of_two()];
-        Self { slots, used: 0, keys: RandomState::new() }
+        Self {
+            slots,
+            used: 0,
+            keys: RandomState::new(),
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -189,7 +215,9 @@ impl Index {
     }
 
     fn insert(&mut self, hash: usize, number: u32) {
-        let free = self.probe(hash).find(|&at| self.slots.get(at) == Some(&FREE));
+        let free = self
+            .probe(hash)
+            .find(|&at| self.slots.get(at) == Some(&FREE));
         if let Some(slot) = free.and_then(|at| self.slots.get_mut(at)) {
             *slot = number;
             self.used += 1;

@@ -18,7 +18,9 @@ use smallvec::SmallVec;
 /// Whatever is wrong with the bytes, or the limit they pass; see [`XmlError`].
 pub fn parse(bytes: &[u8], context: &Context, limits: &Limits) -> Result<Element, XmlError> {
     if bytes.len() > limits.stanza_bytes {
-        return Err(XmlError::TooLarge { limit: limits.stanza_bytes });
+        return Err(XmlError::TooLarge {
+            limit: limits.stanza_bytes,
+        });
     }
     if bytes.first() != Some(&b'<') {
         return Err(XmlError::NotWellFormed("no element"));
@@ -45,7 +47,9 @@ pub fn parse(bytes: &[u8], context: &Context, limits: &Limits) -> Result<Element
             Event::Eof => return parser.tree.finish(),
             Event::Comment(_) => return Err(XmlError::Restricted("comment")),
             Event::DocType(_) => return Err(XmlError::Restricted("DTD")),
-            Event::PI(_) | Event::Decl(_) => return Err(XmlError::Restricted("processing instruction")),
+            Event::PI(_) | Event::Decl(_) => {
+                return Err(XmlError::Restricted("processing instruction"));
+            }
         }
         parser.check_size()?;
     }
@@ -148,7 +152,8 @@ impl<'a> Parser<'a> {
                     continue;
                 }
             };
-            self.scope.declare(declared, normalise(value)?, depth, self.limits.namespaces)?;
+            self.scope
+                .declare(declared, normalise(value)?, depth, self.limits.namespaces)?;
         }
         Ok(())
     }
@@ -162,7 +167,9 @@ impl<'a> Parser<'a> {
 
     /// Character data between markup and references.
     fn text(&mut self, piece: &str) -> Result<(), XmlError> {
-        if memchr::memchr_iter(b'>', piece.as_bytes()).any(|at| piece.get(..at).is_some_and(|p| p.ends_with("]]"))) {
+        if memchr::memchr_iter(b'>', piece.as_bytes())
+            .any(|at| piece.get(..at).is_some_and(|p| p.ends_with("]]")))
+        {
             return Err(XmlError::NotWellFormed("']]>' in text"));
         }
         self.raw_text(piece);
@@ -210,13 +217,19 @@ const DECLARATION: usize = " xmlns:=''".len();
 
 /// `piece` without `before` bytes in front and `after` bytes at the end.
 fn inside(piece: &str, before: usize, after: usize) -> &str {
-    piece.get(before..piece.len().saturating_sub(after)).unwrap_or_default()
+    piece
+        .get(before..piece.len().saturating_sub(after))
+        .unwrap_or_default()
 }
 
 fn refused(error: &quick_xml::Error) -> XmlError {
     XmlError::NotWellFormed(match error {
-        quick_xml::Error::IllFormed(IllFormedError::MismatchedEndTag { .. }) => "end tag does not match",
-        quick_xml::Error::IllFormed(IllFormedError::UnclosedReference) => "reference without an end",
+        quick_xml::Error::IllFormed(IllFormedError::MismatchedEndTag { .. }) => {
+            "end tag does not match"
+        }
+        quick_xml::Error::IllFormed(IllFormedError::UnclosedReference) => {
+            "reference without an end"
+        }
         quick_xml::Error::IllFormed(_) => "ill-formed markup",
         _ => "markup without an end",
     })

@@ -26,8 +26,14 @@ struct Binding<'a> {
 impl<'a> Scope<'a> {
     /// What `context` declares, and `xml`.
     pub(super) fn new(context: &'a Context) -> Self {
-        let bindings = context.bindings().map(|(prefix, ns)| Binding::new(prefix, Cow::Borrowed(ns), 0)).collect();
-        Self { bindings, declared: 0 }
+        let bindings = context
+            .bindings()
+            .map(|(prefix, ns)| Binding::new(prefix, Cow::Borrowed(ns), 0))
+            .collect();
+        Self {
+            bindings,
+            declared: 0,
+        }
     }
 
     /// Takes the declaration of `prefix` (empty: default) on the element at `depth`.
@@ -45,12 +51,22 @@ impl<'a> Scope<'a> {
         match prefix {
             "xml" if ns == XML => {}
             "xml" | "xmlns" => return Err(XmlError::NotWellFormed("reserved prefix declared")),
-            _ if ns == XML || ns == XMLNS => return Err(XmlError::NotWellFormed("reserved namespace declared")),
-            _ if ns.is_empty() && !prefix.is_empty() => return Err(XmlError::NotWellFormed("prefix undeclared")),
+            _ if ns == XML || ns == XMLNS => {
+                return Err(XmlError::NotWellFormed("reserved namespace declared"));
+            }
+            _ if ns.is_empty() && !prefix.is_empty() => {
+                return Err(XmlError::NotWellFormed("prefix undeclared"));
+            }
             _ => {}
         }
         let same = |binding: &&Binding<'_>| binding.depth == depth;
-        if self.bindings.iter().rev().take_while(same).any(|binding| binding.prefix == prefix) {
+        if self
+            .bindings
+            .iter()
+            .rev()
+            .take_while(same)
+            .any(|binding| binding.prefix == prefix)
+        {
             return Err(XmlError::NotWellFormed("namespace declared twice"));
         }
         self.bindings.push(Binding::new(prefix, ns, depth));
@@ -59,7 +75,11 @@ impl<'a> Scope<'a> {
 
     /// Forgets what elements deeper than `depth` declared.
     pub(super) fn leave(&mut self, depth: usize) {
-        while self.bindings.last().is_some_and(|binding| binding.depth > depth) {
+        while self
+            .bindings
+            .last()
+            .is_some_and(|binding| binding.depth > depth)
+        {
             self.bindings.pop();
         }
     }
@@ -71,10 +91,17 @@ impl<'a> Scope<'a> {
         context: &Context,
         tree: &mut TreeBuilder,
     ) -> Result<Span, XmlError> {
-        match self.bindings.iter_mut().rev().find(|binding| binding.prefix == prefix) {
+        match self
+            .bindings
+            .iter_mut()
+            .rev()
+            .find(|binding| binding.prefix == prefix)
+        {
             Some(binding) => {
                 let ns = &binding.ns;
-                Ok(*binding.element.get_or_insert_with(|| tree.namespace(context.canonical(ns))))
+                Ok(*binding
+                    .element
+                    .get_or_insert_with(|| tree.namespace(context.canonical(ns))))
             }
             None if prefix.is_empty() => Ok(Span::default()),
             None => reserved(prefix, tree),
@@ -82,11 +109,20 @@ impl<'a> Scope<'a> {
     }
 
     /// The namespace of an attribute with `prefix`; without one it has none.
-    pub(super) fn attribute(&mut self, prefix: &str, tree: &mut TreeBuilder) -> Result<Span, XmlError> {
+    pub(super) fn attribute(
+        &mut self,
+        prefix: &str,
+        tree: &mut TreeBuilder,
+    ) -> Result<Span, XmlError> {
         if prefix.is_empty() {
             return Ok(Span::default());
         }
-        match self.bindings.iter_mut().rev().find(|binding| binding.prefix == prefix) {
+        match self
+            .bindings
+            .iter_mut()
+            .rev()
+            .find(|binding| binding.prefix == prefix)
+        {
             Some(binding) => {
                 let ns = &binding.ns;
                 Ok(*binding.attribute.get_or_insert_with(|| tree.namespace(ns)))
@@ -97,13 +133,21 @@ impl<'a> Scope<'a> {
 
     /// Prefix and namespace of everything declared.
     pub(super) fn declarations(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.bindings.iter().map(|binding| (binding.prefix, &*binding.ns))
+        self.bindings
+            .iter()
+            .map(|binding| (binding.prefix, &*binding.ns))
     }
 }
 
 impl<'a> Binding<'a> {
     fn new(prefix: &'a str, ns: Cow<'a, str>, depth: usize) -> Self {
-        Self { prefix, ns, element: None, attribute: None, depth }
+        Self {
+            prefix,
+            ns,
+            element: None,
+            attribute: None,
+            depth,
+        }
     }
 }
 

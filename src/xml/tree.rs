@@ -22,12 +22,19 @@ pub struct Element {
 impl Element {
     /// An empty element `local` in the namespace `ns`.
     pub fn new(local: &str, ns: &str) -> Self {
-        debug_assert!(chars::is_ncname(local) && ns != XMLNS, "no element name: {{{ns}}}{local}");
+        debug_assert!(
+            chars::is_ncname(local) && ns != XMLNS,
+            "no element name: {{{ns}}}{local}"
+        );
         let mut names = Names::with_capacity(2);
         let mut text = String::with_capacity(local.len() + ns.len());
         let ns = names.namespace(if ns == XMLNS { "" } else { ns }, &mut text);
         let name = names.intern(&allowed(local), ns, "", &mut text);
-        Self { nodes: vec![Node::open(name, 1, 0)], names, text }
+        Self {
+            nodes: vec![Node::open(name, 1, 0)],
+            names,
+            text,
+        }
     }
 
     /// With an attribute without namespace, or `xml:lang` by that spelling, on the root.
@@ -78,7 +85,10 @@ impl Element {
     /// Sets or removes an attribute without namespace, or `xml:lang` by that spelling, on the root.
     pub fn set_attr(&mut self, name: &str, value: Option<&str>) {
         let (local, ns) = attribute_name(name);
-        debug_assert!(chars::is_ncname(local) && name != "xmlns", "no attribute name: {name}");
+        debug_assert!(
+            chars::is_ncname(local) && name != "xmlns",
+            "no attribute name: {name}"
+        );
         let place = self.root().attr_place(local, ns);
         match (place, value) {
             (Some((place, name)), Some(value)) => {
@@ -97,7 +107,8 @@ impl Element {
                 let name = self.names.intern(&allowed(local), ns, "", &mut self.text);
                 let value = Span::append(&mut self.text, value);
                 let end = 1 + self.root().attr_count();
-                self.nodes.insert(end.min(self.nodes.len()), Node::attr(name, value));
+                self.nodes
+                    .insert(end.min(self.nodes.len()), Node::attr(name, value));
                 self.root_changed(1);
             }
             (None, None) => {}
@@ -193,7 +204,9 @@ impl Element {
     fn root_changed(&mut self, attrs: i32) {
         let len = number(self.nodes.len());
         if let Some(node) = self.nodes.first_mut()
-            && let View::Open { name, attrs: old, .. } = node.view()
+            && let View::Open {
+                name, attrs: old, ..
+            } = node.view()
         {
             *node = Node::open(name, len, old.saturating_add_signed(attrs));
         }
@@ -202,7 +215,8 @@ impl Element {
 
 /// The expanded name meant by `name`: only `xml:` is known as a prefix.
 pub(super) fn attribute_name(name: &str) -> (&str, &str) {
-    name.strip_prefix("xml:").map_or((name, ""), |local| (local, XML))
+    name.strip_prefix("xml:")
+        .map_or((name, ""), |local| (local, XML))
 }
 
 /// `local` itself when it is an `NCName`, as it always should be; else with `_` for what is wrong.
@@ -211,7 +225,11 @@ fn allowed(local: &str) -> Cow<'_, str> {
         return Cow::Borrowed(local);
     }
     let fits = |c: char| chars::is_ncname(c.encode_utf8(&mut [0; 4]));
-    Cow::Owned(std::iter::once('_').chain(local.chars().map(|c| if fits(c) { c } else { '_' })).collect())
+    Cow::Owned(
+        std::iter::once('_')
+            .chain(local.chars().map(|c| if fits(c) { c } else { '_' }))
+            .collect(),
+    )
 }
 
 impl fmt::Debug for Element {

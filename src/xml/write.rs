@@ -20,12 +20,22 @@ pub fn contents(el: El<'_>, inherited_ns: &str, out: &mut Vec<u8>) {
 
 /// Appends `text` as character data.
 pub fn text(text: &str, out: &mut Vec<u8>) {
-    escape(text, |b| matches!(b, b'&' | b'<' | b'>' | 0xEF) | (b < b' '), |b| !matches!(b, b'\t' | b'\n'), out);
+    escape(
+        text,
+        |b| matches!(b, b'&' | b'<' | b'>' | 0xEF) | (b < b' '),
+        |b| !matches!(b, b'\t' | b'\n'),
+        out,
+    );
 }
 
 /// Appends `value` as it stands between single or double quotes.
 pub fn attr_value(value: &str, out: &mut Vec<u8>) {
-    escape(value, |b| matches!(b, b'&' | b'<' | b'\'' | b'"' | 0xEF) | (b < b' '), |_| true, out);
+    escape(
+        value,
+        |b| matches!(b, b'&' | b'<' | b'\'' | b'"' | 0xEF) | (b < b' '),
+        |_| true,
+        out,
+    );
 }
 
 /// An element whose end tag is still to come.
@@ -52,7 +62,11 @@ fn run<'a>(el: El<'a>, start: usize, inherited_ns: &'a str, out: &mut Vec<u8>) {
                     out.extend_from_slice(b"/>");
                 } else {
                     out.push(b'>');
-                    open.push(Open { end: place + len as usize, name, default });
+                    open.push(Open {
+                        end: place + len as usize,
+                        name,
+                        default,
+                    });
                 }
                 place += 1 + attrs as usize;
             }
@@ -72,7 +86,13 @@ fn run<'a>(el: El<'a>, start: usize, inherited_ns: &'a str, out: &mut Vec<u8>) {
 }
 
 /// Writes a start tag without its end; the default namespace inside the element.
-fn start_tag<'a>(el: El<'a>, place: usize, name: Name, inherited: &'a str, out: &mut Vec<u8>) -> &'a str {
+fn start_tag<'a>(
+    el: El<'a>,
+    place: usize,
+    name: Name,
+    inherited: &'a str,
+    out: &mut Vec<u8>,
+) -> &'a str {
     let ns = el.piece(name.ns);
     out.push(b'<');
     tag_name(el, name, out);
@@ -141,7 +161,9 @@ impl Prefixes {
             self.taken.push((ns, prefix));
             self.taken.len() - 1
         });
-        let prefix = self.taken.get(place).map_or("", |(_, prefix)| std::str::from_utf8(prefix).unwrap_or_default());
+        let prefix = self.taken.get(place).map_or("", |(_, prefix)| {
+            std::str::from_utf8(prefix).unwrap_or_default()
+        });
         (prefix, known.is_none())
     }
 
@@ -162,7 +184,12 @@ impl Prefixes {
 }
 
 /// Appends `text` with references for what is `special`; `control` says which of the white space controls need one.
-fn escape(text: &str, special: impl Fn(u8) -> bool, control: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+fn escape(
+    text: &str,
+    special: impl Fn(u8) -> bool,
+    control: impl Fn(u8) -> bool,
+    out: &mut Vec<u8>,
+) {
     let bytes = text.as_bytes();
     if !bytes.iter().fold(false, |seen, &b| seen | special(b)) {
         out.extend_from_slice(bytes);

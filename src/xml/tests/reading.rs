@@ -10,7 +10,10 @@ fn an_ordinary_stanza_is_read_and_written() {
     assert!(el.is("message", "jabber:client"));
     assert_eq!(el.attr("to"), Some("b@a.example"));
     assert_eq!(el.attr("xml:lang"), Some("en"));
-    assert_eq!(el.child("body", "jabber:client").unwrap().text(), "Hi & bye <3");
+    assert_eq!(
+        el.child("body", "jabber:client").unwrap().text(),
+        "Hi & bye <3"
+    );
     assert!(el.has_child("active", "http://jabber.org/protocol/chatstates"));
     assert_eq!(written(&el), xml);
 }
@@ -20,11 +23,19 @@ fn a_stream_is_cut_and_read() {
     let stream = format!("{HEADER} <presence/>\n<message><body>x</body></message></stream:stream>");
     let mut framer = Framer::new(Limits::default());
     let mut input = stream.as_bytes();
-    let Some(Frame::Header(bytes)) = framer.next(&mut input).unwrap() else { panic!("no header") };
+    let Some(Frame::Header(bytes)) = framer.next(&mut input).unwrap() else {
+        panic!("no header")
+    };
     let header = parse_header(bytes, &Limits::default()).unwrap();
     assert_eq!(header.element.attr("to"), Some("a.example"));
-    assert_eq!(framer.next(&mut input), Ok(Some(Frame::Element(b"<presence/>"))));
-    assert_eq!(framer.next(&mut input), Ok(Some(Frame::Element(b"<message><body>x</body></message>"))));
+    assert_eq!(
+        framer.next(&mut input),
+        Ok(Some(Frame::Element(b"<presence/>")))
+    );
+    assert_eq!(
+        framer.next(&mut input),
+        Ok(Some(Frame::Element(b"<message><body>x</body></message>")))
+    );
     assert_eq!(framer.next(&mut input), Ok(Some(Frame::Footer)));
     assert_eq!(framer.next(&mut input), Ok(None));
 }
