@@ -4,7 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::proto::Jid;
+use crate::proto::{Jid, ns};
+use crate::xml::{El, Element};
 
 /// Why a stanza could not be processed.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -20,6 +21,8 @@ pub struct StanzaError {
     pub by: Option<Jid>,
     /// Where to go instead, for `gone` and `redirect` only.
     pub uri: Option<Box<str>>,
+    /// A more exact condition in a namespace of its own (RFC 6120 §8.3.4).
+    pub app: Option<Box<Element>>,
 }
 
 impl StanzaError {
@@ -31,6 +34,7 @@ impl StanzaError {
             text: None,
             by: None,
             uri: None,
+            app: None,
         }
     }
 
@@ -51,6 +55,58 @@ impl StanzaError {
         self.by = Some(by);
         self
     }
+
+    /// With an application condition.
+    pub fn with_app(mut self, app: Element) -> StanzaError {
+        self.app = Some(Box::new(app));
+        self
+    }
+
+    /// The `<error/>` element (RFC 6120 §8.3.2).
+    pub fn to_element(&self) -> Element {
+        let mut condition = Element::new(self.condition.as_str(), ns::STANZA_ERRORS);
+        if let Some(uri) = &self.uri {
+            condition.push_text(uri);
+        }
+        let mut error = Element::new("error", ns::CLIENT).with_child(condition);
+        error.set_attr("by", self.by.as_ref().map(Jid::as_str));
+        error.set_attr("type", Some(self.kind.as_str()));
+        if let Some(text) = &self.text {
+            error.push_child(english(text, ns::STANZA_ERRORS).root());
+        }
+        if let Some(app) = &self.app {
+            error.push_child(app.root());
+        }
+        error
+    }
+
+    /// Reads an `<error/>`. What is missing or unknown becomes `undefined-condition` (RFC 6120
+    /// §8.3.2) and its default type.
+    pub fn parse(error: El<'_>) -> StanzaError {
+        let mut read = StanzaError::new(Condition::UndefinedCondition);
+        for child in error.children() {
+            match (child.ns(), child.name()) {
+                (ns::STANZA_ERRORS, "text") => read.text = Some(child.text().into_owned()),
+                (ns::STANZA_ERRORS, name) => {
+                    read.condition = Condition::parse(name).unwrap_or(read.condition);
+                    let uri: Box<str> = child.text().into();
+                    read.uri = Some(uri).filter(|uri| !uri.is_empty());
+                }
+                _ => read.app = Some(Box::new(child.to_element())),
+            }
+        }
+        let kind = error.attr("type").and_then(ErrorType::parse);
+        read.kind = kind.unwrap_or_else(|| read.condition.default_type());
+        read.by = error.attr("by").and_then(|by| Jid::parse(by).ok());
+        read
+    }
+}
+
+/// The `<text/>` of an error; what the server says is in English.
+pub(super) fn english(text: &str, ns: &str) -> Element {
+    Element::new("text", ns)
+        .with_attr("xml:lang", "en")
+        .with_text(text)
 }
 
 impl From<Condition> for StanzaError {
@@ -181,6 +237,7 @@ impl fmt::Display for Condition {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -192,5 +249,30 @@ mod tests {
         assert_eq!(Condition::parse("payment-required"), None);
         assert_eq!(ErrorType::parse("wait"), Some(ErrorType::Wait));
         assert_eq!(ErrorType::parse("Wait"), None);
+    }
+
+    #[test]
+    fn there_and_back() {
+        let error = StanzaError::new(Condition::PolicyViolation)
+            .with_type(ErrorType::Wait)
+            .with_text("slow down")
+            .with_by(Jid::parse("example.com").unwrap())
+            .with_app(Element::new("too-many-stanzas", ns::ERRORS));
+        let el = error.to_element();
+        assert_eq!(el.attr("type"), Some("wait"));
+        assert_eq!(StanzaError::parse(el.root()), error);
+        let gone = StanzaError {
+            uri: Some("xmpp:new@example.com".into()),
+            ..Condition::Gone.into()
+        };
+        assert_eq!(StanzaError::parse(gone.to_element().root()), gone);
+    }
+
+    #[test]
+    fn the_unknown_is_undefined() {
+        let error = Element::new("error", ns::CLIENT)
+            .with_child(Element::new("payment-required", ns::STANZA_ERRORS));
+        let read = StanzaError::parse(error.root());
+        assert_eq!(read, Condition::UndefinedCondition.into());
     }
 }

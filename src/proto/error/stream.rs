@@ -4,6 +4,10 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::stanza::english;
+use crate::proto::ns;
+use crate::xml::{El, Element, XmlError};
+
 /// Why a stream ends.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("{condition}")]
@@ -12,6 +16,10 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// Text for whoever debugs it, in English.
     pub text: Option<String>,
+    /// The host of a `see-other-host`.
+    pub other_host: Option<Box<str>>,
+    /// A more exact condition in a namespace of its own (RFC 6120 §4.9.4).
+    pub app: Option<Box<Element>>,
 }
 
 impl StreamError {
@@ -20,6 +28,8 @@ impl StreamError {
         StreamError {
             condition,
             text: None,
+            other_host: None,
+            app: None,
         }
     }
 
@@ -27,6 +37,66 @@ impl StreamError {
     pub fn with_text(mut self, text: impl Into<String>) -> StreamError {
         self.text = Some(text.into());
         self
+    }
+
+    /// With an application condition.
+    pub fn with_app(mut self, app: Element) -> StreamError {
+        self.app = Some(Box::new(app));
+        self
+    }
+
+    /// The `<error/>` element of the stream namespace (RFC 6120 §4.9.2).
+    pub fn to_element(&self) -> Element {
+        let mut condition = Element::new(self.condition.as_str(), ns::STREAM_ERRORS);
+        if let Some(host) = &self.other_host {
+            condition.push_text(host);
+        }
+        let mut error = Element::new("error", ns::STREAM).with_child(condition);
+        if let Some(text) = &self.text {
+            error.push_child(english(text, ns::STREAM_ERRORS).root());
+        }
+        if let Some(app) = &self.app {
+            error.push_child(app.root());
+        }
+        error
+    }
+
+    /// Reads an `<error/>`.
+    pub fn parse(error: El<'_>) -> StreamError {
+        let mut read = StreamError::new(StreamCondition::UndefinedCondition);
+        for child in error.children() {
+            match (child.ns(), child.name()) {
+                (ns::STREAM_ERRORS, "text") => read.text = Some(child.text().into_owned()),
+                (ns::STREAM_ERRORS, name) => {
+                    read.condition = StreamCondition::parse(name);
+                    let host: Box<str> = child.text().into();
+                    read.other_host = Some(host).filter(|host| !host.is_empty());
+                }
+                _ => read.app = Some(Box::new(child.to_element())),
+            }
+        }
+        read
+    }
+}
+
+impl From<&XmlError> for StreamError {
+    /// What is at fault with the XML, told to the peer.
+    fn from(error: &XmlError) -> StreamError {
+        let condition = match error {
+            XmlError::NotWellFormed(_) => StreamCondition::NotWellFormed,
+            XmlError::Restricted(_) => StreamCondition::RestrictedXml,
+            XmlError::BadFormat(_) => StreamCondition::BadFormat,
+            XmlError::BadPrefix => StreamCondition::BadNamespacePrefix,
+            XmlError::UnsupportedEncoding => StreamCondition::UnsupportedEncoding,
+            XmlError::InvalidNamespace => StreamCondition::InvalidNamespace,
+            XmlError::TooLarge { .. } => StreamCondition::PolicyViolation,
+            XmlError::Limit(_) => StreamCondition::PolicyViolation,
+        };
+        let told = StreamError::new(condition).with_text(error.to_string());
+        match error {
+            XmlError::TooLarge { .. } => told.with_app(Element::new("stanza-too-big", ns::ERRORS)),
+            _ => told,
+        }
     }
 }
 
@@ -128,6 +198,20 @@ impl fmt::Display for StreamCondition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let error = StreamError::from(&XmlError::TooLarge { limit: 10_000 });
+        let el = error.to_element();
+        assert!(el.has_child("policy-violation", ns::STREAM_ERRORS));
+        assert!(el.has_child("stanza-too-big", ns::ERRORS));
+        assert_eq!(StreamError::parse(el.root()), error);
+        let elsewhere = StreamError {
+            other_host: Some("[2001:db8::9]:5222".into()),
+            ..StreamCondition::SeeOtherHost.into()
+        };
+        assert_eq!(StreamError::parse(elsewhere.to_element().root()), elsewhere);
+    }
 
     #[test]
     fn names_are_read_back() {
