@@ -1,1 +1,4 @@
 //! The stream machine: header, features, STARTTLS, SASL, bind, acknowledgements. No socket, no clock, no `async`.
+
+pub mod sasl;
+pub mod tls;
