@@ -1,14 +1,17 @@
 //! XEP-0198: Stream Management (1.6.3), acknowledgements without resumption.
 
 use super::bound::Bound;
-use super::fault::Fault;
 use super::out::Out;
 use super::seat::AckError;
-use crate::proto::{Condition, StreamCondition, ns};
+use crate::proto::{Condition, StreamCondition, StreamError, ns};
 use crate::xml::{El, Element};
 
 /// A nonza of stream management on a bound stream.
-pub(super) fn handle(bound: &mut Bound, element: El<'_>, out: &mut Out<'_>) -> Result<(), Fault> {
+pub(super) fn handle(
+    bound: &mut Bound,
+    element: El<'_>,
+    out: &mut Out<'_>,
+) -> Result<(), StreamError> {
     match element.name() {
         "enable" if !bound.acks => {
             bound.acks = true;
@@ -17,7 +20,10 @@ pub(super) fn handle(bound: &mut Bound, element: El<'_>, out: &mut Out<'_>) -> R
             }
             out.element(&enabled());
         }
-        "r" if bound.acks => bound.seat().into_iter().for_each(|seat| seat.ack_requested()),
+        "r" if bound.acks => bound
+            .seat()
+            .into_iter()
+            .for_each(|seat| seat.ack_requested()),
         "a" if bound.acks => {
             let h = element.attr("h").and_then(number);
             let h = h.ok_or(StreamCondition::BadFormat)?;
@@ -71,7 +77,7 @@ fn number(text: &str) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-fn too_high(error: AckError) -> Fault {
+fn too_high(error: AckError) -> StreamError {
     let text = format!(
         "You acknowledged {} stanzas, but I only sent you {} so far.",
         error.h, error.sent
@@ -79,10 +85,9 @@ fn too_high(error: AckError) -> Fault {
     let app = Element::new("handled-count-too-high", ns::SM)
         .with_attr("h", &error.h.to_string())
         .with_attr("send-count", &error.sent.to_string());
-    Fault {
-        app: Some(app),
-        ..Fault::new(StreamCondition::UndefinedCondition, &text)
-    }
+    StreamError::new(StreamCondition::UndefinedCondition)
+        .with_text(text)
+        .with_app(app)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use super::acks;
 use super::bind2;
-use super::fault::Fault;
 use super::features;
 use super::input::Action;
 use super::login::{Flow, Login, Stage};
@@ -16,7 +15,7 @@ use super::sasl::profile::{self, Profile};
 use super::sasl::request::{self, Wishes};
 use super::sasl::{base64, offer, upgrade};
 use super::tables::When;
-use crate::proto::{Condition, Jid, StreamCondition, ns};
+use crate::proto::{Condition, Jid, StreamCondition, StreamError, ns};
 use crate::xml::{El, Element};
 
 /// One attempt to log in.
@@ -77,7 +76,14 @@ impl Login {
             "auth" => {
                 let initial = profile::initial(element);
                 let mechanism = element.attr("mechanism");
-                self.begin(Profile::Sasl1, mechanism, initial, Wishes::default(), None, out)
+                self.begin(
+                    Profile::Sasl1,
+                    mechanism,
+                    initial,
+                    Wishes::default(),
+                    None,
+                    out,
+                )
             }
             "abort" => self.fail(Profile::Sasl1, SaslCondition::Aborted.into(), out),
             "response" => self.fail(Profile::Sasl1, SaslCondition::MalformedRequest.into(), out),
@@ -94,7 +100,14 @@ impl Login {
                 let wishes = request::wishes(root, &host);
                 let mechanism = root.attr("mechanism").map(str::to_owned);
                 let mechanism = mechanism.as_deref();
-                self.begin(Profile::Sasl2, mechanism, initial, wishes, Some(element), out)
+                self.begin(
+                    Profile::Sasl2,
+                    mechanism,
+                    initial,
+                    wishes,
+                    Some(element),
+                    out,
+                )
             }
             ("abort", _) => self.fail(Profile::Sasl2, SaslCondition::Aborted.into(), out),
             _ => StreamCondition::NotAuthorized.into(),
@@ -207,11 +220,9 @@ impl Login {
         out.element(&profile.failure(&failure));
         self.failures += 1;
         match self.failures >= FAILURES {
-            true => Fault::new(
-                StreamCondition::PolicyViolation,
-                "Too many failed attempts to authenticate",
-            )
-            .into(),
+            true => StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("Too many failed attempts to authenticate")
+                .into(),
             false => Flow::Stay,
         }
     }
@@ -401,7 +412,10 @@ impl Login {
             return StreamCondition::InternalServerError.into();
         };
         let acks = attempt.acks.filter(|_| attempt.bound.is_some());
-        let address = attempt.bound.as_ref().map_or(&proved.user, |bound| &bound.jid);
+        let address = attempt
+            .bound
+            .as_ref()
+            .map_or(&proved.user, |bound| &bound.jid);
         let mut success = Element::new("success", ns::SASL2)
             .with_children(data.map(|data| additional_data(&data)))
             .with_child(
@@ -421,7 +435,7 @@ impl Login {
             features::authenticated(&self.settings, &context, session.is_some(), acks.is_some());
         out.element(&success);
         out.element(&features);
-        out.push(Action::SetLimits(self.settings.limits.after_login.clone()));
+        out.push(Action::SetLimits(self.settings.limits.after_login));
         match session {
             Some(session) => self.seat(session, acks, out),
             None => {

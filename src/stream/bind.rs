@@ -2,12 +2,11 @@
 
 use super::bind2::{self, Bind2};
 use super::bound::Bound;
-use super::fault::Fault;
 use super::input::Action;
 use super::login::{Flow, Login, Stage};
 use super::out::Out;
 use super::question::{self, Answer, BindRequest, Question, UserAgent};
-use crate::proto::{Condition, Jid, StanzaError, StreamCondition, ns};
+use crate::proto::{Condition, Jid, StanzaError, StreamCondition, StreamError, ns};
 use crate::xml::{El, Element};
 
 /// Failed bind requests after which the stream ends: the first and five retries (RFC 6120 §7.7.3).
@@ -24,7 +23,9 @@ impl Login {
         let Some(id) = iq.attr("id").map(str::to_owned) else {
             return self.bind_failed(None, Condition::BadRequest.into(), out);
         };
-        let wished = request.child("resource", ns::BIND).map(|wish| wish.text().into_owned());
+        let wished = request
+            .child("resource", ns::BIND)
+            .map(|wish| wish.text().into_owned());
         let wished = wished.filter(|wish| !wish.is_empty());
         if let Some(wish) = &wished
             && proved.user.with_resource(wish).is_err()
@@ -90,22 +91,15 @@ impl Login {
         out.element(&iq.with_child(error.to_element()));
         self.bind_failures += 1;
         match self.bind_failures >= FAILURES {
-            true => Fault::new(
-                StreamCondition::PolicyViolation,
-                "Too many failed attempts to bind",
-            )
-            .into(),
+            true => StreamError::new(StreamCondition::PolicyViolation)
+                .with_text("Too many failed attempts to bind")
+                .into(),
             false => Flow::Stay,
         }
     }
 
     /// Hands the stream over to its session; login is over.
-    pub fn seat(
-        &mut self,
-        bound: question::Bound,
-        acks: Option<bool>,
-        out: &mut Out<'_>,
-    ) -> Flow {
+    pub fn seat(&mut self, bound: question::Bound, acks: Option<bool>, out: &mut Out<'_>) -> Flow {
         let Some(host) = self.host.take() else {
             return StreamCondition::InternalServerError.into();
         };

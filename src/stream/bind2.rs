@@ -21,7 +21,9 @@ pub(super) struct Bind2 {
 }
 
 pub(super) fn parse(bind: El<'_>, tables: &Tables) -> Bind2 {
-    let tag = bind.child("tag", ns::BIND2).map(|tag| tag.text().into_owned());
+    let tag = bind
+        .child("tag", ns::BIND2)
+        .map(|tag| tag.text().into_owned());
     let claimed = |child: &El<'_>| {
         let tags = tables.bind_inlines.iter().flat_map(|inline| &inline.tags);
         tags.into_iter().any(|tag| tag.is(*child))
@@ -29,21 +31,32 @@ pub(super) fn parse(bind: El<'_>, tables: &Tables) -> Bind2 {
     Bind2 {
         tag: tag.filter(|tag| !tag.is_empty()),
         acks: bind.child("enable", ns::SM).map(acks::wants_resume),
-        inline: bind.children().filter(claimed).map(El::to_element).collect(),
+        inline: bind
+            .children()
+            .filter(claimed)
+            .map(El::to_element)
+            .collect(),
     }
 }
 
 /// The feature inside `<inline/>` of SASL2.
 pub(super) fn feature(tables: &Tables) -> Element {
-    let vars = tables.bind_inlines.iter().map(|BindInline { var, .. }| *var);
-    let features = vars.chain([ns::SM]).map(|var| Element::new("feature", ns::BIND2).with_attr("var", var));
+    let vars = tables
+        .bind_inlines
+        .iter()
+        .map(|BindInline { var, .. }| *var);
+    let features = vars
+        .chain([ns::SM])
+        .map(|var| Element::new("feature", ns::BIND2).with_attr("var", var));
     Element::new("bind", ns::BIND2)
         .with_child(Element::new("inline", ns::BIND2).with_children(features))
 }
 
 /// `<bound/>`.
 pub(super) fn bound(acks: Option<Element>, inline: Vec<Element>) -> Element {
-    Element::new("bound", ns::BIND2).with_children(acks).with_children(inline)
+    Element::new("bound", ns::BIND2)
+        .with_children(acks)
+        .with_children(inline)
 }
 
 /// The resource for a client: `tag/identifier` (XEP-0386 §3.2.1). The same for the same user, tag and client id as long as the
@@ -89,12 +102,21 @@ mod tests {
         let of = |key: &Secret, tag, id| resource(key, &user, tag, id);
         let first = of(&key, Some("AwesomeXMPP"), id);
         assert_eq!(first, of(&key, Some("AwesomeXMPP"), id));
-        assert!(first.starts_with("AwesomeXMPP/") && first.len() == 12 + 16, "{first}");
+        assert!(
+            first.starts_with("AwesomeXMPP/") && first.len() == 12 + 16,
+            "{first}"
+        );
         assert!(!first.contains("d4565fa7"));
-        assert_ne!(first, of(&Secret::new(vec![2; 32]), Some("AwesomeXMPP"), id));
+        assert_ne!(
+            first,
+            of(&Secret::new(vec![2; 32]), Some("AwesomeXMPP"), id)
+        );
         assert_ne!(of(&key, None, id), of(&key, None, Some("another")));
         assert_ne!(of(&key, None, None), of(&key, None, None));
-        assert!(!of(&key, Some("a\u{202e}b"), id).contains('/'), "illegal tags are left out");
+        assert!(
+            !of(&key, Some("a\u{202e}b"), id).contains('/'),
+            "illegal tags are left out"
+        );
         assert!(!of(&key, Some(&"x".repeat(1023)), id).contains('/'));
     }
 }

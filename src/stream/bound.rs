@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::acks;
 use super::bind;
-use super::fault::Fault;
 use super::input::Action;
 use super::out::Out;
 use super::seat::{End, Intake, NonzaVerdict, Seat};
 use super::tables::Tables;
-use crate::proto::{StreamCondition, ns};
+use crate::proto::{StreamCondition, StreamError, ns};
 use crate::xml::{El, Element};
 
 /// All that is kept of a stream once it is bound.
@@ -36,7 +35,7 @@ impl Bound {
         }
     }
 
-    pub fn element(&mut self, element: Element, out: &mut Out<'_>) -> Result<(), Fault> {
+    pub fn element(&mut self, element: Element, out: &mut Out<'_>) -> Result<(), StreamError> {
         let root = element.root();
         match root.ns() {
             ns::CLIENT => self.stanza(element, out),
@@ -48,7 +47,7 @@ impl Bound {
         }
     }
 
-    fn stanza(&mut self, mut stanza: Element, out: &mut Out<'_>) -> Result<(), Fault> {
+    fn stanza(&mut self, mut stanza: Element, out: &mut Out<'_>) -> Result<(), StreamError> {
         let root = stanza.root();
         if !matches!(root.name(), "message" | "presence" | "iq") {
             return Err(StreamCondition::UnsupportedStanzaType.into());
@@ -71,10 +70,10 @@ impl Bound {
         Ok(())
     }
 
-    fn nonza(&mut self, element: Element, out: &mut Out<'_>) -> Result<(), Fault> {
+    fn nonza(&mut self, element: Element, out: &mut Out<'_>) -> Result<(), StreamError> {
         match self.seat.as_ref().map(|seat| seat.nonza(element)) {
             Some(NonzaVerdict::Reply(reply)) => out.element(&reply),
-            Some(NonzaVerdict::Fault(error)) => return Err(error.into()),
+            Some(NonzaVerdict::Fault(error)) => return Err(error),
             Some(NonzaVerdict::Done) | None => {}
         }
         Ok(())

@@ -100,14 +100,21 @@ fn authentication(names: &[&str], context: &FeatureContext<'_>) -> Element {
     let tables = &context.host.tables;
     let inline = Element::new("inline", ns::SASL2)
         .with_child(bind2::feature(tables))
-        .with_children(tables.inlines.iter().filter_map(|inline| (inline.make)(context)));
+        .with_children(
+            tables
+                .inlines
+                .iter()
+                .filter_map(|inline| (inline.make)(context)),
+        );
     let upgrades = context.host.mechanisms.upgrades.iter();
     Element::new("authentication", ns::SASL2)
         .with_children(mechanisms(names, ns::SASL2))
         .with_child(inline)
-        .with_children(upgrades.map(|hash| {
-            Element::new("upgrade", ns::SASL_UPGRADE).with_text(hash.upgrade_task())
-        }))
+        .with_children(
+            upgrades.map(|hash| {
+                Element::new("upgrade", ns::SASL_UPGRADE).with_text(hash.upgrade_task())
+            }),
+        )
 }
 
 fn binding_types(bindings: &Bindings) -> Element {
@@ -118,9 +125,8 @@ fn binding_types(bindings: &Bindings) -> Element {
 }
 
 fn limits(settings: &Settings, limits: &Limits) -> Element {
-    let number = |name, value: u64| {
-        Element::new(name, ns::STREAM_LIMITS).with_text(&value.to_string())
-    };
+    let number =
+        |name, value: u64| Element::new(name, ns::STREAM_LIMITS).with_text(&value.to_string());
     Element::new("limits", ns::STREAM_LIMITS)
         .with_child(number("max-bytes", limits.stanza_bytes as u64))
         .with_child(number("idle-seconds", settings.limits.idle.as_secs()))

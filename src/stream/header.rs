@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::fault::Fault;
 use super::settings::{Host, Hosts};
-use crate::proto::{Jid, StreamCondition, ns};
+use crate::proto::{Jid, StreamCondition, StreamError};
 use crate::xml::{Element, Header, StreamContent};
 
 /// What a header says, as far as it can be understood; needed for our own header even when the stream is refused.
@@ -22,7 +21,7 @@ pub(super) fn read(
     header: &Header,
     hosts: &dyn Hosts,
     server_name: Option<&str>,
-) -> (Claims, Option<Fault>) {
+) -> (Claims, Option<StreamError>) {
     let element = &header.element;
     let (host, wrong_to) = match host(element, hosts, server_name) {
         Ok(host) => (Some(host), None),
@@ -31,10 +30,13 @@ pub(super) fn read(
     let from = element.attr("from").map(Jid::parse);
     let claims = Claims {
         host,
-        from: from.as_ref().and_then(|from| from.as_ref().ok()).map(Jid::bare),
+        from: from
+            .as_ref()
+            .and_then(|from| from.as_ref().ok())
+            .map(Jid::bare),
         lang: language(element),
     };
-    let fault = namespaces(header)
+    let fault = content(header)
         .or_else(|| version(element))
         .or(wrong_to)
         .or_else(|| match from {
@@ -44,19 +46,14 @@ pub(super) fn read(
     (claims, fault)
 }
 
-fn namespaces(header: &Header) -> Option<Fault> {
-    if header.element.ns() != ns::STREAM {
-        return Some(StreamCondition::InvalidNamespace.into());
-    }
-    if header.element.name() != "stream" {
-        return Some(StreamCondition::BadFormat.into());
-    }
+/// Clients speak `jabber:client` (RFC 6120 §4.8.3); that it is a stream header at all, the parser has seen to.
+fn content(header: &Header) -> Option<StreamError> {
     (header.context.content() != StreamContent::Client)
         .then(|| StreamCondition::InvalidNamespace.into())
 }
 
 /// Major version 1, whatever the minor one (RFC 6120 §4.7.5). No version means 0.9, which has no way to log in that we know.
-fn version(element: &Element) -> Option<Fault> {
+fn version(element: &Element) -> Option<StreamError> {
     let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
         true => text.parse::<u32>().ok(),
         false => None,
@@ -73,7 +70,7 @@ fn host(
     element: &Element,
     hosts: &dyn Hosts,
     server_name: Option<&str>,
-) -> Result<Arc<Host>, Fault> {
+) -> Result<Arc<Host>, StreamError> {
     let Some(to) = element.attr("to").or(server_name) else {
         return Err(StreamCondition::ImproperAddressing.into());
     };

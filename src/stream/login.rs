@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::attempt::Attempt;
 use super::bound::Bound;
-use super::fault::Fault;
 use super::framing::Opening;
 use super::header::{self, Claims};
 use super::input::Action;
@@ -14,7 +13,7 @@ use super::sasl::exchange::Proved;
 use super::settings::{Host, Settings};
 use super::tls::{Bindings, Peer, Tls};
 use super::{acks, features, starttls};
-use crate::proto::{Jid, StreamCondition, ns};
+use crate::proto::{Jid, StreamCondition, StreamError, ns};
 use crate::runtime::random;
 use crate::xml::{El, Element, Header};
 
@@ -66,14 +65,14 @@ pub(super) enum Flow {
     /// As a bound stream.
     Bound(Bound),
     /// Not at all.
-    End(Fault),
+    End(StreamError),
     /// Not at all, and the peer has been told why.
     Close,
 }
 
-impl From<Fault> for Flow {
-    fn from(fault: Fault) -> Flow {
-        Flow::End(fault)
+impl From<StreamError> for Flow {
+    fn from(error: StreamError) -> Flow {
+        Flow::End(error)
     }
 }
 
@@ -168,7 +167,7 @@ impl Login {
 
     /// A header may not contradict itself (XEP-0388 §2.1) nor, after authentication, what was proved: neither host nor user
     /// changes with a restart. What `from` says before TLS counts for nothing.
-    fn inconsistent(&self, claims: &Claims) -> Option<Fault> {
+    fn inconsistent(&self, claims: &Claims) -> Option<StreamError> {
         let host = claims.host.as_ref()?;
         let from = claims.from.as_ref();
         match &self.user {
@@ -241,8 +240,7 @@ impl Login {
     }
 
     fn starttls(&mut self, request: El<'_>, out: &mut Out<'_>) -> Flow {
-        let offered =
-            self.tls.is_none() && self.peer.starttls && matches!(self.stage, Stage::Open);
+        let offered = self.tls.is_none() && self.peer.starttls && matches!(self.stage, Stage::Open);
         match starttls::answer(request, offered, out) {
             true => {
                 self.stage = Stage::Handshake;
@@ -263,7 +261,7 @@ impl Login {
             timed: self.timed,
             ..fresh
         };
-        out.push(Action::Restart(self.settings.limits.before_login.clone()));
+        out.push(Action::Restart(self.settings.limits.before_login));
         Flow::Stay
     }
 
@@ -283,7 +281,7 @@ impl Login {
     pub fn restart(&mut self, out: &mut Out<'_>) -> Flow {
         self.opened = false;
         self.stage = Stage::Header;
-        out.push(Action::Restart(self.settings.limits.after_login.clone()));
+        out.push(Action::Restart(self.settings.limits.after_login));
         out.deadline(Some(self.settings.limits.bind));
         Flow::Stay
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::bound::Bound;
-use super::fault::Fault;
 use super::framing::Framing;
 use super::input::{Action, Input};
 use super::login::{Flow, Login};
@@ -40,7 +39,7 @@ impl Machine {
         tls: Option<Tls>,
         out: &mut Vec<Action>,
     ) -> Machine {
-        out.push(Action::SetLimits(settings.limits.before_login.clone()));
+        out.push(Action::SetLimits(settings.limits.before_login));
         out.push(Action::Deadline(Some(settings.limits.header)));
         Machine {
             context: Context::client(),
@@ -67,7 +66,7 @@ impl Machine {
                 self.shut(&mut out);
             }
             (_, Input::BadXml(error)) => {
-                self.finish(Some(Fault::from(&error)), End::Error, &mut out);
+                self.finish(Some(StreamError::from(&error)), End::Error, &mut out);
                 self.shut(&mut out);
             }
             (_, Input::Expired) => {
@@ -76,7 +75,7 @@ impl Machine {
             }
             (_, Input::Stop(error)) => {
                 let end = end_of(error.as_ref());
-                self.finish(error.map(Fault::from), end, &mut out);
+                self.finish(error, end, &mut out);
             }
             (_, input) => self.go_on(input, &mut out),
         }
@@ -118,7 +117,7 @@ impl Machine {
             (Phase::Bound(_), Input::Element(element)) if is_error(&element) => Flow::Close,
             (Phase::Bound(bound), Input::Element(element)) => match bound.element(element, out) {
                 Ok(()) => Flow::Stay,
-                Err(fault) => Flow::End(fault),
+                Err(error) => Flow::End(error),
             },
             (_, input) => {
                 orphaned(input);
@@ -128,21 +127,21 @@ impl Machine {
         match flow {
             Flow::Stay => {}
             Flow::Bound(bound) => self.phase = Phase::Bound(bound),
-            Flow::End(fault) => self.finish(Some(fault), End::Error, out),
+            Flow::End(error) => self.finish(Some(error), End::Error, out),
             Flow::Close => self.finish(None, End::Error, out),
         }
     }
 
     /// Ends our side: header if there was none yet, error if there is one, footer. Then the peer has a while for its own.
-    fn finish(&mut self, fault: Option<Fault>, end: End, out: &mut Out<'_>) {
+    fn finish(&mut self, error: Option<StreamError>, end: End, out: &mut Out<'_>) {
         match &mut self.phase {
             Phase::Login(login) if !login.can_write() => return self.shut(out),
             Phase::Login(login) => login.open_anyway(out),
             Phase::Bound(bound) => bound.close(end),
             Phase::Closing | Phase::Closed => return,
         }
-        if let Some(fault) = fault {
-            out.element(&fault.element());
+        if let Some(error) = error {
+            out.element(&error.to_element());
         }
         out.close();
         out.deadline(Some(self.settings.limits.close));

@@ -8,7 +8,6 @@ mod attempt;
 mod bind;
 pub mod bind2;
 mod bound;
-mod fault;
 mod features;
 mod framing;
 mod header;
@@ -28,7 +27,8 @@ pub use framing::Framing;
 pub use input::{Action, Input};
 pub use machine::Machine;
 pub use question::{
-    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, ModuleQuestion, Question, UserAgent,
+    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, ModuleQuestion, Question,
+    UserAgent,
 };
 pub use sasl::failure::{SaslCondition, SaslFailure};
 pub use sasl::hash::ScramHash;

@@ -34,8 +34,16 @@ mod tests {
         );
         assert_eq!(decode("").unwrap().as_slice(), b"");
         for wrong in [
-            "=", "AGp1bGlldAByMG0", "AGp1 bGll", "AGp1\nbGll", "AGp1bGlldAByMG1=", "QQ=", "QR==",
-            "Q-_Q", "QQ==QQ==", "é",
+            "=",
+            "AGp1bGlldAByMG0",
+            "AGp1 bGll",
+            "AGp1\nbGll",
+            "AGp1bGlldAByMG1=",
+            "QQ=",
+            "QR==",
+            "Q-_Q",
+            "QQ==QQ==",
+            "é",
         ] {
             assert_eq!(decode(wrong), Err(NotBase64), "{wrong}");
         }

@@ -44,7 +44,11 @@ impl ScramExchange {
         let Ok(first) = ClientFirst::parse(message) else {
             return SaslCondition::MalformedRequest.into();
         };
-        match identify(&self.surroundings, &first.username, first.authzid.as_deref()) {
+        match identify(
+            &self.surroundings,
+            &first.username,
+            first.authzid.as_deref(),
+        ) {
             Err(condition) => condition.into(),
             Ok(user) => {
                 self.user = Some(user.clone());
@@ -85,7 +89,7 @@ impl ScramExchange {
         }
     }
 
-    fn proof(&mut self, mut scram: Box<Scram>, message: &[u8]) -> Next {
+    fn proof(&mut self, mut scram: Scram, message: &[u8]) -> Next {
         match (scram.respond(message), self.user.clone()) {
             (Ok(Response::Success(_, data)), Some(user)) => Next::Success(Proved {
                 user,
@@ -107,7 +111,7 @@ impl Exchange for ScramExchange {
                 self.first(message)
             }
             (ScramState::Keys(first), Step::Answer(answer)) => self.keys(&first, answer),
-            (ScramState::Proof(scram), Step::Response(message)) => self.proof(scram, message),
+            (ScramState::Proof(scram), Step::Response(message)) => self.proof(*scram, message),
             _ => confused(),
         }
     }

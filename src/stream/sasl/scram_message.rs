@@ -77,9 +77,7 @@ impl<'a> ClientFirst<'a> {
             },
             username: saslname(username)?,
             nonce: printable(nonce)?,
-            gs2_header: message
-                .strip_suffix(bare)
-                .ok_or(ScramSyntax::Grammar)?,
+            gs2_header: message.strip_suffix(bare).ok_or(ScramSyntax::Grammar)?,
             bare,
         })
     }
@@ -129,10 +127,7 @@ fn binding_flag(flag: &str) -> Result<BindingFlag<'_>, ScramSyntax> {
 }
 
 /// The next attribute, which must be called `name`.
-fn part<'a>(
-    parts: &mut impl Iterator<Item = &'a str>,
-    name: char,
-) -> Result<&'a str, ScramSyntax> {
+fn part<'a>(parts: &mut impl Iterator<Item = &'a str>, name: char) -> Result<&'a str, ScramSyntax> {
     value(parts.next().ok_or(ScramSyntax::Grammar)?, name)
 }
 
@@ -216,10 +211,30 @@ mod tests {
     #[test]
     fn first_messages_that_are_none() {
         for wrong in [
-            "", "n", "n,", "n,,", "n,,n=u", "n,,r=x,n=u", "n,,n=,r=x", "n,,n=u,r=", "x,,n=u,r=x",
-            "p=,,n=u,r=x", "p=tls unique,,n=u,r=x", "p,,n=u,r=x", "n,b,n=u,r=x", "n,a=,n=u,r=x",
-            "n,,n=u=2c,r=x", "n,,n=u=,r=x", "n,,n=u,r=x y", "n,,n=u,r=é", "n,,n=u,r=x,", "n,,n=u,r=x,1=a",
-            "n,,n=u,r=x,a", "n,,n=u,r=x,a=", "n,,n=u\0,r=x", ",,n=u,r=x",
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=u",
+            "n,,r=x,n=u",
+            "n,,n=,r=x",
+            "n,,n=u,r=",
+            "x,,n=u,r=x",
+            "p=,,n=u,r=x",
+            "p=tls unique,,n=u,r=x",
+            "p,,n=u,r=x",
+            "n,b,n=u,r=x",
+            "n,a=,n=u,r=x",
+            "n,,n=u=2c,r=x",
+            "n,,n=u=,r=x",
+            "n,,n=u,r=x y",
+            "n,,n=u,r=é",
+            "n,,n=u,r=x,",
+            "n,,n=u,r=x,1=a",
+            "n,,n=u,r=x,a",
+            "n,,n=u,r=x,a=",
+            "n,,n=u\0,r=x",
+            ",,n=u,r=x",
         ] {
             assert_eq!(first(wrong), Err(ScramSyntax::Grammar), "{wrong}");
         }
@@ -243,8 +258,15 @@ mod tests {
         assert_eq!((parsed.nonce, parsed.proof.len()), ("ab", 3));
         assert_eq!(parsed.without_proof, "c=biws,r=ab,x=19C6");
         for wrong in [
-            "", "c=biws,r=ab", "c=biws,p=AAAA", "r=ab,c=biws,p=AAAA", "c=biws,r=ab,p=AAA", "c=b,r=ab,p=AAAA",
-            "c=biws,r=ab,p=AAAA,x=1", "c=biws,r=ab,,p=AAAA", "c=,r=ab,p=AAAA",
+            "",
+            "c=biws,r=ab",
+            "c=biws,p=AAAA",
+            "r=ab,c=biws,p=AAAA",
+            "c=biws,r=ab,p=AAA",
+            "c=b,r=ab,p=AAAA",
+            "c=biws,r=ab,p=AAAA,x=1",
+            "c=biws,r=ab,,p=AAAA",
+            "c=,r=ab,p=AAAA",
         ] {
             assert!(ClientFinal::parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
