@@ -41,6 +41,9 @@ impl Section {
     }
 }
 
+/// Reads a value and returns it in canonical form; `None` when it is not allowed.
+pub type Canonical = Arc<dyn Fn(&toml::Value) -> Option<toml::Value> + Send + Sync>;
+
 /// One key of a section.
 #[derive(Clone)]
 pub struct Key {
@@ -58,8 +61,8 @@ pub struct Key {
     pub example: Option<&'static str>,
     /// A change takes effect only after a restart.
     pub restart: bool,
-    /// Reads a value and returns it in canonical form.
-    pub canonical: Arc<dyn Fn(&toml::Value) -> Option<toml::Value> + Send + Sync>,
+    /// Reads a value.
+    pub canonical: Canonical,
 }
 
 impl std::fmt::Debug for Key {
@@ -97,7 +100,7 @@ impl Shape {
 }
 
 /// `a, b or c`
-pub(super) fn in_words(items: &[String], last: &str) -> String {
+fn in_words(items: &[String], last: &str) -> String {
     match items {
         [] => String::new(),
         [only] => only.clone(),

@@ -53,7 +53,7 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fitting = SIZES
             .iter()
-            .find(|(_, size)| self.0 >= *size && self.0 % size == 0);
+            .find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
         let (unit, size) = fitting.unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
@@ -104,6 +104,7 @@ impl Period {
     }
 }
 
+/// Weeks are read but not shown.
 const TIMES: [(&str, u64); 6] = [
     ("w", 604_800_000),
     ("d", 86_400_000),
@@ -119,7 +120,7 @@ impl fmt::Display for Period {
         if rest == 0 {
             return f.write_str("0s");
         }
-        for (unit, size) in TIMES {
+        for (unit, size) in TIMES.into_iter().skip(1) {
             if rest >= size {
                 write!(f, "{}{unit}", rest / size)?;
                 rest %= size;

@@ -5,7 +5,7 @@ mod limits;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use hosts::{Guests, Host, Modules, Reach};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
@@ -106,7 +106,7 @@ settings! {
     /// What is logged. Never contents of messages, never secrets.
     pub struct Log {
         /// Level, and levels for parts of the server: "info", "warn,waxwing::net=debug".
-        pub level: String = "info".to_owned() => example("\"info\"");
+        pub level: String = "info".to_owned();
         /// One line of text or one JSON object per event, on standard error.
         pub format: LogFormat = LogFormat::Text => restart();
     }
@@ -115,6 +115,13 @@ settings! {
     pub struct Control {
         /// Relative to `server.data_dir`.
         pub socket: PathBuf = PathBuf::from("control.sock") => restart();
+    }
+}
+
+impl Config {
+    /// A path of the configuration, from the data directory unless it is absolute.
+    pub fn in_data_dir(&self, path: &Path) -> PathBuf {
+        self.server.data_dir.join(path)
     }
 }
 

@@ -1,0 +1,109 @@
+//! What changed between two configurations, for a reload.
+
+use std::collections::BTreeMap;
+
+use super::check::join;
+use super::load::Loaded;
+use super::schema::{Describe, Section, Shape};
+use super::tree::Config;
+
+/// One value that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The dotted key.
+    pub key: String,
+    /// Before, as TOML; `None` where there was nothing.
+    pub old: Option<String>,
+    /// After, as TOML; `None` where there is nothing.
+    pub new: Option<String>,
+    /// It takes effect only after a restart.
+    pub needs_restart: bool,
+}
+
+/// Every effective value that differs, by key.
+pub fn diff(old: &Loaded, new: &Loaded) -> Vec<Change> {
+    let (old, new) = (effective(old), effective(new));
+    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = keys.into_iter().filter_map(|key| {
+        let (before, after) = (old.get(key), new.get(key));
+        (before.map(|value| &value.0) != after.map(|value| &value.0)).then(|| Change {
+            key: key.clone(),
+            old: before.map(|value| value.0.clone()),
+            new: after.map(|value| value.0.clone()),
+            needs_restart: before.or(after).is_some_and(|value| value.1),
+        })
+    });
+    changed.collect()
+}
+
+/// Every value in force, defaults included, by dotted key: its TOML and whether a change needs a restart.
+pub fn effective(loaded: &Loaded) -> BTreeMap<String, (String, bool)> {
+    let mut walk = Walk {
+        loaded,
+        values: BTreeMap::new(),
+    };
+    let table = toml::Table::try_from(&loaded.config).unwrap_or_default();
+    walk.section("", &table, &Config::describe());
+    walk.values
+}
+
+struct Walk<'a> {
+    loaded: &'a Loaded,
+    values: BTreeMap<String, (String, bool)>,
+}
+
+impl Walk<'_> {
+    fn section(&mut self, path: &str, table: &toml::Table, section: &Section) {
+        let empty = toml::Table::new();
+        for key in &section.keys {
+            let path = join(path, key.name);
+            let value = table.get(key.name);
+            let inner = value.and_then(toml::Value::as_table).unwrap_or(&empty);
+            match &key.shape {
+                Shape::Leaf(..) => {
+                    let text = value
+                        .map(toml::Value::to_string)
+                        .or_else(|| key.default.clone());
+                    if let Some(text) = text {
+                        self.values.insert(path, (text, key.restart));
+                    }
+                }
+                Shape::Section(section) => self.section(&path, inner, &section()),
+                Shape::Named(section) => {
+                    for (name, value) in inner {
+                        let value = value.as_table().unwrap_or(&empty);
+                        self.section(&join(&path, name), value, &section());
+                    }
+                }
+                Shape::List(section) => {
+                    let items = value.and_then(toml::Value::as_array);
+                    for (index, item) in items.into_iter().flatten().enumerate() {
+                        let item = item.as_table().unwrap_or(&empty);
+                        self.section(&format!("{path}[{index}]"), item, &section());
+                    }
+                }
+                Shape::Modules => self.modules(&path, inner),
+            }
+        }
+    }
+
+    /// Below a host only what is written there: the rest is the global value, which is listed by itself.
+    fn modules(&mut self, path: &str, table: &toml::Table) {
+        let loaded = self.loaded;
+        for module in &loaded.modules {
+            let path = join(path, module.name);
+            let written = table.get(module.name).and_then(toml::Value::as_table);
+            if path.starts_with("modules.") {
+                self.section(
+                    &path,
+                    written.unwrap_or(&toml::Table::new()),
+                    &module.section(),
+                );
+            } else if let Some(written) = written {
+                let mut section = module.section();
+                section.keys.retain(|key| written.contains_key(key.name));
+                self.section(&path, written, &section);
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Rules between values: what each key allows by itself is in its declaration.
+
+use std::collections::BTreeSet;
+
+use super::check::join;
+use super::load::Loaded;
+use super::problem::{Place, Problem};
+use super::tree::{Host, Listen, ListenTls, Mechanism};
+use crate::proto::jid::Jid;
+
+/// Every rule that is broken.
+pub fn broken(loaded: &Loaded) -> Vec<Problem> {
+    let mut rules = Rules {
+        loaded,
+        problems: Vec::new(),
+    };
+    rules.hosts();
+    rules.listeners();
+    rules.pairs();
+    rules.modules();
+    rules.problems
+}
+
+struct Rules<'a> {
+    loaded: &'a Loaded,
+    problems: Vec<Problem>,
+}
+
+impl Rules<'_> {
+    fn add(&mut self, key: &str, what: impl Into<String>) {
+        self.problems.push(Problem {
+            place: self.place(key),
+            key: key.to_owned(),
+            what: what.into(),
+        });
+    }
+
+    /// The place of a key, or of something below it.
+    fn place(&self, key: &str) -> Place {
+        let origins = &self.loaded.origins;
+        let below = || {
+            origins
+                .iter()
+                .find(|(name, _)| name.starts_with(key))
+                .map(|(_, place)| place)
+        };
+        let main = || {
+            self.loaded
+                .files
+                .first()
+                .map(|file| Place::File(file.clone(), 0))
+        };
+        let found = origins.get(key).or_else(below).cloned();
+        found.or_else(main).unwrap_or(Place::Default)
+    }
+
+    fn hosts(&mut self) {
+        let loaded = self.loaded;
+        if loaded.config.hosts.is_empty() {
+            self.add(
+                "hosts",
+                "no domain is served: add a section [hosts.\"example.org\"] with your domain",
+            );
+        }
+        for (domain, host) in &loaded.config.hosts {
+            self.host(domain, host);
+        }
+    }
+
+    fn host(&mut self, domain: &str, host: &Host) {
+        let path = join("hosts", domain);
+        match canonical_domain(domain) {
+            None => self.add(
+                &path,
+                format!("\"{domain}\" is not a domain; write it as \"example.org\""),
+            ),
+            Some(right) if right != domain => {
+                self.add(&path, format!("write this domain as \"{right}\""))
+            }
+            Some(_) => {}
+        }
+        match (&host.certificate, &host.key) {
+            (Some(_), None) => self.add(
+                &format!("{path}.certificate"),
+                "a certificate needs its private key: add `key` beside it",
+            ),
+            (None, Some(_)) => self.add(
+                &format!("{path}.key"),
+                "a private key needs its certificate: add `certificate` beside it",
+            ),
+            _ => {}
+        }
+        if host.mechanisms.as_ref().is_some_and(Vec::is_empty) {
+            self.add(&format!("{path}.mechanisms"), no_mechanisms());
+        }
+        for account in &host.administrators {
+            let jid = Jid::parse(account);
+            let bare = jid
+                .is_ok_and(|jid| jid.node().is_some() && jid.is_bare() && jid.as_str() == account);
+            if !bare {
+                self.add(
+                    &format!("{path}.administrators"),
+                    format!("\"{account}\" is not an account; write it as \"user@example.org\""),
+                );
+            }
+        }
+    }
+
+    fn listeners(&mut self) {
+        let loaded = self.loaded;
+        let mut seen = BTreeSet::new();
+        for (index, listen) in loaded.config.listen.iter().enumerate() {
+            if !seen.insert(listen.address) {
+                self.add(
+                    &format!("listen[{index}].address"),
+                    format!("{} is used by another [[listen]] already", listen.address),
+                );
+            }
+            if exposed(listen) {
+                let what = "without TLS passwords would cross the network readable: use \"starttls-and-direct\", a loopback address such as \"127.0.0.1:5222\", or name trusted `proxies`";
+                self.add(&format!("listen[{index}].tls"), what);
+            }
+        }
+    }
+
+    fn pairs(&mut self) {
+        let config = &self.loaded.config;
+        let stream = &config.limits.stream;
+        if stream.stanza_bytes_before_login > stream.stanza_bytes {
+            let what = format!(
+                "must not be above limits.stream.stanza_bytes ({})",
+                stream.stanza_bytes
+            );
+            self.add("limits.stream.stanza_bytes_before_login", what);
+        }
+        if config.auth.delay > config.auth.delay_max {
+            self.add(
+                "auth.delay",
+                format!(
+                    "must not be above auth.delay_max ({})",
+                    config.auth.delay_max
+                ),
+            );
+        }
+        if config.auth.mechanisms.is_empty() {
+            self.add("auth.mechanisms", no_mechanisms());
+        }
+        if !config.log.level.split(',').all(is_level) {
+            let what = format!(
+                "\"{}\" is not a level; give error, warn, info, debug or trace, or levels for parts such as \"info,waxwing::net=debug\"",
+                config.log.level
+            );
+            self.add("log.level", what);
+        }
+    }
+
+    /// Modules may have rules of their own; they see their table as it will be for each host.
+    fn modules(&mut self) {
+        let loaded = self.loaded;
+        for module in &loaded.modules {
+            let mut places = vec![(None, "modules".to_owned())];
+            for (domain, host) in &loaded.config.hosts {
+                if host.modules.0.contains_key(module.name) {
+                    places.push((
+                        Some(domain.as_str()),
+                        format!("{}.modules", join("hosts", domain)),
+                    ));
+                }
+            }
+            for (host, path) in places {
+                let mut table = loaded.module_table(host, module.name);
+                table.remove("enabled");
+                if let Err(what) = module.read(table) {
+                    self.add(&format!("{path}.{}", module.name), what);
+                }
+            }
+        }
+    }
+}
+
+fn no_mechanisms() -> String {
+    format!(
+        "nobody could log in: name at least one of {}",
+        Mechanism::WORDS.join(", ")
+    )
+}
+
+/// `level` or `part=level`.
+fn is_level(text: &str) -> bool {
+    let level = text.split_once('=').map_or(text, |(_, level)| level).trim();
+    ["error", "warn", "info", "debug", "trace", "off"].contains(&level)
+}
+
+fn exposed(listen: &Listen) -> bool {
+    listen.tls == ListenTls::None
+        && listen.proxies.is_empty()
+        && !listen.address.ip().to_canonical().is_loopback()
+}
+
+/// The one spelling of a domain.
+fn canonical_domain(domain: &str) -> Option<String> {
+    let jid = Jid::parse(domain).ok()?;
+    (jid.as_str() == jid.domain()).then(|| jid.domain().to_owned())
+}
