@@ -106,6 +106,9 @@ pub enum ActError {
     /// An argument cannot be accepted: says which and what would be right.
     #[error("{0}")]
     Bad(String),
+    /// The caller may not.
+    #[error("only for administrators of the host or the server")]
+    Forbidden,
     /// Who asked went away.
     #[error("interrupted")]
     Interrupted,
@@ -122,6 +125,7 @@ impl ActError {
             Self::NoSuchAccount(_) => "no-such-account",
             Self::NoSuchHost { .. } => "no-such-host",
             Self::Bad(_) => "bad-argument",
+            Self::Forbidden => "forbidden",
             Self::Interrupted => "interrupted",
             Self::Failed(_) => "failed",
         }

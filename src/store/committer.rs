@@ -151,10 +151,10 @@ impl Committer {
                 };
                 Ok(())
             }
-            Err(EngineError::Ailing(reason)) => {
+            Err(EngineError::Full(reason)) => {
                 tracing::error!(
                     reason,
-                    "the storage engine takes no writes; the store is read-only until it does again"
+                    "the disk is full; the store is read-only until there is space again"
                 );
                 self.counters.ailing.store(true, Relaxed);
                 self.look(true);
@@ -221,7 +221,7 @@ impl Committer {
                 tracing::info!("the storage engine is back: the store takes writes");
                 self.counters.ailing.store(false, Relaxed);
             }
-            Err(EngineError::Ailing(_) | EngineError::Refused(_)) => {}
+            Err(EngineError::Full(_) | EngineError::Refused(_)) => {}
             Err(error) => {
                 self.queue.close();
                 (self.fatal)(&error.to_string());

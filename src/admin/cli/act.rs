@@ -1,0 +1,302 @@
+//! Administrative commands on the command line, made from their declarations: done by the running server, or on the store.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
+
+use super::{Common, Program, USAGE, configuration, password, print, prompt};
+use crate::admin::acts::Acts;
+use crate::admin::client::Client;
+use crate::admin::command::{Argument, Caller, Command, Given, Kind, Rights, run};
+use crate::admin::report::{Line, Report};
+use crate::admin::socket::Request;
+use crate::config::Loaded;
+
+/// A command with what was given on the command line.
+#[derive(Debug)]
+pub struct Chosen<'a> {
+    command: &'static Command,
+    matches: &'a ArgMatches,
+}
+
+/// Adds `user add` and so on to the command line.
+pub fn with_commands(mut cli: Clap) -> Clap {
+    let mut groups: Vec<Clap> = Vec::new();
+    for command in crate::admin::commands() {
+        let (group, name) = command.name.split_once(' ').unwrap_or(("", command.name));
+        let clap = declared(name, command);
+        match groups.iter().position(|known| known.get_name() == group) {
+            Some(index) => {
+                let known = groups.remove(index).subcommand(clap);
+                groups.insert(index, known);
+            }
+            None => groups.push(
+                Clap::new(group)
+                    .about(about(group))
+                    .subcommand_required(true)
+                    .arg_required_else_help(true)
+                    .subcommand(clap),
+            ),
+        }
+    }
+    for group in groups {
+        cli = cli.subcommand(group);
+    }
+    cli
+}
+
+fn about(group: &str) -> &'static str {
+    match group {
+        "user" => "Accounts: add, list, show, change, remove.",
+        _ => "",
+    }
+}
+
+fn declared(name: &'static str, command: &'static Command) -> Clap {
+    let mut clap = Clap::new(name).about(command.doc);
+    for argument in command.arguments {
+        clap = match argument.kind {
+            Kind::Password => clap
+                .arg(flag("generate", "Make a password and print it."))
+                .arg(
+                    flag(
+                        "stdin",
+                        "Read the password from standard input (its first line).",
+                    )
+                    .conflicts_with("generate"),
+                ),
+            _ if argument.required || argument.kind == Kind::Host => clap.arg(
+                Arg::new(argument.name)
+                    .help(argument.doc)
+                    .required(argument.required),
+            ),
+            _ => clap.arg(
+                Arg::new(argument.name)
+                    .long(argument.name)
+                    .help(argument.doc),
+            ),
+        };
+    }
+    if command.confirm.is_some() {
+        clap = clap.arg(flag("yes", "Do not ask."));
+    }
+    clap
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .help(help)
+        .action(ArgAction::SetTrue)
+}
+
+/// The administrative command that was chosen, if it was one.
+pub fn chosen(matches: &ArgMatches) -> Option<Chosen<'_>> {
+    let (group, inner) = matches.subcommand()?;
+    let (name, matches) = inner.subcommand()?;
+    let name = format!("{group} {name}");
+    let command = crate::admin::commands()
+        .iter()
+        .find(|command| command.name == name)?;
+    Some(Chosen { command, matches })
+}
+
+/// Does it.
+pub fn execute(program: &dyn Program, common: &Common, chosen: &Chosen<'_>) -> ExitCode {
+    let loaded = match configuration(program, common) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let given = match given(common, chosen) {
+        Ok(given) => given,
+        Err(text) => {
+            print::error(&text);
+            return ExitCode::from(USAGE);
+        }
+    };
+    match act(program, common, &loaded, chosen.command, given.arguments) {
+        Ok(true) => {
+            if let Some(password) = given.generated {
+                Printing(common.json).password(&password);
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            Printing(common.json).failed(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Printing(bool);
+
+impl Printing {
+    fn password(&self, password: &str) {
+        if self.0 {
+            print::out(&format!(
+                "{}\n",
+                serde_json::json!({ "password": password })
+            ));
+        } else {
+            print::out(&format!("password: {password}\n"));
+        }
+    }
+
+    fn failed(&self, text: &str) {
+        let failed = Line::Failed {
+            kind: "failed".to_owned(),
+            text: text.to_owned(),
+        };
+        let _ = print::Printer::new(self.0).line(failed);
+    }
+}
+
+#[derive(Default)]
+struct Answers {
+    arguments: Given,
+    generated: Option<String>,
+}
+
+/// The arguments; asks for a password or a confirmation where that is needed.
+fn given(common: &Common, chosen: &Chosen<'_>) -> Result<Answers, String> {
+    let mut answers = Answers::default();
+    let (command, matches) = (chosen.command, chosen.matches);
+    for argument in command.arguments {
+        let name = argument.name.to_owned();
+        if argument.kind == Kind::Password {
+            let password = secret(command, argument, matches, &answers.arguments)?;
+            if matches.get_flag("generate") {
+                answers.generated = Some(password.clone());
+            }
+            answers.arguments.insert(name, password);
+        } else if let Some(text) = matches.get_one::<String>(argument.name) {
+            answers.arguments.insert(name, text.clone());
+        }
+    }
+    if let Some(warning) = command.confirm
+        && !matches.get_flag("yes")
+    {
+        let subject = answers
+            .arguments
+            .values()
+            .next()
+            .cloned()
+            .unwrap_or_default();
+        match prompt::confirmed(&format!("{subject}: {warning}")) {
+            Some(true) if !common.json => {}
+            Some(true) => {}
+            Some(false) => return Err("nothing was done".to_owned()),
+            None => return Err(format!("{warning} Give --yes to do it without a terminal.")),
+        }
+    }
+    Ok(answers)
+}
+
+fn secret(
+    command: &Command,
+    argument: &Argument,
+    matches: &ArgMatches,
+    given: &Given,
+) -> Result<String, String> {
+    if matches.get_flag("generate") {
+        return Ok(password::generate());
+    }
+    if matches.get_flag("stdin") {
+        return prompt::password_from_stdin();
+    }
+    let subject = given.get("account").map_or(command.name, String::as_str);
+    let typed = prompt::new_password(subject)?;
+    typed.ok_or_else(|| {
+        format!(
+            "there is no terminal to ask for the {}: give --stdin or --generate",
+            argument.name
+        )
+    })
+}
+
+/// Whether it was done; an error when it could not even be tried.
+fn act(
+    program: &dyn Program,
+    common: &Common,
+    loaded: &Loaded,
+    command: &'static Command,
+    given: Given,
+) -> Result<bool, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let mut printer = print::Printer::new(common.json);
+    let socket = loaded.config.in_data_dir(&loaded.config.control.socket);
+    runtime.block_on(async {
+        match Client::connect(&socket).await {
+            Ok(Some(client)) => remote(client, command, given, &mut printer).await,
+            Ok(None) => {
+                // Engines may want a runtime around them while they open.
+                let acts = program.acts(loaded)?;
+                Ok(local(&*acts, command, &given, &mut printer).await)
+            }
+            Err(error) => Err(unreachable_socket(&socket, &error)),
+        }
+    })
+}
+
+fn unreachable_socket(socket: &Path, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            format!(
+                "{}: only the server's own user and root may administer it; try with sudo",
+                socket.display()
+            )
+        }
+        _ => format!("{}: {error}", socket.display()),
+    }
+}
+
+async fn remote(
+    mut client: Client,
+    command: &Command,
+    arguments: Given,
+    printer: &mut print::Printer,
+) -> Result<bool, String> {
+    let request = Request {
+        command: command.name.to_owned(),
+        arguments,
+    };
+    client
+        .send(&request)
+        .await
+        .map_err(|error| error.to_string())?;
+    loop {
+        let line = client.line().await.map_err(|error| error.to_string())?;
+        if let Some(done) = printer.line(line) {
+            return Ok(done);
+        }
+    }
+}
+
+async fn local(
+    acts: &dyn Acts,
+    command: &Command,
+    given: &Given,
+    printer: &mut print::Printer,
+) -> bool {
+    let (report, mut lines) = Report::new();
+    let uid = rustix::process::geteuid().as_raw();
+    let caller = Caller {
+        name: format!("uid {uid} (command line)"),
+        rights: Rights::Server,
+    };
+    let work = async move { run(command, given, &caller, acts, &report).await };
+    let show = async {
+        while let Some(line) = lines.recv().await {
+            let _ = printer.line(line);
+        }
+    };
+    let (result, ()) = tokio::join!(work, show);
+    let last = result.map_or_else(|error| Line::from(&error), |()| Line::Done);
+    printer.line(last).unwrap_or(false)
+}
