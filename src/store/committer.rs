@@ -151,10 +151,10 @@ impl Committer {
                 };
                 Ok(())
             }
-            Err(EngineError::Full(reason)) => {
+            Err(EngineError::Ailing(reason)) => {
                 tracing::error!(
                     reason,
-                    "the disk is full; the store is read-only until there is space again"
+                    "the storage engine takes no writes; the store is read-only until it does again"
                 );
                 self.counters.ailing.store(true, Relaxed);
                 self.look(true);
@@ -221,7 +221,7 @@ impl Committer {
                 tracing::info!("the storage engine is back: the store takes writes");
                 self.counters.ailing.store(false, Relaxed);
             }
-            Err(EngineError::Full(_) | EngineError::Refused(_)) => {}
+            Err(EngineError::Ailing(_) | EngineError::Refused(_)) => {}
             Err(error) => {
                 self.queue.close();
                 (self.fatal)(&error.to_string());

@@ -1,13 +1,17 @@
 //! Opening: the directory, its lock, which engine made it, the schema and its migrations.
 
+use super::engine::fjall::Fjall;
 use super::engine::memory::Memory;
-use super::engine::{Engine, EngineKind, RawOp};
+use super::engine::sled::Sled;
+use super::engine::{Engine, EngineError, EngineKind, RawOp};
+use super::error::panic_text;
 use super::ledger::SCHEMA;
 use super::snapshot::Checked;
 use super::{Fields, Key, OpenError, Options, Snapshot, Space, StoreError, value};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -119,13 +123,40 @@ fn record(engine: &dyn Engine, version: u32, path: &Path) -> Result<(), OpenErro
     })
 }
 
+/// Starts an engine on its files. What it says, or dies of, becomes an error with a way out.
 fn start(options: &Options, data: &Path) -> Result<Arc<dyn Engine>, OpenError> {
-    Err(OpenError::Damaged {
-        engine: options.engine.name(),
-        path: data.to_owned(),
-        reason: "this engine is not built in".to_owned(),
-        hint: "",
+    let cache = options.cache_bytes;
+    let opened = catch_unwind(AssertUnwindSafe(
+        || -> Result<Arc<dyn Engine>, EngineError> {
+            Ok(match options.engine {
+                EngineKind::Fjall => Arc::new(Fjall::open(data, cache)?),
+                EngineKind::Sled => Arc::new(Sled::open(data, cache)?),
+                EngineKind::Memory => Arc::new(Memory::default()),
+            })
+        },
+    ));
+    let opened = opened.unwrap_or_else(|panic| Err(EngineError::Sync(panic_text(&*panic))));
+    opened.map_err(|error| match error {
+        EngineError::Ailing(_) => OpenError::Engine {
+            path: data.to_owned(),
+            source: error,
+        },
+        _ => damaged(options.engine, data, &error),
     })
+}
+
+fn damaged(engine: EngineKind, data: &Path, error: &EngineError) -> OpenError {
+    OpenError::Damaged {
+        engine: engine.name(),
+        path: data.to_owned(),
+        reason: error.to_string(),
+        hint: match engine {
+            EngineKind::Sled => {
+                "; sled is known to refuse its files after a power cut: restore into the engine \"fjall\""
+            }
+            _ => "",
+        },
+    }
 }
 
 /// Takes the lock, and leaves the process id in it for whoever finds it taken.

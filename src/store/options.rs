@@ -69,7 +69,8 @@ fn exit(reason: &str) {
     std::process::exit(FATAL_EXIT);
 }
 
-fn free_space(path: &Path) -> Option<u64> {
+/// Bytes of the file system that holds `path` which an ordinary user may fill.
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(path).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -1,9 +1,14 @@
 //! The border to storage engines: ordered bytes in, ordered bytes out, no meaning.
 
+pub(crate) mod fjall;
 pub(crate) mod memory;
+pub(crate) mod sled;
+mod slot;
 
 use super::{Key, Snapshot, StoreError};
 use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::str::FromStr;
 
 /// One write as an engine sees it: keys with their space in front, values sealed.
@@ -27,7 +32,7 @@ pub trait Engine: Send + Sync + 'static {
     /// the medium; without, when they are with the operating system. No ops and `durable` is a plain sync.
     fn write(&self, ops: &[RawOp], durable: bool) -> Result<(), EngineError>;
 
-    /// Makes the engine usable again after [`EngineError::Full`]. What was acknowledged is still there;
+    /// Makes the engine usable again after [`EngineError::Ailing`]. What was acknowledged is still there;
     /// the writes that failed may or may not be.
     fn recover(&self) -> Result<(), EngineError>;
 
@@ -50,9 +55,9 @@ pub struct EngineStats {
 /// Why an engine did not write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// The disk is full; [`Engine::recover`] helps once there is space.
-    #[error("the disk is full: {0}")]
-    Full(String),
+    /// The engine takes no writes, mostly because the disk is full; [`Engine::recover`] helps once there is space.
+    #[error("no writing for now: {0}")]
+    Ailing(String),
     /// Nothing was written, and the engine is still sound.
     #[error("the write was refused: {0}")]
     Refused(String),
@@ -64,17 +69,23 @@ pub enum EngineError {
     Closed,
 }
 
-impl EngineError {
-    pub(crate) fn io(error: &std::io::Error) -> EngineError {
-        let full = matches!(
-            error.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-        );
-        if full {
-            EngineError::Full(error.to_string())
-        } else {
-            EngineError::Sync(error.to_string())
-        }
+/// Free bytes above which "no space left" does not come from the file system but from a device or quota below it.
+const SURELY_FREE: u64 = 16 << 20;
+
+/// What a failed write or sync of a file under `path` means.
+///
+/// A full file system refuses the write, which then has not happened. A thin device refuses the later sync, and
+/// then the kernel may show data that is not on the medium.
+fn io_error(path: &Path, error: &std::io::Error) -> EngineError {
+    let full = matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    );
+    let free = super::options::free_space(path).unwrap_or(u64::MAX);
+    if full && free < SURELY_FREE {
+        EngineError::Ailing(error.to_string())
+    } else {
+        EngineError::Sync(error.to_string())
     }
 }
 

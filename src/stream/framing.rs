@@ -1,0 +1,73 @@
+//! How a stream begins, ends and carries elements on its transport. The one place that knows.
+
+use crate::proto::ns;
+use crate::xml::{Element, write};
+
+/// The transport's framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// One long XML document in each direction (RFC 6120 §4).
+    Tcp,
+}
+
+/// Our stream header (RFC 6120 §4.7).
+pub(super) struct Opening<'a> {
+    pub from: &'a str,
+    pub to: Option<&'a str>,
+    pub id: &'a str,
+}
+
+impl Framing {
+    /// Writes our header. The language is that of our error texts; the version the one that is.
+    pub(super) fn open(self, opening: &Opening<'_>, out: &mut Vec<u8>) {
+        match self {
+            Framing::Tcp => {
+                out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
+                attribute("xmlns", ns::CLIENT, out);
+                attribute("xmlns:stream", ns::STREAM, out);
+                attribute("version", "1.0", out);
+                attribute("xml:lang", "en", out);
+                attribute("from", opening.from, out);
+                attribute("id", opening.id, out);
+                if let Some(to) = opening.to {
+                    attribute("to", to, out);
+                }
+                out.push(b'>');
+            }
+        }
+    }
+
+    /// Writes our footer.
+    pub(super) fn close(self, out: &mut Vec<u8>) {
+        match self {
+            Framing::Tcp => out.extend_from_slice(b"</stream:stream>"),
+        }
+    }
+
+    /// Writes a first-level element.
+    pub(super) fn element(self, element: &Element, out: &mut Vec<u8>) {
+        match self {
+            Framing::Tcp if element.ns() == ns::STREAM => prefixed(element, out),
+            Framing::Tcp => write::element(element.root(), ns::CLIENT, out),
+        }
+    }
+}
+
+/// Features and errors carry the prefix `stream`, because clients look for it (RFC 6120 §4.8.5).
+fn prefixed(element: &Element, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"<stream:");
+    out.extend_from_slice(element.name().as_bytes());
+    out.push(b'>');
+    write::contents(element.root(), ns::CLIENT, out);
+    out.extend_from_slice(b"</stream:");
+    out.extend_from_slice(element.name().as_bytes());
+    out.push(b'>');
+}
+
+fn attribute(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"='");
+    write::attr_value(value, out);
+    out.push(b'\'');
+}

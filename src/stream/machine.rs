@@ -1,0 +1,176 @@
+//! The machine itself: which phase a stream is in, and how every phase ends (RFC 6120 §4.4).
+
+use std::sync::Arc;
+
+use super::bound::Bound;
+use super::framing::Framing;
+use super::input::{Action, Input};
+use super::login::{Flow, Login};
+use super::out::Out;
+use super::question::Answer;
+use super::seat::End;
+use super::settings::Settings;
+use super::tls::{Peer, Tls};
+use crate::proto::{StreamCondition, StreamError, ns};
+use crate::xml::{Context, Element, Header};
+
+/// One client stream. It has no socket, no clock and no task: inputs go in, actions come out. Dropping it while bound tells the
+/// seat that the connection was lost.
+pub struct Machine {
+    settings: Arc<Settings>,
+    context: Context,
+    framing: Framing,
+    phase: Phase,
+}
+
+enum Phase {
+    Login(Box<Login>),
+    Bound(Bound),
+    /// Our footer is out; theirs is waited for.
+    Closing,
+    Closed,
+}
+
+impl Machine {
+    /// A machine for a connection a client opened; `tls` if it came with TLS (XEP-0368). The first deadline runs from here.
+    pub fn accept_client(
+        settings: Arc<Settings>,
+        peer: Peer,
+        tls: Option<Tls>,
+        out: &mut Vec<Action>,
+    ) -> Machine {
+        out.push(Action::SetLimits(settings.limits.before_login));
+        out.push(Action::Deadline(Some(settings.limits.header)));
+        Machine {
+            context: Context::client(),
+            framing: Framing::Tcp,
+            phase: Phase::Login(Box::new(Login::new(settings.clone(), peer, tls))),
+            settings,
+        }
+    }
+
+    /// Takes one input; appends what has to be done.
+    pub fn handle(&mut self, input: Input, out: &mut Vec<Action>) {
+        let mut out = Out {
+            framing: self.framing,
+            actions: out,
+        };
+        match (&self.phase, input) {
+            (Phase::Closed, input) => orphaned(input),
+            (Phase::Closing, Input::Footer | Input::Expired | Input::BadXml(_)) => {
+                self.shut(&mut out);
+            }
+            (Phase::Closing, input) => orphaned(input),
+            (_, Input::Footer) => {
+                self.finish(None, End::Footer, &mut out);
+                self.shut(&mut out);
+            }
+            (_, Input::BadXml(error)) => {
+                self.finish(Some(StreamError::from(&error)), End::Error, &mut out);
+                self.shut(&mut out);
+            }
+            (_, Input::Expired) => {
+                let error = StreamCondition::ConnectionTimeout.into();
+                self.finish(Some(error), End::Timeout, &mut out);
+            }
+            (_, Input::Stop(error)) => {
+                let end = end_of(error.as_ref());
+                self.finish(error, end, &mut out);
+            }
+            (_, input) => self.go_on(input, &mut out),
+        }
+    }
+
+    /// Whether a resource is bound, and the login is over.
+    pub fn is_bound(&self) -> bool {
+        matches!(self.phase, Phase::Bound(_))
+    }
+
+    /// Whether an answer of the desk is outstanding, and input is held back.
+    pub fn is_waiting(&self) -> bool {
+        match &self.phase {
+            Phase::Login(login) => login.is_waiting(),
+            _ => false,
+        }
+    }
+
+    /// What elements on this stream are to be parsed with.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// How the stream is framed.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    fn go_on(&mut self, input: Input, out: &mut Out<'_>) {
+        let flow = match (&mut self.phase, input) {
+            (Phase::Login(login), Input::Header(header)) => {
+                let Header { element, context } = header;
+                self.context = context.clone();
+                login.header(&Header { element, context }, out)
+            }
+            (Phase::Login(login), Input::Element(element)) => login.element(element, out),
+            (Phase::Login(login), Input::Secured(tls)) => login.secured(tls, out),
+            (Phase::Login(login), Input::Answer(answer)) => login.answer(answer, out),
+            (Phase::Bound(_), Input::Element(element)) if is_error(&element) => Flow::Close,
+            (Phase::Bound(bound), Input::Element(element)) => match bound.element(element, out) {
+                Ok(()) => Flow::Stay,
+                Err(error) => Flow::End(error),
+            },
+            (_, input) => {
+                orphaned(input);
+                StreamCondition::BadFormat.into()
+            }
+        };
+        match flow {
+            Flow::Stay => {}
+            Flow::Bound(bound) => self.phase = Phase::Bound(bound),
+            Flow::End(error) => self.finish(Some(error), End::Error, out),
+            Flow::Close => self.finish(None, End::Error, out),
+        }
+    }
+
+    /// Ends our side: header if there was none yet, error if there is one, footer. Then the peer has a while for its own.
+    fn finish(&mut self, error: Option<StreamError>, end: End, out: &mut Out<'_>) {
+        match &mut self.phase {
+            Phase::Login(login) if !login.can_write() => return self.shut(out),
+            Phase::Login(login) => login.open_anyway(out),
+            Phase::Bound(bound) => bound.close(end),
+            Phase::Closing | Phase::Closed => return,
+        }
+        if let Some(error) = error {
+            out.element(&error.to_element());
+        }
+        out.close();
+        out.deadline(Some(self.settings.limits.close));
+        self.phase = Phase::Closing;
+    }
+
+    fn shut(&mut self, out: &mut Out<'_>) {
+        out.push(Action::Close);
+        self.phase = Phase::Closed;
+    }
+}
+
+/// What comes after the end is dropped, but a session bound meanwhile has to hear that nobody is there.
+fn orphaned(input: Input) {
+    if let Input::Answer(Answer::Bound(Ok(bound))) = input {
+        bound.seat.closed(End::ConnectionLost);
+    }
+}
+
+/// What the end that we chose means for the session.
+fn end_of(error: Option<&StreamError>) -> End {
+    match error.map(|error| error.condition) {
+        None => End::Footer,
+        Some(StreamCondition::ConnectionTimeout) => End::Timeout,
+        Some(StreamCondition::SystemShutdown) => End::Shutdown,
+        Some(_) => End::Error,
+    }
+}
+
+fn is_error(element: &Element) -> bool {
+    element.is("error", ns::STREAM)
+}

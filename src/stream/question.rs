@@ -1,0 +1,180 @@
+//! What the machine cannot know by itself: questions to the server, and the answers.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::sasl::failure::SaslFailure;
+use super::sasl::hash::ScramHash;
+use super::sasl::keys::ScramKeys;
+use super::sasl::secret::Secret;
+use super::seat::Seat;
+use super::tables::When;
+use crate::proto::{Jid, StanzaError};
+use crate::xml::Element;
+
+/// A question; each has one kind of [`Answer`].
+#[derive(Debug)]
+pub enum Question {
+    /// The SCRAM keys of a user; for one who does not exist, or has no keys for this hash, [`ScramKeys::fake`].
+    /// → [`Answer::Credentials`]
+    Credentials {
+        /// The host logged in to.
+        host: Jid,
+        /// The account: bare, prepared.
+        user: Jid,
+        /// For which hash.
+        hash: ScramHash,
+    },
+    /// Whether this is the password (SASL PLAIN). Costs the same for a user who does not exist. → [`Answer::Password`]
+    Password {
+        /// The account: bare, prepared.
+        user: Jid,
+        /// What was given as its password.
+        password: Secret,
+    },
+    /// Somebody failed to prove to be `user`. The answer may be held back, which is how guessing is slowed (P24).
+    /// → [`Answer::Noted`]
+    Failed {
+        /// The account that was tried.
+        user: Jid,
+        /// The peer's address.
+        address: String,
+    },
+    /// `user` proved to be himself: may he come in? → [`Answer::Authorized`]
+    Authorize {
+        /// The account: bare.
+        user: Jid,
+    },
+    /// Store these keys beside the ones there are (XEP-0480). → [`Answer::Upgraded`]
+    Upgrade {
+        /// The account: bare.
+        user: Jid,
+        /// For which hash.
+        hash: ScramHash,
+        /// The new keys.
+        keys: ScramKeys,
+    },
+    /// Bind a resource. → [`Answer::Bound`]
+    Bind(Box<BindRequest>),
+    /// Requests to modules inside `<authenticate/>`. → [`Answer::Inline`]
+    Inline(Box<InlineRequest>),
+    /// A question of a module's SASL mechanism. → [`Answer::Module`]
+    Module(ModuleQuestion),
+}
+
+/// An answer. One of another kind than the question ends the stream with `internal-server-error`.
+#[derive(Debug)]
+pub enum Answer {
+    /// Keys, true or fake.
+    Credentials(Result<ScramKeys, SaslFailure>),
+    /// The password is right, or why not.
+    Password(Result<(), SaslFailure>),
+    /// The failure was noted.
+    Noted,
+    /// Welcome, or why not.
+    Authorized(Result<Authorized, SaslFailure>),
+    /// The keys are stored.
+    Upgraded(Result<(), SaslFailure>),
+    /// The session, or why there is none.
+    Bound(Result<Bound, StanzaError>),
+    /// Elements for `<success/>`.
+    Inline(Vec<Element>),
+    /// What the module's mechanism understands.
+    Module(Box<dyn Any + Send>),
+}
+
+/// What comes with the permission to log in.
+#[derive(Debug, Default)]
+pub struct Authorized {
+    /// Hashes for which the account has no keys: only these may be upgraded to, so that nobody replaces a password this way.
+    pub missing: Vec<ScramHash>,
+}
+
+/// The `<user-agent/>` of XEP-0388 §2.3. Shown to nobody but the user himself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserAgent {
+    /// Stable id of the installation, a UUID in lower case. Never part of a resource.
+    pub id: Option<String>,
+    /// Software, at most 256 bytes.
+    pub software: Option<String>,
+    /// Device, at most 256 bytes.
+    pub device: Option<String>,
+}
+
+/// A wish to be bound (RFC 6120 §7, XEP-0386).
+#[derive(Debug)]
+pub struct BindRequest {
+    /// Who logged in: bare JID.
+    pub user: Jid,
+    /// By SASL ANONYMOUS.
+    pub anonymous: bool,
+    /// The resource to give, valid as such: the client's wish (RFC 6120), or what [`super::bind2::resource`] made of tag and
+    /// client id. `None`: any.
+    pub wished: Option<String>,
+    /// By Bind 2. Then offline messages are not sent, and earlier sessions of the same `agent.id` end (XEP-0386 §3.2).
+    pub bind2: bool,
+    /// The `<tag/>` of Bind 2.
+    pub tag: Option<String>,
+    /// The client, if it named itself.
+    pub agent: UserAgent,
+    /// The client asked for acknowledgements in the same breath; [`Seat::enable_acks`] follows at once.
+    pub acks: bool,
+    /// Requests to modules inside `<bind/>`.
+    pub inline: Vec<Element>,
+    /// The peer's address, for lists of sessions.
+    pub address: String,
+}
+
+/// A bound resource.
+pub struct Bound {
+    /// The full JID.
+    pub jid: Jid,
+    /// The session.
+    pub seat: Arc<dyn Seat>,
+    /// Elements for `<bound/>`.
+    pub inline: Vec<Element>,
+}
+
+/// Children of `<authenticate/>` that modules claimed (`Tables::inlines`), to be done at one moment.
+#[derive(Debug)]
+pub struct InlineRequest {
+    /// Who logged in: the bare JID, or after binding the full one.
+    pub user: Jid,
+    /// The mechanism he proved himself by.
+    pub mechanism: String,
+    /// The client, if it named itself.
+    pub agent: UserAgent,
+    /// At which moment.
+    pub when: When,
+    /// The requests.
+    pub elements: Vec<Element>,
+}
+
+/// A question only the module that asks it can read.
+pub struct ModuleQuestion {
+    /// The module's name.
+    pub module: &'static str,
+    /// The question.
+    pub payload: Box<dyn Any + Send>,
+}
+
+/// Answers questions; implemented by the server, awaited by the driver.
+pub trait Desk: Send + Sync {
+    /// Never blocks a network worker; slow work goes elsewhere.
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bound({})", self.jid)
+    }
+}
+
+impl fmt::Debug for ModuleQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModuleQuestion({})", self.module)
+    }
+}
