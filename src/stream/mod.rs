@@ -38,3 +38,6 @@ pub use seat::{AckError, End, Intake, NonzaVerdict, Outgoing, Seat};
 pub use settings::{Host, Hosts, Mechanisms, Settings, StreamLimits};
 pub use tables::Tables;
 pub use tls::{Bindings, Peer, Tls, TlsVersion};
+
+#[cfg(test)]
+mod tests;

@@ -186,6 +186,8 @@ fn printable(nonce: &str) -> Result<&str, ScramSyntax> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     fn first(message: &str) -> Result<ClientFirst<'_>, ScramSyntax> {

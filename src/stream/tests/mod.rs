@@ -1,0 +1,21 @@
+//! Dialogues with the machine: one test per rule, played over real bytes against a scripted desk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod acks;
+mod bind;
+mod bound;
+mod close;
+mod header;
+mod interop;
+mod junk;
+mod play;
+mod sasl1;
+mod sasl2;
+mod scram;
+mod starttls;
+mod upgrade;
