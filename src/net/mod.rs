@@ -2,15 +2,21 @@
 
 mod accept;
 mod closing;
+mod driver;
 mod limits;
 mod listen;
 mod options;
 mod prelude;
 mod proxy;
+mod serve;
+mod socket;
 mod stats;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
 pub use listen::{ListenError, bind};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
+pub use serve::{ClientListeners, Surroundings, serve_client};
 pub use stats::NetStats;

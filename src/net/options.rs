@@ -20,36 +20,26 @@ pub struct ListenerOptions {
     pub rates: Rates,
 }
 
-/// How long things may take.
+/// How long things may take, beside what `stream::StreamLimits` says.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     /// From accept to the first byte, PROXY header included.
     pub first_byte: Duration,
     /// A whole TLS handshake.
     pub handshake: Duration,
-    /// From accept to a bound session.
-    pub login: Duration,
-    /// Silence of a bound session before it is asked whether it lives.
-    pub ping_after: Duration,
-    /// Further silence before it is given up.
+    /// Further silence of a bound session, after it was asked whether it lives, before it is given up.
     pub dead_after: Duration,
     /// A write without any progress.
     pub write: Duration,
-    /// From the closing tag to the end of the connection.
-    pub close: Duration,
 }
 
 impl Default for Timeouts {
-    /// Phones sleep: five minutes of silence are nothing.
     fn default() -> Timeouts {
         Timeouts {
             first_byte: Duration::from_secs(10),
             handshake: Duration::from_secs(15),
-            login: Duration::from_secs(30),
-            ping_after: Duration::from_secs(300),
             dead_after: Duration::from_secs(60),
             write: Duration::from_secs(60),
-            close: Duration::from_secs(5),
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::identity::Identity;
 use super::store::TlsStore;
+use crate::stream::{Tls, TlsVersion};
 
 /// Ciphertext that may wait for a slow socket, per connection.
 const SEND_BUFFER_BYTES: usize = 32 * 1024;
@@ -44,18 +45,114 @@ where
     Ok((Box::new(stream), identity))
 }
 
+/// What the stream has to know of a finished handshake.
+pub fn describe(connection: &rustls::ServerConnection, identity: &Identity) -> Tls {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
+        _ => TlsVersion::Tls12,
+    };
+    Tls {
+        version,
+        server_name: connection.server_name().map(str::to_owned),
+        alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+        exporter: exporter(connection, version, identity),
+        end_point: identity.end_point.clone(),
+        peer_certificate: connection
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|certificate| certificate.to_vec()),
+    }
+}
+
 /// The `tls-exporter` data (RFC 9266 §2). On TLS 1.2 only where extended master secret was demanded: without it two
 /// connections can be made to share their keys (RFC 9266 §4.2), and rustls does not say which kind it is.
-pub fn exporter(connection: &rustls::ServerConnection, identity: &Identity) -> Option<[u8; 32]> {
-    let unique = match connection.protocol_version()? {
-        ProtocolVersion::TLSv1_3 => true,
-        _ => identity.config.require_ems,
-    };
+fn exporter(connection: &rustls::ServerConnection, version: TlsVersion, identity: &Identity) -> Option<[u8; 32]> {
+    if version == TlsVersion::Tls12 && !identity.config.require_ems {
+        return None;
+    }
     // An empty context is not the same as none on TLS 1.2; RFC 9266 §2 says an empty one.
     let label = b"EXPORTER-Channel-Binding";
-    unique.then(|| {
-        connection
-            .export_keying_material([0; 32], label, Some(b""))
-            .ok()
-    })?
+    connection.export_keying_material([0; 32], label, Some(b"")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::net::tls::testing::{self, Trusting};
+    use sha2::{Digest, Sha256};
+    use tokio::io::DuplexStream;
+    use tokio_rustls::client;
+
+    type Both = (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>, Tls);
+
+    async fn both(store: &TlsStore, client: &Trusting, name: &str, to: Option<&str>) -> io::Result<Both> {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (accepted, connected) = tokio::join!(accept(far, store, to), client.connect(name, near));
+        let (stream, identity) = accepted.map_err(|HandshakeError(error)| error)?;
+        let tls = describe(stream.get_ref().1, &identity);
+        Ok((connected?, *stream, tls))
+    }
+
+    #[tokio::test]
+    async fn both_ends_agree_on_the_channel_bindings() {
+        let (_dir, store) = testing::store(&["localhost", "other.example"]);
+        for (versions, version) in [
+            (&[&rustls::version::TLS13], TlsVersion::Tls13),
+            (&[&rustls::version::TLS12], TlsVersion::Tls12),
+        ] {
+            let client = Trusting::new(versions, &[b"xmpp-client"]);
+            let (near, _far, tls) = both(&store, &client, "other.example", None).await.unwrap();
+            assert_eq!(tls.version, version);
+            assert_eq!(tls.server_name.as_deref(), Some("other.example"));
+            assert_eq!(tls.alpn.as_deref(), Some(&b"xmpp-client"[..]));
+            let connection = near.get_ref().1;
+            let label = b"EXPORTER-Channel-Binding";
+            let exported = connection.export_keying_material([0; 32], label, Some(b"")).unwrap();
+            assert_eq!(tls.exporter, Some(exported));
+            let presented = connection.peer_certificates().unwrap().first().unwrap();
+            assert_eq!(tls.end_point.unwrap(), Sha256::digest(presented).to_vec());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_sni_the_stream_header_chooses() {
+        let (_dir, store) = testing::store(&["localhost", "other.example"]);
+        let client = Trusting::new(&[&rustls::version::TLS13], &[]);
+        for (to, expected) in [(Some("other.example"), "other.example"), (None, "localhost")] {
+            let (_near, _far, tls) = both(&store, &client, "127.0.0.1", to).await.unwrap();
+            assert_eq!(tls.server_name, None);
+            assert_eq!(tls.end_point, store.choose(Some(expected), None).end_point);
+            assert_eq!(tls.alpn, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_unknown_protocols_are_refused() {
+        let (_dir, store) = testing::store(&["localhost"]);
+        let client = Trusting::new(&[&rustls::version::TLS13], &[b"http/1.1"]);
+        assert!(both(&store, &client, "localhost", None).await.is_err());
+        let client = Trusting::new(&[&rustls::version::TLS13], &[b"http/1.1", b"xmpp-client"]);
+        assert!(both(&store, &client, "localhost", None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn tickets_resume_but_never_under_another_certificate() {
+        use rustls::HandshakeKind::{Full, Resumed};
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (dir, store) = testing::store(&["localhost"]);
+        let client = Trusting::new(&[&rustls::version::TLS13], &[]);
+        let mut kinds = Vec::new();
+        for round in 0..3 {
+            if round == 2 {
+                testing::write(dir.path(), "localhost");
+                assert_eq!(store.reload(None).changed, ["localhost"]);
+            }
+            let (mut near, mut far, _) = both(&store, &client, "localhost", None).await.unwrap();
+            far.write_all(b"x").await.unwrap();
+            near.read_u8().await.unwrap();
+            kinds.push(far.get_ref().1.handshake_kind().unwrap());
+        }
+        assert_eq!(kinds, [Full, Resumed, Full]);
+    }
 }

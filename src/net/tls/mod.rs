@@ -12,9 +12,11 @@ mod names;
 mod pem;
 mod self_signed;
 mod store;
+#[cfg(test)]
+pub(super) mod testing;
 
 pub use check::{Finding, Level};
-pub use handshake::{Accepted, HandshakeError, accept, exporter};
+pub use handshake::{Accepted, HandshakeError, accept, describe};
 pub use identity::Identity;
 pub use names::CertificateNames;
 pub use pem::{CertificateSource, LoadError};

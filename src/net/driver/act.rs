@@ -1,0 +1,94 @@
+//! Between the connection and its stream machine: inputs in, actions out, questions to the desk.
+
+use std::task::{Context, Poll};
+
+use super::end::Seated;
+use super::{Connection, Stage};
+use crate::net::stats::count;
+use crate::stream::{Action, End, Input};
+
+impl Connection {
+    /// Gives the machine an input and does what it wants done.
+    pub(super) fn give(&mut self, input: Input) {
+        let Some(machine) = &mut self.machine else {
+            self.abandon(End::Error);
+            return;
+        };
+        match &input {
+            Input::Footer => _ = self.end.get_or_insert(End::Footer),
+            Input::BadXml(_) => _ = self.end.get_or_insert(End::Error),
+            _ => {}
+        }
+        let mut actions = Vec::new();
+        machine.handle(input, &mut actions);
+        self.todo.extend(actions);
+        self.act();
+    }
+
+    /// Does what can be done now of what the machine wants, in order.
+    pub(super) fn act(&mut self) {
+        while self.is_open()
+            && let Some(action) = self.todo.pop_front()
+        {
+            match action {
+                Action::Send(bytes) => self.writer.push(bytes, self.clocks.now),
+                Action::Restart(limits) => self.reader.restart(limits),
+                Action::SetLimits(limits) => self.reader.set_limits(limits),
+                Action::Deadline(after) => self.clocks.machine = after.map(|after| self.clocks.now + after),
+                Action::Seated(seat) => self.seat(Seated::new(seat)),
+                // The seat is asked itself before every element.
+                Action::Pause => {}
+                Action::Ask(question) if self.asking.is_none() => self.asking = Some(self.shared.desk.ask(question)),
+                Action::Secure if self.writer.is_drained() => self.secure(),
+                Action::Ask(_) | Action::Secure => {
+                    self.todo.push_front(action);
+                    return;
+                }
+                Action::Close => self.flush_and_close(),
+            }
+        }
+    }
+
+    /// Whether something must happen before more is read.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.is_open() || self.asking.is_some() || !self.todo.is_empty()
+    }
+
+    /// Takes the desk's answer.
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let Some(asking) = &mut self.asking else {
+            return false;
+        };
+        let Poll::Ready(answer) = asking.as_mut().poll(cx) else {
+            return false;
+        };
+        self.asking = None;
+        self.give(Input::Answer(answer));
+        true
+    }
+
+    fn seat(&mut self, seated: Seated) {
+        self.ticket.authenticated();
+        count(&self.shared.stats.bound);
+        self.to = None;
+        self.seated = Some(seated);
+    }
+
+    /// The server stops: what is queued goes out first, within the time that closing may take.
+    pub(super) fn obey_stop(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.shared.closing.stopping() {
+            return false;
+        }
+        match self.stage {
+            Stage::Opening(_) => {
+                self.abandon(End::Shutdown);
+                true
+            }
+            Stage::Open => self.drain(cx),
+            _ => false,
+        }
+    }
+}

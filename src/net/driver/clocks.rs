@@ -1,0 +1,155 @@
+//! The times of a connection, all behind one timer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::open::Opening;
+use super::{Connection, Stage};
+use crate::net::stats::count;
+use crate::proto::{StreamCondition, StreamError};
+use crate::stream::{End, Input};
+
+/// When what must have happened.
+pub(super) struct Clocks {
+    /// The start of this round.
+    pub(super) now: Instant,
+    /// The stage must be over by then; `None` while open.
+    pub(super) stage: Option<Instant>,
+    /// The session must be bound by then.
+    pub(super) login: Instant,
+    /// The stream machine's own deadline.
+    pub(super) machine: Option<Instant>,
+    /// Reading goes on then.
+    pub(super) pause: Option<Instant>,
+    /// The last byte read.
+    pub(super) heard: Instant,
+    /// The session was asked whether it lives, and has not said anything since.
+    pub(super) probed: bool,
+    /// The stop began; everything queued must be written by then.
+    pub(super) drained: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Clocks {
+    pub(super) fn new(now: Instant, first_byte: Duration, login: Duration) -> Clocks {
+        Clocks {
+            now,
+            stage: Some(now + first_byte),
+            login: now + login,
+            machine: None,
+            pause: None,
+            heard: now,
+            probed: false,
+            drained: None,
+            timer: Box::pin(tokio::time::sleep(first_byte)),
+        }
+    }
+
+    /// A byte came.
+    pub(super) fn hear(&mut self) {
+        self.heard = self.now;
+        self.probed = false;
+    }
+
+    fn passed(&self, deadline: Option<Instant>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= self.now)
+    }
+}
+
+impl Connection {
+    /// Acts on every deadline that has passed.
+    pub(super) fn obey_clocks(&mut self) -> bool {
+        if self.clocks.passed(self.clocks.stage) {
+            self.stage_expired();
+            return true;
+        }
+        if self.clocks.passed(self.stalled_at()) {
+            tracing::debug!(peer = %self.peer, "ended: it does not read");
+            count(&self.shared.stats.ended_slow_reader);
+            self.abandon(End::Timeout);
+            return true;
+        }
+        if self.clocks.passed(self.clocks.pause) {
+            self.clocks.pause = None;
+            return true;
+        }
+        if !self.is_open() {
+            return false;
+        }
+        if self.clocks.passed(self.clocks.machine) {
+            self.clocks.machine = None;
+            self.give(Input::Expired);
+            return true;
+        }
+        if self.seated.is_none() && self.clocks.login <= self.clocks.now {
+            self.stop(End::Timeout, StreamCondition::ConnectionTimeout);
+            return true;
+        }
+        self.clocks.passed(self.silent_at()) && self.silence()
+    }
+
+    /// Sleeps until the next deadline. Ready: one has passed.
+    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(next) = self.next_deadline() else {
+            return Poll::Pending;
+        };
+        // Set too early it is only re-set when it fires: deadlines move away all the time, and moving a timer costs.
+        if next < self.clocks.timer.deadline() || self.clocks.timer.is_elapsed() {
+            self.clocks.timer.as_mut().reset(next);
+        }
+        ready!(self.clocks.timer.as_mut().poll(cx));
+        Poll::Ready(())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let clocks = &self.clocks;
+        let open = self.is_open();
+        let login = (open && self.seated.is_none()).then_some(clocks.login);
+        let machine = clocks.machine.filter(|_| open);
+        let silent = self.silent_at().filter(|_| open);
+        [clocks.stage, self.stalled_at(), clocks.pause, clocks.drained, login, machine, silent]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// When silence of a bound session is too long: to ask, or having asked, to give up.
+    fn silent_at(&self) -> Option<Instant> {
+        self.seated.as_ref()?;
+        let ask = self.clocks.heard + self.live.settings.limits.idle;
+        Some(if self.clocks.probed { ask + self.live.options.timeouts.dead_after } else { ask })
+    }
+
+    fn silence(&mut self) -> bool {
+        if !self.clocks.probed {
+            self.clocks.probed = true;
+            if let Some(seat) = self.seated.as_ref().and_then(|seated| seated.seat()) {
+                seat.probe();
+            }
+            return true;
+        }
+        tracing::debug!(peer = %self.peer, "ended: silent for too long");
+        count(&self.shared.stats.ended_silent);
+        self.stop(End::Timeout, StreamCondition::ConnectionTimeout);
+        true
+    }
+
+    fn stage_expired(&mut self) {
+        match self.stage {
+            Stage::Opening(Opening::First(_)) => count(&self.shared.stats.prelude_failures),
+            Stage::Opening(Opening::Handshake(_)) => count(&self.shared.stats.tls_failures),
+            _ => {}
+        }
+        self.abandon(End::Timeout);
+    }
+
+    /// Ends the stream with an error of ours.
+    pub(super) fn stop(&mut self, end: End, condition: StreamCondition) {
+        self.end.get_or_insert(end);
+        self.give(Input::Stop(Some(StreamError::new(condition))));
+    }
+}

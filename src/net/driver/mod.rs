@@ -1,0 +1,156 @@
+//! The connection driver: one task per connection, from its first byte to its last.
+//!
+//! A hand-written future, because what lives across an `await` counts fully: what is rare (a handshake, a question on its
+//! way) is boxed and freed, buffers belong to the worker thread, and an idle connection is this struct, its stream
+//! machine, its TLS state and one timer.
+
+mod act;
+mod buffers;
+mod clocks;
+mod end;
+mod open;
+mod read;
+mod write;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use self::clocks::Clocks;
+use self::end::Seated;
+use self::open::Opening;
+use self::read::Reader;
+use self::write::Writer;
+use super::closing::Presence;
+use super::limits::Ticket;
+use super::serve::{Live, Shared};
+use super::socket::Io;
+use crate::stream::{Action, Answer, End, Machine};
+
+/// Rounds of reading and writing before other connections get their turn.
+const ROUNDS: usize = 16;
+
+/// One connection.
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    live: Arc<Live>,
+    presence: Option<Presence>,
+    ticket: Ticket,
+    peer: SocketAddr,
+    place: Place,
+    stage: Stage,
+    io: Io,
+    machine: Option<Box<Machine>>,
+    /// What the machine wants done and could not be done yet.
+    todo: VecDeque<Action>,
+    asking: Option<Asking>,
+    seated: Option<Seated>,
+    reader: Reader,
+    writer: Writer,
+    clocks: Clocks,
+    /// Why it ends, as soon as that is known.
+    end: Option<End>,
+    /// The address in the last stream header, for choosing a certificate; only before the session is bound.
+    to: Option<Box<str>>,
+}
+
+/// Where a connection comes from, which decides whether it may do without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The network.
+    Anywhere,
+    /// A listener on a loopback address.
+    Loopback,
+    /// A trusted proxy; it must begin with a PROXY header.
+    Proxy,
+}
+
+/// A question on its way to the desk.
+type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Where a connection stands.
+enum Stage {
+    /// Its first byte, or a TLS handshake, is awaited.
+    Opening(Opening),
+    /// Bytes are XMPP.
+    Open,
+    /// The last words are being written.
+    Flushing,
+    /// They are; TLS and our half of the socket are being closed.
+    Closing,
+    /// Reading and dropping until the peer closes too: with bytes unread the kernel would reset, and the last words be lost.
+    Lingering,
+    /// Nothing left to do.
+    Ended,
+}
+
+impl Connection {
+    /// A connection just accepted.
+    pub(super) fn new(shared: Arc<Shared>, live: Arc<Live>, (stream, peer): (TcpStream, SocketAddr), place: Place, ticket: Ticket) -> Connection {
+        let now = Instant::now();
+        let first_byte = live.options.timeouts.first_byte;
+        Connection {
+            presence: None,
+            ticket,
+            peer,
+            place,
+            stage: Stage::Opening(open::beginning(stream, peer, place == Place::Proxy)),
+            io: Io::Away,
+            machine: None,
+            todo: VecDeque::new(),
+            asking: None,
+            seated: None,
+            reader: Reader::new(&live),
+            writer: Writer::new(now),
+            clocks: Clocks::new(now, first_byte, live.settings.limits.login),
+            end: None,
+            to: None,
+            shared,
+            live,
+        }
+    }
+
+    /// One round; whether anything happened.
+    fn round(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = self.obey_clocks();
+        moved |= self.obey_stop(cx);
+        moved |= self.poll_opening(cx);
+        moved |= self.poll_answer(cx);
+        moved |= self.poll_write(cx);
+        moved |= self.poll_read(cx);
+        moved | self.poll_end(cx)
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.presence.is_none() {
+            this.presence = Some(this.shared.closing.enter(cx.waker().clone()));
+        }
+        for _ in 0..ROUNDS {
+            this.clocks.now = Instant::now();
+            let moved = this.round(cx);
+            if matches!(this.stage, Stage::Ended) {
+                return Poll::Ready(());
+            }
+            if !moved && this.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

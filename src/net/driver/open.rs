@@ -1,0 +1,135 @@
+//! Before and between streams: the first byte, and TLS handshakes, each a boxed future of its own.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::{Connection, Place, Stage};
+use crate::net::prelude::{self, Beginning, PreludeError};
+use crate::net::socket::{Io, Socket};
+use crate::net::stats::count;
+use crate::net::tls::{self, HandshakeError, TlsStore};
+use crate::stream::{End, Input, Machine, Peer, Tls};
+
+/// What a connection in [`Stage::Opening`] waits for.
+pub(super) enum Opening {
+    /// The first byte.
+    First(Boxed<Result<(TcpStream, Beginning), PreludeError>>),
+    /// TLS, from the first byte or after STARTTLS.
+    Handshake(Boxed<Result<(Io, Tls), HandshakeError>>),
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Awaits the first byte.
+pub(super) fn beginning(mut stream: TcpStream, peer: SocketAddr, proxy: bool) -> Opening {
+    Opening::First(Box::pin(async move {
+        let beginning = prelude::begin(&mut stream, peer, proxy).await?;
+        Ok((stream, beginning))
+    }))
+}
+
+fn handshake(socket: Socket, store: Arc<TlsStore>, to: Option<Box<str>>) -> Opening {
+    Opening::Handshake(Box::pin(async move {
+        let (stream, identity) = tls::accept(socket, &store, to.as_deref()).await?;
+        let tls = tls::describe(stream.get_ref().1, &identity);
+        Ok((Io::Tls(stream), tls))
+    }))
+}
+
+impl Connection {
+    /// Goes on when the first byte is there, or the handshake is done.
+    pub(super) fn poll_opening(&mut self, cx: &mut Context<'_>) -> bool {
+        let Stage::Opening(opening) = &mut self.stage else {
+            return false;
+        };
+        match opening {
+            Opening::First(first) => match first.as_mut().poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok((stream, beginning))) => self.begin(stream, beginning),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(peer = %self.peer, %error, "ended before it began");
+                    count(&self.shared.stats.prelude_failures);
+                    self.abandon(End::ConnectionLost);
+                }
+            },
+            Opening::Handshake(handshake) => match handshake.as_mut().poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok((io, tls))) => self.secured(io, tls),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(peer = %self.peer, %error, "ended");
+                    count(&self.shared.stats.tls_failures);
+                    self.abandon(End::ConnectionLost);
+                }
+            },
+        }
+        true
+    }
+
+    fn begin(&mut self, stream: TcpStream, beginning: Beginning) {
+        if beginning.announced {
+            self.peer = beginning.address;
+            if let Err(refused) = self.ticket.belongs_to(beginning.address.ip()) {
+                tracing::debug!(peer = %self.peer, %refused, "refused");
+                self.abandon(End::ConnectionLost);
+                return;
+            }
+        }
+        let socket = Socket::new(stream);
+        if beginning.tls {
+            self.start_handshake(socket);
+        } else {
+            self.io = Io::Plain(socket);
+            self.start_stream(None);
+        }
+    }
+
+    /// STARTTLS: whatever was read is dropped, so that nothing said in the clear counts afterwards (RFC 6120 §5.4.3.3).
+    pub(super) fn secure(&mut self) {
+        self.reader.forget();
+        match std::mem::replace(&mut self.io, Io::Away) {
+            Io::Plain(socket) => self.start_handshake(socket),
+            Io::Away | Io::Tls(_) => self.abandon(End::Error),
+        }
+    }
+
+    fn start_handshake(&mut self, socket: Socket) {
+        self.clocks.stage = Some(self.clocks.now + self.live.options.timeouts.handshake);
+        self.stage = Stage::Opening(handshake(socket, self.shared.tls.clone(), self.to.take()));
+    }
+
+    fn secured(&mut self, io: Io, tls: Tls) {
+        count(&self.shared.stats.tls_handshakes);
+        self.io = io;
+        if self.machine.is_some() {
+            self.opened();
+            self.give(Input::Secured(tls));
+        } else {
+            self.start_stream(Some(tls));
+        }
+    }
+
+    fn start_stream(&mut self, tls: Option<Tls>) {
+        let plaintext = self.live.options.plaintext;
+        let peer = Peer {
+            secure_by_place: plaintext && self.place != Place::Anywhere,
+            // Within TLS that a proxy ended there is no second one (XEP-0368 §3, rule 5).
+            starttls: !(plaintext && self.place == Place::Proxy),
+            address: self.peer.ip().to_canonical().to_string(),
+        };
+        self.machine = Some(Box::new(Machine::accept_client(self.live.settings.clone(), peer, tls)));
+        self.opened();
+    }
+
+    fn opened(&mut self) {
+        self.stage = Stage::Open;
+        self.clocks.stage = None;
+        self.clocks.hear();
+        self.writer.progress(self.clocks.now, &self.io);
+    }
+}
+

@@ -1,0 +1,176 @@
+//! Reading: into the thread's buffer, through the framer and the parser, to the machine; slower for who sends too fast.
+
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use super::{Connection, buffers};
+use crate::net::options::Rates;
+use crate::net::serve::Live;
+use crate::net::stats::{add, count};
+use crate::runtime::bucket::Bucket;
+use crate::stream::{Action, End, Input};
+use crate::xml::{self, Context as Namespaces, Frame, Framer, Limits, XmlError};
+
+/// Who has this much to read is not listened to: answers that nobody reads must not pile up.
+const BACKLOG_BYTES: usize = 64 * 1024;
+
+/// The reading half of a connection.
+pub(super) struct Reader {
+    framer: Framer,
+    namespaces: Namespaces,
+    limits: Limits,
+    /// Read, but not yet given to the framer, because something else must happen first. Empty when idle.
+    unread: Vec<u8>,
+    bytes: Bucket,
+    elements: Bucket,
+}
+
+impl Reader {
+    pub(super) fn new(live: &Live) -> Reader {
+        let limits = live.settings.limits.before_login;
+        let Rates { bytes, bytes_burst, stanzas, stanzas_burst } = live.options.rates;
+        Reader {
+            framer: Framer::new(limits),
+            namespaces: Namespaces::client(),
+            limits,
+            unread: Vec::new(),
+            bytes: Bucket::new(bytes, bytes_burst),
+            elements: Bucket::new(stanzas, stanzas_burst),
+        }
+    }
+
+    /// A new stream header is expected.
+    pub(super) fn restart(&mut self, limits: Limits) {
+        self.framer.restart();
+        self.set_limits(limits);
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.framer.set_limits(limits);
+        self.limits = limits;
+    }
+
+    /// Drops everything read and not yet understood.
+    pub(super) fn forget(&mut self) {
+        self.framer = Framer::new(self.limits);
+        self.unread = Vec::new();
+    }
+}
+
+/// What the framer cut out, understood.
+enum Read {
+    Nothing,
+    Input(Input),
+    Header(Input, Option<Box<str>>),
+}
+
+impl Connection {
+    /// Reads once, if reading is allowed, and handles what came.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.may_read(cx) {
+            return false;
+        }
+        if !self.reader.unread.is_empty() {
+            let unread = std::mem::take(&mut self.reader.unread);
+            self.take_in(cx, &unread);
+            return true;
+        }
+        let mut buffer = buffers::take_read();
+        let read = self.io.poll_read(cx, &mut buffer);
+        let moved = match read {
+            Poll::Pending => false,
+            Poll::Ready(Ok(length @ 1..)) => {
+                self.arrived(length);
+                self.take_in(cx, buffer.get(..length).unwrap_or_default());
+                true
+            }
+            Poll::Ready(_) => {
+                self.abandon(End::ConnectionLost);
+                true
+            }
+        };
+        buffers::return_read(buffer);
+        moved
+    }
+
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        let paused = self.clocks.pause.is_some() || self.clocks.drained.is_some();
+        if paused || self.is_waiting() || self.writer.backlog() > BACKLOG_BYTES {
+            return false;
+        }
+        match self.seated.as_ref().and_then(|seated| seated.seat()) {
+            Some(seat) => seat.poll_intake(cx).is_ready(),
+            None => true,
+        }
+    }
+
+    fn arrived(&mut self, length: usize) {
+        self.clocks.hear();
+        add(&self.shared.stats.bytes_in, length);
+        let wait = self.reader.bytes.take(u32::try_from(length).unwrap_or(u32::MAX), self.clocks.now.into_std());
+        self.pause(wait);
+    }
+
+    fn pause(&mut self, wait: std::time::Duration) {
+        if wait.is_zero() {
+            return;
+        }
+        let until: Instant = self.clocks.now + wait;
+        if self.clocks.pause.is_none() {
+            count(&self.shared.stats.rate_pauses);
+        }
+        self.clocks.pause = self.clocks.pause.max(Some(until));
+    }
+
+    /// Gives the machine element after element; keeps the rest if it must wait.
+    fn take_in(&mut self, cx: &mut Context<'_>, mut input: &[u8]) {
+        loop {
+            match self.reader.next(&mut input) {
+                Ok(Read::Nothing) => return,
+                Ok(Read::Header(input, to)) => {
+                    self.to = to;
+                    self.give(input);
+                }
+                Ok(Read::Input(input)) => {
+                    let wait = self.reader.elements.take(1, self.clocks.now.into_std());
+                    self.pause(wait);
+                    self.give(input);
+                }
+                Err(error) => {
+                    self.give(Input::BadXml(error));
+                    return;
+                }
+            }
+            if self.is_ending() {
+                return;
+            }
+            if !input.is_empty() && !self.may_read(cx) {
+                self.reader.unread = input.to_vec();
+                return;
+            }
+        }
+    }
+
+    /// What is left unread is of no interest: the stream is over, or TLS begins and nothing said before counts.
+    fn is_ending(&self) -> bool {
+        !self.is_open() || matches!(self.todo.front(), Some(Action::Secure))
+    }
+}
+
+impl Reader {
+    /// Cuts one element off the front of `input` and understands it.
+    fn next(&mut self, input: &mut &[u8]) -> Result<Read, XmlError> {
+        Ok(match self.framer.next(input)? {
+            None => Read::Nothing,
+            Some(Frame::Header(bytes)) => {
+                let header = xml::parse_header(bytes, &self.limits)?;
+                self.namespaces = header.context.clone();
+                let to = header.element.attr("to").map(Box::from);
+                Read::Header(Input::Header(header), to)
+            }
+            Some(Frame::Element(bytes)) => Read::Input(Input::Element(xml::parse(bytes, &self.namespaces, &self.limits)?)),
+            Some(Frame::Footer) => Read::Input(Input::Footer),
+        })
+    }
+}
