@@ -55,33 +55,68 @@ pub struct ClientListeners {
 }
 
 /// Listens on all addresses of `options`. Call it on the runtime.
-pub fn serve_client(options: ListenerOptions, settings: Arc<Settings>, around: Surroundings) -> Result<ClientListeners, ListenError> {
+pub fn serve_client(
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    around: Surroundings,
+) -> Result<ClientListeners, ListenError> {
     let sockets = listen::bind(&options.addresses)?;
-    let addresses: Vec<SocketAddr> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let addresses: Vec<SocketAddr> = sockets
+        .iter()
+        .filter_map(|socket| socket.local_addr().ok())
+        .collect();
     for address in &addresses {
         if options.plaintext && !address.ip().is_loopback() && options.trusted_proxies.is_empty() {
             tracing::warn!(%address, "plaintext is allowed only on loopback addresses and from trusted proxies: here TLS is demanded");
         }
     }
-    let Surroundings { desk, tls, admission, stats } = around;
-    let shared = Arc::new(Shared { desk, tls, admission, stats, closing: Arc::default() });
+    let Surroundings {
+        desk,
+        tls,
+        admission,
+        stats,
+    } = around;
+    let shared = Arc::new(Shared {
+        desk,
+        tls,
+        admission,
+        stats,
+        closing: Arc::default(),
+    });
     let live = Arc::new(ArcSwap::from_pointee(Live { settings, options }));
     let accepting = sockets
         .into_iter()
         .map(|socket| {
-            let loopback = socket.local_addr().is_ok_and(|address| address.ip().is_loopback());
+            let loopback = socket
+                .local_addr()
+                .is_ok_and(|address| address.ip().is_loopback());
             let (shared, live) = (shared.clone(), live.clone());
             tokio::spawn(async move {
-                let start = |stream, peer| start(&shared, &live.load_full(), (stream, peer), loopback);
+                let start =
+                    |stream, peer| start(&shared, &live.load_full(), (stream, peer), loopback);
                 accept::run(socket, &shared.stats, start).await;
             })
         })
         .collect();
-    Ok(ClientListeners { shared, live, addresses, accepting })
+    Ok(ClientListeners {
+        shared,
+        live,
+        addresses,
+        accepting,
+    })
 }
 
-fn start(shared: &Arc<Shared>, live: &Arc<Live>, (stream, peer): (TcpStream, SocketAddr), loopback: bool) {
-    let proxy = live.options.trusted_proxies.iter().any(|net| net.contains(peer.ip()));
+fn start(
+    shared: &Arc<Shared>,
+    live: &Arc<Live>,
+    (stream, peer): (TcpStream, SocketAddr),
+    loopback: bool,
+) {
+    let proxy = live
+        .options
+        .trusted_proxies
+        .iter()
+        .any(|net| net.contains(peer.ip()));
     let (place, address) = match (proxy, loopback) {
         (true, _) => (Place::Proxy, None),
         (false, true) => (Place::Loopback, Some(peer.ip())),
@@ -90,7 +125,8 @@ fn start(shared: &Arc<Shared>, live: &Arc<Live>, (stream, peer): (TcpStream, Soc
     match shared.admission.admit(address) {
         Ok(ticket) => {
             listen::tune(&stream);
-            let connection = Connection::new(shared.clone(), live.clone(), (stream, peer), place, ticket);
+            let connection =
+                Connection::new(shared.clone(), live.clone(), (stream, peer), place, ticket);
             tokio::spawn(connection);
         }
         Err(refused) => tracing::debug!(%peer, %refused, "refused"),

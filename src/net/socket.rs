@@ -11,7 +11,7 @@ use tokio_rustls::server::TlsStream;
 /// A TCP socket that counts the bytes it took, so that progress shows even below TLS.
 pub(super) struct Socket {
     tcp: TcpStream,
-    written: u64,
+    written: u32,
 }
 
 impl Socket {
@@ -21,15 +21,23 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let taken = ready!(Pin::new(&mut self.tcp).poll_write(cx, bytes))?;
-        self.written = self.written.wrapping_add(taken as u64);
+        self.written = self.written.wrapping_add(taken as u32);
         Poll::Ready(Ok(taken))
     }
 
@@ -54,7 +62,7 @@ pub(super) enum Io {
 
 impl Io {
     /// Bytes the kernel took so far, for comparing.
-    pub(super) fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u32 {
         match self {
             Io::Away => 0,
             Io::Plain(socket) => socket.written,
@@ -63,7 +71,11 @@ impl Io {
     }
 
     /// Reads into `buffer`; 0 is the end.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
         let read = match self {
             Io::Away => return Poll::Pending,
@@ -74,7 +86,11 @@ impl Io {
     }
 
     /// Writes from the front of `bytes`.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Io::Away => Poll::Pending,
             Io::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),

@@ -89,6 +89,10 @@ pub trait Seat: Send + Sync {
     /// A first-level element claimed by a module (`Tables::nonzas`).
     fn nonza(&self, element: Element) -> NonzaVerdict;
 
+    /// The client has been silent: makes it say something, with `<r/>` where acknowledgements are on, else with a ping
+    /// (XEP-0199). The driver ends the stream if no byte follows.
+    fn probe(&self);
+
     /// The stream is over; nothing is called after this. Called exactly once.
     fn closed(&self, end: End);
 }

@@ -105,6 +105,11 @@ impl Framer {
         *self = Self::new(self.limits);
     }
 
+    /// The limits in force.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Other limits from here on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;

@@ -1,26 +1,26 @@
 //! Between the connection and its stream machine: inputs in, actions out, questions to the desk.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::end::Seated;
 use super::{Connection, Stage};
 use crate::net::stats::count;
-use crate::stream::{Action, End, Input};
+use crate::proto::StreamCondition;
+use crate::stream::{Action, Input, Seat};
 
 impl Connection {
     /// Gives the machine an input and does what it wants done.
     pub(super) fn give(&mut self, input: Input) {
         let Some(machine) = &mut self.machine else {
-            self.abandon(End::Error);
+            self.abandon();
             return;
         };
-        match &input {
-            Input::Footer => _ = self.end.get_or_insert(End::Footer),
-            Input::BadXml(_) => _ = self.end.get_or_insert(End::Error),
-            _ => {}
-        }
         let mut actions = Vec::new();
         machine.handle(input, &mut actions);
+        if !machine.is_bound() {
+            // The seat was told of the end, if there was one: it is not asked for anything any more.
+            self.seat = None;
+        }
         self.todo.extend(actions);
         self.act();
     }
@@ -34,11 +34,15 @@ impl Connection {
                 Action::Send(bytes) => self.writer.push(bytes, self.clocks.now),
                 Action::Restart(limits) => self.reader.restart(limits),
                 Action::SetLimits(limits) => self.reader.set_limits(limits),
-                Action::Deadline(after) => self.clocks.machine = after.map(|after| self.clocks.now + after),
-                Action::Seated(seat) => self.seat(Seated::new(seat)),
+                Action::Deadline(after) => {
+                    self.clocks.machine = after.map(|after| self.clocks.now + after)
+                }
+                Action::Seated(seat) => self.seated(seat),
                 // The seat is asked itself before every element.
                 Action::Pause => {}
-                Action::Ask(question) if self.asking.is_none() => self.asking = Some(self.shared.desk.ask(question)),
+                Action::Ask(question) if self.asking.is_none() => {
+                    self.asking = Some(self.shared.desk.ask(question))
+                }
                 Action::Secure if self.writer.is_drained() => self.secure(),
                 Action::Ask(_) | Action::Secure => {
                     self.todo.push_front(action);
@@ -70,11 +74,18 @@ impl Connection {
         true
     }
 
-    fn seat(&mut self, seated: Seated) {
+    fn seated(&mut self, seat: Arc<dyn Seat>) {
         self.ticket.authenticated();
         count(&self.shared.stats.bound);
-        self.to = None;
-        self.seated = Some(seated);
+        self.login = None;
+        self.seat = Some(seat);
+    }
+
+    /// A stream header was read: its address chooses the certificate if STARTTLS comes without SNI (RFC 7590 §3.5).
+    pub(super) fn heard_header(&mut self, to: Option<Box<str>>) {
+        if let Some(login) = &mut self.login {
+            login.to = to;
+        }
     }
 
     /// The server stops: what is queued goes out first, within the time that closing may take.
@@ -84,10 +95,10 @@ impl Connection {
         }
         match self.stage {
             Stage::Opening(_) => {
-                self.abandon(End::Shutdown);
+                self.give_up(StreamCondition::SystemShutdown);
                 true
             }
-            Stage::Open => self.drain(cx),
+            Stage::Open if !self.stopped => self.drain(cx),
             _ => false,
         }
     }

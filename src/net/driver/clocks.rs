@@ -11,16 +11,14 @@ use super::open::Opening;
 use super::{Connection, Stage};
 use crate::net::stats::count;
 use crate::proto::{StreamCondition, StreamError};
-use crate::stream::{End, Input};
+use crate::stream::Input;
 
 /// When what must have happened.
 pub(super) struct Clocks {
     /// The start of this round.
     pub(super) now: Instant,
-    /// The stage must be over by then; `None` while open.
+    /// The stage must be over by then; while open only when the server stops: then what is queued must be written by then.
     pub(super) stage: Option<Instant>,
-    /// The session must be bound by then.
-    pub(super) login: Instant,
     /// The stream machine's own deadline.
     pub(super) machine: Option<Instant>,
     /// Reading goes on then.
@@ -29,22 +27,18 @@ pub(super) struct Clocks {
     pub(super) heard: Instant,
     /// The session was asked whether it lives, and has not said anything since.
     pub(super) probed: bool,
-    /// The stop began; everything queued must be written by then.
-    pub(super) drained: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Clocks {
-    pub(super) fn new(now: Instant, first_byte: Duration, login: Duration) -> Clocks {
+    pub(super) fn new(now: Instant, first_byte: Duration) -> Clocks {
         Clocks {
             now,
             stage: Some(now + first_byte),
-            login: now + login,
             machine: None,
             pause: None,
             heard: now,
             probed: false,
-            drained: None,
             timer: Box::pin(tokio::time::sleep(first_byte)),
         }
     }
@@ -70,7 +64,7 @@ impl Connection {
         if self.clocks.passed(self.stalled_at()) {
             tracing::debug!(peer = %self.peer, "ended: it does not read");
             count(&self.shared.stats.ended_slow_reader);
-            self.abandon(End::Timeout);
+            self.give_up(StreamCondition::ConnectionTimeout);
             return true;
         }
         if self.clocks.passed(self.clocks.pause) {
@@ -85,8 +79,8 @@ impl Connection {
             self.give(Input::Expired);
             return true;
         }
-        if self.seated.is_none() && self.clocks.login <= self.clocks.now {
-            self.stop(End::Timeout, StreamCondition::ConnectionTimeout);
+        if self.clocks.passed(self.login_until()) {
+            self.stop(StreamCondition::ConnectionTimeout);
             return true;
         }
         self.clocks.passed(self.silent_at()) && self.silence()
@@ -108,48 +102,64 @@ impl Connection {
     fn next_deadline(&self) -> Option<Instant> {
         let clocks = &self.clocks;
         let open = self.is_open();
-        let login = (open && self.seated.is_none()).then_some(clocks.login);
+        let login = self.login_until().filter(|_| open);
         let machine = clocks.machine.filter(|_| open);
         let silent = self.silent_at().filter(|_| open);
-        [clocks.stage, self.stalled_at(), clocks.pause, clocks.drained, login, machine, silent]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            clocks.stage,
+            self.stalled_at(),
+            clocks.pause,
+            login,
+            machine,
+            silent,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When a session must be bound, if it is not yet.
+    fn login_until(&self) -> Option<Instant> {
+        self.login.as_ref().map(|login| login.until)
     }
 
     /// When silence of a bound session is too long: to ask, or having asked, to give up.
     fn silent_at(&self) -> Option<Instant> {
-        self.seated.as_ref()?;
+        self.seat.as_ref()?;
         let ask = self.clocks.heard + self.live.settings.limits.idle;
-        Some(if self.clocks.probed { ask + self.live.options.timeouts.dead_after } else { ask })
+        Some(if self.clocks.probed {
+            ask + self.live.options.timeouts.dead_after
+        } else {
+            ask
+        })
     }
 
     fn silence(&mut self) -> bool {
         if !self.clocks.probed {
             self.clocks.probed = true;
-            if let Some(seat) = self.seated.as_ref().and_then(|seated| seated.seat()) {
+            if let Some(seat) = &self.seat {
                 seat.probe();
             }
             return true;
         }
         tracing::debug!(peer = %self.peer, "ended: silent for too long");
         count(&self.shared.stats.ended_silent);
-        self.stop(End::Timeout, StreamCondition::ConnectionTimeout);
+        self.stop(StreamCondition::ConnectionTimeout);
         true
     }
 
     fn stage_expired(&mut self) {
         match self.stage {
+            Stage::Open => return self.say_stop(),
             Stage::Opening(Opening::First(_)) => count(&self.shared.stats.prelude_failures),
             Stage::Opening(Opening::Handshake(_)) => count(&self.shared.stats.tls_failures),
             _ => {}
         }
-        self.abandon(End::Timeout);
+        self.give_up(StreamCondition::ConnectionTimeout);
     }
 
     /// Ends the stream with an error of ours.
-    pub(super) fn stop(&mut self, end: End, condition: StreamCondition) {
-        self.end.get_or_insert(end);
+    pub(super) fn stop(&mut self, condition: StreamCondition) {
         self.give(Input::Stop(Some(StreamError::new(condition))));
     }
 }

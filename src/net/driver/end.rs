@@ -1,7 +1,6 @@
-//! The end of a connection: the last words, the goodbye, and the one call of [`Seat::closed`].
+//! The end of a connection: the last words, the goodbye, and what must happen however it ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,76 +8,58 @@ use super::{Asking, Connection, Stage, buffers};
 use crate::net::socket::Io;
 use crate::net::stats::count;
 use crate::proto::StreamCondition;
-use crate::stream::{Answer, End, Seat};
+use crate::stream::{Answer, End, Input};
 
 /// A bind on its way when its connection ends may still take this long; what it binds is then closed at once.
 const ORPHAN_TIME: Duration = Duration::from_secs(60);
 
-/// The seat of a bound session; however this is dropped, the seat hears of the end exactly once.
-pub(super) struct Seated {
-    seat: Option<Arc<dyn Seat>>,
-}
-
-impl Seated {
-    pub(super) fn new(seat: Arc<dyn Seat>) -> Seated {
-        Seated { seat: Some(seat) }
-    }
-
-    /// The seat, while it is open.
-    pub(super) fn seat(&self) -> Option<&Arc<dyn Seat>> {
-        self.seat.as_ref()
-    }
-
-    fn close(&mut self, end: End) {
-        if let Some(seat) = self.seat.take() {
-            seat.closed(end);
-        }
-    }
-}
-
-impl Drop for Seated {
-    fn drop(&mut self) {
-        // While a panic unwinds a second one would end the process.
-        let closed = catch_unwind(AssertUnwindSafe(|| self.close(End::ConnectionLost)));
-        if closed.is_err() {
-            tracing::error!("a session panicked while it was closed");
-        }
-    }
-}
-
 impl Connection {
     /// Whether everything queued is written, as far as there is time; then the stream is ended with `system-shutdown`.
     pub(super) fn drain(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.end.is_some() {
-            return false;
-        }
-        let close = self.live.settings.limits.close;
-        let until = *self.clocks.drained.get_or_insert(self.clocks.now + close);
-        if self.clocks.now < until && self.seated.is_some() {
+        let until = self.clocks.now + self.live.settings.limits.close;
+        self.clocks.stage.get_or_insert(until);
+        if self.seat.is_some() {
             let moved = self.poll_write(cx);
             if !self.is_open() || !self.writer.is_drained() {
                 return moved;
             }
         }
-        self.clocks.drained = None;
-        self.stop(End::Shutdown, StreamCondition::SystemShutdown);
+        self.say_stop();
         true
+    }
+
+    /// Whether the stop began, and what is queued is still being written.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_open() && self.clocks.stage.is_some()
+    }
+
+    pub(super) fn say_stop(&mut self) {
+        self.clocks.stage = None;
+        self.stopped = true;
+        self.stop(StreamCondition::SystemShutdown);
     }
 
     /// The machine has said everything: write it, then close.
     pub(super) fn flush_and_close(&mut self) {
         self.todo.clear();
-        self.end.get_or_insert(End::Error);
         self.stage = Stage::Flushing;
         self.clocks.stage = Some(self.clocks.now + self.live.settings.limits.close);
         self.leave_question();
     }
 
-    /// The connection is lost, or not worth another word.
-    pub(super) fn abandon(&mut self, end: End) {
-        self.end.get_or_insert(end);
+    /// Ends the stream with nothing more said; the seat hears why.
+    pub(super) fn give_up(&mut self, condition: StreamCondition) {
+        if let Some(machine) = &mut self.machine {
+            machine.handle(Input::Stop(Some(condition.into())), &mut Vec::new());
+        }
+        self.abandon();
+    }
+
+    /// The connection is lost, or over. Without the machine, the seat (if it has not heard of an end) hears of this one.
+    pub(super) fn abandon(&mut self) {
         self.leave_question();
-        self.close_seat();
+        self.seat = None;
+        self.drop_machine();
         self.io = Io::Away;
         self.clocks.stage = None;
         self.stage = Stage::Ended;
@@ -88,7 +69,6 @@ impl Connection {
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> bool {
         match self.stage {
             Stage::Flushing if self.writer.is_drained() => {
-                self.close_seat();
                 self.stage = Stage::Closing;
                 true
             }
@@ -99,7 +79,7 @@ impl Connection {
                     true
                 }
                 Poll::Ready(Err(_)) => {
-                    self.abandon(End::ConnectionLost);
+                    self.abandon();
                     true
                 }
             },
@@ -117,16 +97,17 @@ impl Connection {
             Poll::Pending => false,
             Poll::Ready(Ok(1..)) => true,
             Poll::Ready(_) => {
-                self.abandon(End::ConnectionLost);
+                self.abandon();
                 true
             }
         }
     }
 
-    fn close_seat(&mut self) {
-        self.writer.recycle();
-        if let Some(mut seated) = self.seated.take() {
-            seated.close(self.end.unwrap_or(End::Error));
+    /// Caught, because a second panic while one unwinds would end the process.
+    fn drop_machine(&mut self) {
+        let machine = self.machine.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(machine))).is_err() {
+            tracing::error!(peer = %self.peer, "a session panicked while it was closed");
         }
     }
 
@@ -152,5 +133,6 @@ impl Drop for Connection {
             count(&self.shared.stats.panics);
             tracing::error!(peer = %self.peer, "a connection panicked; only this connection ends");
         }
+        self.drop_machine();
     }
 }

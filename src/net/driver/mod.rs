@@ -14,7 +14,7 @@ mod write;
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +23,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::clocks::Clocks;
-use self::end::Seated;
 use self::open::Opening;
 use self::read::Reader;
 use self::write::Writer;
@@ -31,7 +30,7 @@ use super::closing::Presence;
 use super::limits::Ticket;
 use super::serve::{Live, Shared};
 use super::socket::Io;
-use crate::stream::{Action, Answer, End, Machine};
+use crate::stream::{Action, Answer, Machine, Seat};
 
 /// Rounds of reading and writing before other connections get their turn.
 const ROUNDS: usize = 16;
@@ -42,7 +41,7 @@ pub(super) struct Connection {
     live: Arc<Live>,
     presence: Option<Presence>,
     ticket: Ticket,
-    peer: SocketAddr,
+    peer: IpAddr,
     place: Place,
     stage: Stage,
     io: Io,
@@ -50,14 +49,15 @@ pub(super) struct Connection {
     /// What the machine wants done and could not be done yet.
     todo: VecDeque<Action>,
     asking: Option<Asking>,
-    seated: Option<Seated>,
+    /// While the session is bound; the machine is the one that tells it of the end.
+    seat: Option<Arc<dyn Seat>>,
+    /// The stop of the server was said.
+    stopped: bool,
     reader: Reader,
     writer: Writer,
     clocks: Clocks,
-    /// Why it ends, as soon as that is known.
-    end: Option<End>,
-    /// The address in the last stream header, for choosing a certificate; only before the session is bound.
-    to: Option<Box<str>>,
+    /// Only before the session is bound.
+    login: Option<Box<LoggingIn>>,
 }
 
 /// Where a connection comes from, which decides whether it may do without TLS.
@@ -69,6 +69,14 @@ pub(super) enum Place {
     Loopback,
     /// A trusted proxy; it must begin with a PROXY header.
     Proxy,
+}
+
+/// What is remembered until the session is bound.
+struct LoggingIn {
+    /// It must be bound by then.
+    until: Instant,
+    /// The address in the last stream header.
+    to: Option<Box<str>>,
 }
 
 /// A question on its way to the desk.
@@ -92,25 +100,32 @@ enum Stage {
 
 impl Connection {
     /// A connection just accepted.
-    pub(super) fn new(shared: Arc<Shared>, live: Arc<Live>, (stream, peer): (TcpStream, SocketAddr), place: Place, ticket: Ticket) -> Connection {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+        (stream, peer): (TcpStream, SocketAddr),
+        place: Place,
+        ticket: Ticket,
+    ) -> Connection {
         let now = Instant::now();
         let first_byte = live.options.timeouts.first_byte;
+        let until = now + live.settings.limits.login + live.settings.limits.bind;
         Connection {
             presence: None,
             ticket,
-            peer,
+            peer: peer.ip().to_canonical(),
             place,
             stage: Stage::Opening(open::beginning(stream, peer, place == Place::Proxy)),
             io: Io::Away,
             machine: None,
             todo: VecDeque::new(),
             asking: None,
-            seated: None,
+            seat: None,
+            stopped: false,
             reader: Reader::new(&live),
             writer: Writer::new(now),
-            clocks: Clocks::new(now, first_byte, live.settings.limits.login),
-            end: None,
-            to: None,
+            clocks: Clocks::new(now, first_byte),
+            login: Some(Box::new(LoggingIn { until, to: None })),
             shared,
             live,
         }

@@ -13,7 +13,7 @@ use crate::net::prelude::{self, Beginning, PreludeError};
 use crate::net::socket::{Io, Socket};
 use crate::net::stats::count;
 use crate::net::tls::{self, HandshakeError, TlsStore};
-use crate::stream::{End, Input, Machine, Peer, Tls};
+use crate::stream::{Input, Machine, Peer, Tls};
 
 /// What a connection in [`Stage::Opening`] waits for.
 pub(super) enum Opening {
@@ -54,7 +54,7 @@ impl Connection {
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(peer = %self.peer, %error, "ended before it began");
                     count(&self.shared.stats.prelude_failures);
-                    self.abandon(End::ConnectionLost);
+                    self.abandon();
                 }
             },
             Opening::Handshake(handshake) => match handshake.as_mut().poll(cx) {
@@ -63,7 +63,7 @@ impl Connection {
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(peer = %self.peer, %error, "ended");
                     count(&self.shared.stats.tls_failures);
-                    self.abandon(End::ConnectionLost);
+                    self.abandon();
                 }
             },
         }
@@ -72,10 +72,10 @@ impl Connection {
 
     fn begin(&mut self, stream: TcpStream, beginning: Beginning) {
         if beginning.announced {
-            self.peer = beginning.address;
+            self.peer = beginning.address.ip().to_canonical();
             if let Err(refused) = self.ticket.belongs_to(beginning.address.ip()) {
                 tracing::debug!(peer = %self.peer, %refused, "refused");
-                self.abandon(End::ConnectionLost);
+                self.abandon();
                 return;
             }
         }
@@ -93,13 +93,17 @@ impl Connection {
         self.reader.forget();
         match std::mem::replace(&mut self.io, Io::Away) {
             Io::Plain(socket) => self.start_handshake(socket),
-            Io::Away | Io::Tls(_) => self.abandon(End::Error),
+            Io::Away | Io::Tls(_) => self.abandon(),
         }
     }
 
     fn start_handshake(&mut self, socket: Socket) {
         self.clocks.stage = Some(self.clocks.now + self.live.options.timeouts.handshake);
-        self.stage = Stage::Opening(handshake(socket, self.shared.tls.clone(), self.to.take()));
+        self.stage = Stage::Opening(handshake(
+            socket,
+            self.shared.tls.clone(),
+            self.login.as_mut().and_then(|login| login.to.take()),
+        ));
     }
 
     fn secured(&mut self, io: Io, tls: Tls) {
@@ -119,10 +123,19 @@ impl Connection {
             secure_by_place: plaintext && self.place != Place::Anywhere,
             // Within TLS that a proxy ended there is no second one (XEP-0368 §3, rule 5).
             starttls: !(plaintext && self.place == Place::Proxy),
-            address: self.peer.ip().to_canonical().to_string(),
+            address: self.peer.to_string(),
         };
-        self.machine = Some(Box::new(Machine::accept_client(self.live.settings.clone(), peer, tls)));
+        let mut actions = Vec::new();
+        let settings = self.live.settings.clone();
+        self.machine = Some(Box::new(Machine::accept_client(
+            settings,
+            peer,
+            tls,
+            &mut actions,
+        )));
         self.opened();
+        self.todo.extend(actions);
+        self.act();
     }
 
     fn opened(&mut self) {
@@ -132,4 +145,3 @@ impl Connection {
         self.writer.progress(self.clocks.now, &self.io);
     }
 }
-

@@ -9,8 +9,8 @@ use crate::net::options::Rates;
 use crate::net::serve::Live;
 use crate::net::stats::{add, count};
 use crate::runtime::bucket::Bucket;
-use crate::stream::{Action, End, Input};
-use crate::xml::{self, Context as Namespaces, Frame, Framer, Limits, XmlError};
+use crate::stream::{Action, Input};
+use crate::xml::{self, Frame, Framer, Limits, XmlError};
 
 /// Who has this much to read is not listened to: answers that nobody reads must not pile up.
 const BACKLOG_BYTES: usize = 64 * 1024;
@@ -18,10 +18,8 @@ const BACKLOG_BYTES: usize = 64 * 1024;
 /// The reading half of a connection.
 pub(super) struct Reader {
     framer: Framer,
-    namespaces: Namespaces,
-    limits: Limits,
     /// Read, but not yet given to the framer, because something else must happen first. Empty when idle.
-    unread: Vec<u8>,
+    unread: Box<[u8]>,
     bytes: Bucket,
     elements: Bucket,
 }
@@ -29,12 +27,15 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(live: &Live) -> Reader {
         let limits = live.settings.limits.before_login;
-        let Rates { bytes, bytes_burst, stanzas, stanzas_burst } = live.options.rates;
+        let Rates {
+            bytes,
+            bytes_burst,
+            stanzas,
+            stanzas_burst,
+        } = live.options.rates;
         Reader {
             framer: Framer::new(limits),
-            namespaces: Namespaces::client(),
-            limits,
-            unread: Vec::new(),
+            unread: Box::default(),
             bytes: Bucket::new(bytes, bytes_burst),
             elements: Bucket::new(stanzas, stanzas_burst),
         }
@@ -43,18 +44,17 @@ impl Reader {
     /// A new stream header is expected.
     pub(super) fn restart(&mut self, limits: Limits) {
         self.framer.restart();
-        self.set_limits(limits);
+        self.framer.set_limits(limits);
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits) {
         self.framer.set_limits(limits);
-        self.limits = limits;
     }
 
     /// Drops everything read and not yet understood.
     pub(super) fn forget(&mut self) {
-        self.framer = Framer::new(self.limits);
-        self.unread = Vec::new();
+        self.framer = Framer::new(*self.framer.limits());
+        self.unread = Box::default();
     }
 }
 
@@ -86,7 +86,7 @@ impl Connection {
                 true
             }
             Poll::Ready(_) => {
-                self.abandon(End::ConnectionLost);
+                self.abandon();
                 true
             }
         };
@@ -95,11 +95,11 @@ impl Connection {
     }
 
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
-        let paused = self.clocks.pause.is_some() || self.clocks.drained.is_some();
+        let paused = self.clocks.pause.is_some() || self.is_draining();
         if paused || self.is_waiting() || self.writer.backlog() > BACKLOG_BYTES {
             return false;
         }
-        match self.seated.as_ref().and_then(|seated| seated.seat()) {
+        match &self.seat {
             Some(seat) => seat.poll_intake(cx).is_ready(),
             None => true,
         }
@@ -108,7 +108,10 @@ impl Connection {
     fn arrived(&mut self, length: usize) {
         self.clocks.hear();
         add(&self.shared.stats.bytes_in, length);
-        let wait = self.reader.bytes.take(u32::try_from(length).unwrap_or(u32::MAX), self.clocks.now.into_std());
+        let wait = self.reader.bytes.take(
+            u32::try_from(length).unwrap_or(u32::MAX),
+            self.clocks.now.into_std(),
+        );
         self.pause(wait);
     }
 
@@ -125,11 +128,11 @@ impl Connection {
 
     /// Gives the machine element after element; keeps the rest if it must wait.
     fn take_in(&mut self, cx: &mut Context<'_>, mut input: &[u8]) {
-        loop {
-            match self.reader.next(&mut input) {
+        while let Some(machine) = &self.machine {
+            match self.reader.next(&mut input, machine.context()) {
                 Ok(Read::Nothing) => return,
                 Ok(Read::Header(input, to)) => {
-                    self.to = to;
+                    self.heard_header(to);
                     self.give(input);
                 }
                 Ok(Read::Input(input)) => {
@@ -146,7 +149,7 @@ impl Connection {
                 return;
             }
             if !input.is_empty() && !self.may_read(cx) {
-                self.reader.unread = input.to_vec();
+                self.reader.unread = input.into();
                 return;
             }
         }
@@ -160,16 +163,18 @@ impl Connection {
 
 impl Reader {
     /// Cuts one element off the front of `input` and understands it.
-    fn next(&mut self, input: &mut &[u8]) -> Result<Read, XmlError> {
+    fn next(&mut self, input: &mut &[u8], namespaces: &xml::Context) -> Result<Read, XmlError> {
+        let limits = *self.framer.limits();
         Ok(match self.framer.next(input)? {
             None => Read::Nothing,
             Some(Frame::Header(bytes)) => {
-                let header = xml::parse_header(bytes, &self.limits)?;
-                self.namespaces = header.context.clone();
+                let header = xml::parse_header(bytes, &limits)?;
                 let to = header.element.attr("to").map(Box::from);
                 Read::Header(Input::Header(header), to)
             }
-            Some(Frame::Element(bytes)) => Read::Input(Input::Element(xml::parse(bytes, &self.namespaces, &self.limits)?)),
+            Some(Frame::Element(bytes)) => {
+                Read::Input(Input::Element(xml::parse(bytes, namespaces, &limits)?))
+            }
             Some(Frame::Footer) => Read::Input(Input::Footer),
         })
     }

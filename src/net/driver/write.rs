@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::{Connection, Stage, buffers};
 use crate::net::socket::Io;
 use crate::net::stats::add;
-use crate::stream::{End, Input, Outgoing};
+use crate::proto::StreamError;
+use crate::stream::{Input, Outgoing};
 
 /// The seat is asked for more until this much is ready to be written.
 const FILL_BYTES: usize = 16 * 1024;
@@ -22,13 +23,20 @@ pub(super) struct Writer {
     /// The seat has something in the buffer or in the socket that it was not told about.
     owes_seat: bool,
     /// What [`Io::written`] was at the last progress, and when that was.
-    mark: u64,
+    mark: u32,
     progressed: Instant,
 }
 
 impl Writer {
     pub(super) fn new(now: Instant) -> Writer {
-        Writer { buffer: Vec::new(), at: 0, unflushed: false, owes_seat: false, mark: 0, progressed: now }
+        Writer {
+            buffer: Vec::new(),
+            at: 0,
+            unflushed: false,
+            owes_seat: false,
+            mark: 0,
+            progressed: now,
+        }
     }
 
     /// Appends what the machine says.
@@ -72,7 +80,8 @@ impl Writer {
 impl Connection {
     /// When the write has made no progress for too long.
     pub(super) fn stalled_at(&self) -> Option<Instant> {
-        let waiting = !self.writer.is_drained() && matches!(self.stage, Stage::Open | Stage::Flushing);
+        let waiting =
+            !self.writer.is_drained() && matches!(self.stage, Stage::Open | Stage::Flushing);
         waiting.then(|| self.writer.progressed + self.live.options.timeouts.write)
     }
 
@@ -88,7 +97,7 @@ impl Connection {
                 Ok(true) => moved = true,
                 Ok(false) => return self.ended(end) | moved,
                 Err(_) => {
-                    self.abandon(End::ConnectionLost);
+                    self.abandon();
                     return true;
                 }
             }
@@ -99,11 +108,11 @@ impl Connection {
     }
 
     /// Asks the seat for more. `Some`: it has no more to say, ever.
-    fn fill(&mut self, cx: &mut Context<'_>) -> Option<Option<crate::proto::StreamError>> {
-        if !self.is_open() || self.end.is_some() || self.writer.buffer.len() >= FILL_BYTES {
+    fn fill(&mut self, cx: &mut Context<'_>) -> Option<Option<StreamError>> {
+        if !self.is_open() || self.writer.buffer.len() >= FILL_BYTES {
             return None;
         }
-        let seat = self.seated.as_ref()?.seat()?;
+        let seat = self.seat.as_ref()?;
         let writer = &mut self.writer;
         if writer.buffer.capacity() == 0 {
             writer.buffer = buffers::take_write();
@@ -129,11 +138,10 @@ impl Connection {
         end
     }
 
-    fn ended(&mut self, end: Option<Option<crate::proto::StreamError>>) -> bool {
+    fn ended(&mut self, end: Option<Option<StreamError>>) -> bool {
         let Some(error) = end else {
             return false;
         };
-        self.end.get_or_insert(if error.is_some() { End::Error } else { End::Footer });
         self.give(Input::Stop(error));
         true
     }
@@ -141,7 +149,11 @@ impl Connection {
     /// One write, or when nothing is left one flush; whether anything moved.
     fn write_some(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
         let writer = &mut self.writer;
-        if let Some(rest) = writer.buffer.get(writer.at..).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = writer
+            .buffer
+            .get(writer.at..)
+            .filter(|rest| !rest.is_empty())
+        {
             let Poll::Ready(taken) = self.io.poll_write(cx, rest) else {
                 writer.progress(self.clocks.now, &self.io);
                 return Ok(false);
@@ -167,7 +179,7 @@ impl Connection {
         flushed?;
         writer.unflushed = false;
         if std::mem::take(&mut writer.owes_seat)
-            && let Some(seat) = self.seated.as_ref().and_then(|seated| seated.seat())
+            && let Some(seat) = &self.seat
         {
             seat.written();
         }

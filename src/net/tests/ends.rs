@@ -15,7 +15,9 @@ async fn the_footer() {
     server.until(|_| seat.ends() == [End::Footer]).await;
     assert_eq!(seat.heard(), 1);
     drop(client);
-    server.until(|server| server.listeners.connections() == 0).await;
+    server
+        .until(|server| server.listeners.connections() == 0)
+        .await;
     assert_eq!(seat.ends(), [End::Footer]);
 }
 
@@ -35,7 +37,10 @@ async fn bad_xml() {
     let (mut client, seat) = server.bound().await;
     client.send("<message></iq>").await;
     let said = client.expect_end().await;
-    assert!(said.contains("not-well-formed") && said.ends_with("</stream:stream>"), "{said}");
+    assert!(
+        said.contains("not-well-formed") && said.ends_with("</stream:stream>"),
+        "{said}"
+    );
     server.until(|_| seat.ends() == [End::Error]).await;
 }
 
@@ -61,25 +66,28 @@ async fn a_panic_costs_one_connection() {
     let mut server = Server::start(Wishes::new());
     let (mut client, seat) = server.bound().await;
     let (mut other, other_seat) = server.bound().await;
-    client.send("<message><panic xmlns='test'/></message>").await;
+    client
+        .send("<message><panic xmlns='test'/></message>")
+        .await;
     client.expect_end().await;
     server.until(|_| seat.ends() == [End::ConnectionLost]).await;
     assert_eq!(server.stats.panics.load(Relaxed), 1);
     other.send("<message/>").await;
     server.until(|_| other_seat.heard() == 1).await;
-    server.until(|server| server.stats.open.load(Relaxed) == 1).await;
+    server
+        .until(|server| server.stats.open.load(Relaxed) == 1)
+        .await;
 }
 
 #[tokio::test]
 async fn a_session_bound_for_nobody_is_closed() {
     let mut wishes = Wishes::new();
-    wishes.stream.login = Duration::from_millis(300);
     wishes.stream.bind = Duration::from_millis(300);
-    wishes.bind_delay = Duration::from_millis(900);
+    wishes.bind_delay = Duration::from_millis(1200);
     let mut server = Server::start(wishes);
     let mut client = Client::direct(server.connect().await, "localhost").await;
     let login = async { client.log_in("localhost").await };
-    let _ = tokio::time::timeout(Duration::from_millis(500), login).await;
+    let _ = tokio::time::timeout(Duration::from_millis(800), login).await;
     let seat = server.seat().await;
     server.until(|_| seat.ends() == [End::ConnectionLost]).await;
 }
@@ -93,7 +101,10 @@ async fn a_stop_flushes_and_says_so() {
     half.expect("</stream:features>").await;
     let _silent = server.connect().await;
     for number in 0..100 {
-        seat.say(&format!("<message id='m{number}'>{}</message>", "z".repeat(1000)));
+        seat.say(&format!(
+            "<message id='m{number}'>{}</message>",
+            "z".repeat(1000)
+        ));
     }
     let Server { listeners, .. } = server;
     let address = listeners.addresses()[0];

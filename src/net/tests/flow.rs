@@ -30,7 +30,11 @@ async fn who_sends_too_fast_is_read_more_slowly() {
     let started = Instant::now();
     client.send(&"<message/>".repeat(60)).await;
     server.until(|_| seat.heard() == 60).await;
-    assert!(started.elapsed() >= Duration::from_millis(350), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(350),
+        "{:?}",
+        started.elapsed()
+    );
     assert!(server.stats.rate_pauses.load(Relaxed) > 0);
     assert_eq!(seat.ends(), []);
 }
@@ -48,7 +52,11 @@ async fn bytes_are_limited_too() {
         client.send(&message).await;
     }
     server.until(|_| seat.heard() == 7).await;
-    assert!(started.elapsed() >= Duration::from_millis(400), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(400),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -72,7 +80,10 @@ async fn much_is_written_whole_and_reported_once_it_is_out() {
     let (mut client, seat) = server.bound().await;
     let before = seat.written.load(SeqCst);
     for number in 0..300 {
-        seat.say(&format!("<message id='m{number}'>{}</message>", "y".repeat(4000)));
+        seat.say(&format!(
+            "<message id='m{number}'>{}</message>",
+            "y".repeat(4000)
+        ));
     }
     let text = client.expect("<message id='m299'>").await;
     assert_eq!(text.matches("<message").count(), 300);

@@ -15,7 +15,10 @@ use tokio::sync::mpsc;
 
 use crate::net::tls::TlsStore;
 use crate::net::tls::testing::{self, Trusting};
-use crate::net::{Admission, ClientListeners, ConnectionLimits, ListenerOptions, NetStats, Surroundings, serve_client};
+use crate::net::{
+    Admission, ClientListeners, ConnectionLimits, ListenerOptions, NetStats, Surroundings,
+    serve_client,
+};
 use crate::proto::Jid;
 use crate::stream::*;
 use crate::xml::{Element, Limits};
@@ -33,8 +36,14 @@ pub(super) struct Wishes {
 impl Wishes {
     pub(super) fn new() -> Wishes {
         Wishes {
-            options: ListenerOptions { addresses: vec!["127.0.0.1:0".parse().unwrap()], ..ListenerOptions::default() },
-            limits: ConnectionLimits { exempt: Vec::new(), ..ConnectionLimits::default() },
+            options: ListenerOptions {
+                addresses: vec!["127.0.0.1:0".parse().unwrap()],
+                ..ListenerOptions::default()
+            },
+            limits: ConnectionLimits {
+                exempt: Vec::new(),
+                ..ConnectionLimits::default()
+            },
             stream: StreamLimits {
                 before_login: Limits::new(10_000),
                 after_login: Limits::new(262_144),
@@ -72,23 +81,41 @@ impl Server {
         let (announce, seats) = mpsc::unbounded_channel();
         let admission = Admission::new(wishes.limits, stats.clone());
         let around = Surroundings {
-            desk: Arc::new(StubDesk { announce, delay: wishes.bind_delay }),
+            desk: Arc::new(StubDesk {
+                announce,
+                delay: wishes.bind_delay,
+            }),
             tls: tls.clone(),
             admission,
             stats: stats.clone(),
         };
-        let settings = Settings { hosts: Arc::new(StubHosts), limits: wishes.stream, key: Secret::new(vec![7; 32]) };
+        let settings = Settings {
+            hosts: Arc::new(StubHosts),
+            limits: wishes.stream,
+            key: Secret::new(vec![7; 32]),
+        };
         let listeners = serve_client(wishes.options, Arc::new(settings), around).unwrap();
-        Server { listeners, stats, tls, dir, seats }
+        Server {
+            listeners,
+            stats,
+            tls,
+            dir,
+            seats,
+        }
     }
 
     pub(super) async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.listeners.addresses()[0]).await.unwrap()
+        TcpStream::connect(self.listeners.addresses()[0])
+            .await
+            .unwrap()
     }
 
     /// The next seat that was bound.
     pub(super) async fn seat(&mut self) -> Arc<StubSeat> {
-        tokio::time::timeout(PATIENCE, self.seats.recv()).await.unwrap().unwrap()
+        tokio::time::timeout(PATIENCE, self.seats.recv())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// A client bound over direct TLS, and its seat.
@@ -106,7 +133,9 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("it never came true");
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("it never came true");
     }
 }
 
@@ -114,7 +143,9 @@ struct StubHosts;
 
 impl Hosts for StubHosts {
     fn host(&self, domain: &str) -> Option<Arc<Host>> {
-        ["localhost", "other.example"].contains(&domain).then(|| host(domain))
+        ["localhost", "other.example"]
+            .contains(&domain)
+            .then(|| host(domain))
     }
 
     fn default_host(&self) -> Arc<Host> {
@@ -123,8 +154,18 @@ impl Hosts for StubHosts {
 }
 
 fn host(domain: &str) -> Arc<Host> {
-    let mechanisms = Mechanisms { scram: Vec::new(), plain: true, anonymous: false, upgrades: Vec::new(), iterations: 4096 };
-    Arc::new(Host { domain: Jid::parse(domain).unwrap(), mechanisms, tables: Arc::new(Tables::default()) })
+    let mechanisms = Mechanisms {
+        scram: Vec::new(),
+        plain: true,
+        anonymous: false,
+        upgrades: Vec::new(),
+        iterations: 4096,
+    };
+    Arc::new(Host {
+        domain: Jid::parse(domain).unwrap(),
+        mechanisms,
+        tables: Arc::new(Tables::default()),
+    })
 }
 
 struct StubDesk {
@@ -144,7 +185,11 @@ impl Desk for StubDesk {
                     announce.send(seat.clone()).unwrap();
                     tokio::time::sleep(delay).await;
                     let jid = request.user.with_resource("r").unwrap();
-                    Answer::Bound(Ok(Bound { jid, seat, inline: Vec::new() }))
+                    Answer::Bound(Ok(Bound {
+                        jid,
+                        seat,
+                        inline: Vec::new(),
+                    }))
                 }
                 other => panic!("unexpected question {other:?}"),
             }
@@ -194,12 +239,20 @@ impl Seat for StubSeat {
     fn stanza(&self, stanza: Element) -> Intake {
         assert!(!stanza.has_child("panic", "test"), "as the test wants");
         self.stanzas.lock().unwrap().push(stanza);
-        if self.busy.load(SeqCst) { Intake::Busy } else { Intake::Ready }
+        if self.busy.load(SeqCst) {
+            Intake::Busy
+        } else {
+            Intake::Ready
+        }
     }
 
     fn poll_intake(&self, cx: &mut Context<'_>) -> Poll<()> {
         *self.intake.lock().unwrap() = Some(cx.waker().clone());
-        if self.busy.load(SeqCst) { Poll::Pending } else { Poll::Ready(()) }
+        if self.busy.load(SeqCst) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Outgoing> {
@@ -263,7 +316,11 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn plain(io: TcpStream) -> Client {
-        Client { io: Box::new(io), read: String::new(), certificate: None }
+        Client {
+            io: Box::new(io),
+            read: String::new(),
+            certificate: None,
+        }
     }
 
     /// TLS from the first byte.
@@ -273,9 +330,19 @@ impl Client {
 
     pub(super) async fn over_tls(io: TcpStream, name: &str) -> std::io::Result<Client> {
         use sha2::{Digest, Sha256};
-        let tls = Trusting::new(&[&rustls::version::TLS13], &[]).connect(name, io).await?;
-        let certificate = tls.get_ref().1.peer_certificates().map(|chain| Sha256::digest(&chain[0]).into());
-        Ok(Client { io: Box::new(tls), read: String::new(), certificate })
+        let tls = Trusting::new(&[&rustls::version::TLS13], &[])
+            .connect(name, io)
+            .await?;
+        let certificate = tls
+            .get_ref()
+            .1
+            .peer_certificates()
+            .map(|chain| Sha256::digest(&chain[0]).into());
+        Ok(Client {
+            io: Box::new(tls),
+            read: String::new(),
+            certificate,
+        })
     }
 
     /// STARTTLS; `extra` goes out together with the request.
@@ -285,7 +352,11 @@ impl Client {
         read_until(&mut io, "</stream:features>").await;
         let request = format!("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>{extra}");
         io.write_all(request.as_bytes()).await.unwrap();
-        read_until(&mut io, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await;
+        read_until(
+            &mut io,
+            "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        )
+        .await;
         Client::direct(io, name).await
     }
 
@@ -305,10 +376,13 @@ impl Client {
                 let mut buffer = [0; 4096];
                 let length = self.io.read(&mut buffer).await.unwrap();
                 assert!(length > 0, "closed instead of {text}: {}", self.read);
-                self.read.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                self.read
+                    .push_str(&String::from_utf8_lossy(&buffer[..length]));
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("no {text}"))
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .unwrap_or_else(|_| panic!("no {text}"))
     }
 
     /// Reads until the server closes; returns everything.
@@ -316,10 +390,13 @@ impl Client {
         let read = async {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = self.io.read(&mut buffer).await {
-                self.read.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                self.read
+                    .push_str(&String::from_utf8_lossy(&buffer[..length]));
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("it was not closed");
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("it was not closed");
         std::mem::take(&mut self.read)
     }
 
@@ -332,14 +409,17 @@ impl Client {
         self.expect("<success").await;
         self.send(&header(to)).await;
         self.expect("</stream:features>").await;
-        self.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>").await;
+        self.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+            .await;
         self.expect("</iq>").await;
     }
 }
 
 /// The header of a client's stream.
 pub(super) fn header(to: &str) -> String {
-    format!("<?xml version='1.0'?><stream:stream to='{to}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
+    format!(
+        "<?xml version='1.0'?><stream:stream to='{to}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    )
 }
 
 /// Byte by byte, so that nothing beyond is taken.
@@ -350,5 +430,7 @@ async fn read_until(io: &mut TcpStream, text: &str) {
             seen.push(io.read_u8().await.unwrap());
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("no {text}"));
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .unwrap_or_else(|_| panic!("no {text}"));
 }

@@ -17,7 +17,9 @@ async fn connections_per_address() {
     Client::plain(server.connect().await).expect_end().await;
     assert_eq!(server.stats.refused_address.load(Relaxed), 1);
     drop(first);
-    server.until(|server| server.stats.open.load(Relaxed) == 1).await;
+    server
+        .until(|server| server.stats.open.load(Relaxed) == 1)
+        .await;
     server.bound().await;
 }
 
@@ -31,7 +33,9 @@ async fn half_open_connections() {
     }
     let _one = server.connect().await;
     let _two = Client::direct(server.connect().await, "localhost").await;
-    server.until(|server| server.stats.half_open.load(Relaxed) == 2).await;
+    server
+        .until(|server| server.stats.half_open.load(Relaxed) == 2)
+        .await;
     Client::plain(server.connect().await).expect_end().await;
     assert_eq!(server.stats.refused_half_open.load(Relaxed), 1);
 }
@@ -80,13 +84,19 @@ async fn a_slow_loris() {
 #[tokio::test]
 async fn a_client_that_never_logs_in() {
     let mut wishes = Wishes::new();
-    wishes.stream.login = SHORT;
+    wishes.stream.header = SHORT;
+    wishes.stream.login = SHORT * 2;
     let server = Server::start(wishes);
     let mut client = Client::direct(server.connect().await, "localhost").await;
     client.send(&header("localhost")).await;
     let said = client.expect_end().await;
-    assert!(said.contains("connection-timeout") || said.contains("policy-violation"), "{said}");
-    server.until(|server| server.stats.half_open.load(Relaxed) == 0).await;
+    assert!(
+        said.contains("connection-timeout") || said.contains("policy-violation"),
+        "{said}"
+    );
+    server
+        .until(|server| server.stats.half_open.load(Relaxed) == 0)
+        .await;
 }
 
 fn behind_proxy() -> Wishes {
@@ -100,17 +110,25 @@ fn behind_proxy() -> Wishes {
 async fn a_proxy_announces_its_client_and_the_limits_count_it() {
     let server = Server::start(behind_proxy());
     let mut first = Client::plain(server.connect().await);
-    first.send(&format!("PROXY TCP4 192.0.2.1 198.51.100.1 4000 5222\r\n{}", header("localhost"))).await;
+    first
+        .send(&format!(
+            "PROXY TCP4 192.0.2.1 198.51.100.1 4000 5222\r\n{}",
+            header("localhost")
+        ))
+        .await;
     first.expect("</stream:features>").await;
     let mut same = Client::plain(server.connect().await);
-    same.send("PROXY TCP4 192.0.2.1 198.51.100.1 4001 5222\r\n<").await;
+    same.send("PROXY TCP4 192.0.2.1 198.51.100.1 4001 5222\r\n<")
+        .await;
     same.expect_end().await;
     assert_eq!(server.stats.refused_address.load(Relaxed), 1);
 
     let mut other = server.connect().await;
     let mut head = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     head.extend([192, 0, 2, 2, 198, 51, 100, 1, 0, 99, 0, 1]);
-    tokio::io::AsyncWriteExt::write_all(&mut other, &head).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut other, &head)
+        .await
+        .unwrap();
     let mut other = Client::direct(other, "localhost").await;
     other.send(&header("localhost")).await;
     other.expect("</stream:features>").await;
@@ -126,7 +144,9 @@ async fn a_trusted_proxy_without_header_and_a_header_from_a_stranger() {
 
     let server = Server::start(Wishes::new());
     let mut stranger = Client::plain(server.connect().await);
-    stranger.send("PROXY TCP4 192.0.2.1 198.51.100.1 4000 5222\r\n").await;
+    stranger
+        .send("PROXY TCP4 192.0.2.1 198.51.100.1 4000 5222\r\n")
+        .await;
     let said = stranger.expect_end().await;
     assert!(said.contains("not-well-formed"), "{said}");
 }

@@ -22,11 +22,18 @@ async fn starttls_and_direct_tls_on_one_port() {
 async fn the_certificate_goes_by_sni_else_by_the_stream_header() {
     let server = Server::start(Wishes::new());
     let fingerprint = |name: &str| Some(server.tls.choose(Some(name), None).fingerprint);
-    for (name, expected) in [("other.example", "other.example"), ("nowhere.example", "localhost"), ("127.0.0.1", "localhost")] {
+    for (name, expected) in [
+        ("other.example", "other.example"),
+        ("nowhere.example", "localhost"),
+        ("127.0.0.1", "localhost"),
+    ] {
         let client = Client::direct(server.connect().await, name).await;
         assert_eq!(client.certificate, fingerprint(expected), "{name}");
     }
-    for (to, name, expected) in [("other.example", "127.0.0.1", "other.example"), ("localhost", "other.example", "other.example")] {
+    for (to, name, expected) in [
+        ("other.example", "127.0.0.1", "other.example"),
+        ("localhost", "other.example", "other.example"),
+    ] {
         let client = Client::starttls(server.connect().await, to, name, "").await;
         assert_eq!(client.certificate, fingerprint(expected), "{to} {name}");
     }
@@ -52,7 +59,8 @@ async fn a_reload_drops_nobody() {
 async fn what_was_said_before_tls_does_not_count() {
     let mut server = Server::start(Wishes::new());
     let injected = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABzZWNyZXQ=</auth><message";
-    let mut client = Client::starttls(server.connect().await, "localhost", "localhost", injected).await;
+    let mut client =
+        Client::starttls(server.connect().await, "localhost", "localhost", injected).await;
     client.log_in("localhost").await;
     let seat = server.seat().await;
     client.send("<message/>").await;
@@ -65,7 +73,10 @@ async fn no_login_before_tls() {
     let mut client = Client::plain(server.connect().await);
     client.send(&header("localhost")).await;
     let features = client.expect("</stream:features>").await;
-    assert!(features.contains("<starttls") && !features.contains("<mechanism"), "{features}");
+    assert!(
+        features.contains("<starttls") && !features.contains("<mechanism"),
+        "{features}"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +95,9 @@ async fn what_is_no_tls_is_counted() {
     use std::sync::atomic::Ordering::Relaxed;
     let server = Server::start(Wishes::new());
     let mut client = Client::plain(server.connect().await);
-    client.send("\x16<not TLS at all, but it begins like it>").await;
+    client
+        .send("\x16<not TLS at all, but it begins like it>")
+        .await;
     client.expect_end().await;
     assert_eq!(server.stats.tls_failures.load(Relaxed), 1);
 }

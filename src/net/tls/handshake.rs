@@ -66,13 +66,19 @@ pub fn describe(connection: &rustls::ServerConnection, identity: &Identity) -> T
 
 /// The `tls-exporter` data (RFC 9266 §2). On TLS 1.2 only where extended master secret was demanded: without it two
 /// connections can be made to share their keys (RFC 9266 §4.2), and rustls does not say which kind it is.
-fn exporter(connection: &rustls::ServerConnection, version: TlsVersion, identity: &Identity) -> Option<[u8; 32]> {
+fn exporter(
+    connection: &rustls::ServerConnection,
+    version: TlsVersion,
+    identity: &Identity,
+) -> Option<[u8; 32]> {
     if version == TlsVersion::Tls12 && !identity.config.require_ems {
         return None;
     }
     // An empty context is not the same as none on TLS 1.2; RFC 9266 §2 says an empty one.
     let label = b"EXPORTER-Channel-Binding";
-    connection.export_keying_material([0; 32], label, Some(b"")).ok()
+    connection
+        .export_keying_material([0; 32], label, Some(b""))
+        .ok()
 }
 
 #[cfg(test)]
@@ -84,11 +90,21 @@ mod tests {
     use tokio::io::DuplexStream;
     use tokio_rustls::client;
 
-    type Both = (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>, Tls);
+    type Both = (
+        client::TlsStream<DuplexStream>,
+        TlsStream<DuplexStream>,
+        Tls,
+    );
 
-    async fn both(store: &TlsStore, client: &Trusting, name: &str, to: Option<&str>) -> io::Result<Both> {
+    async fn both(
+        store: &TlsStore,
+        client: &Trusting,
+        name: &str,
+        to: Option<&str>,
+    ) -> io::Result<Both> {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let (accepted, connected) = tokio::join!(accept(far, store, to), client.connect(name, near));
+        let (accepted, connected) =
+            tokio::join!(accept(far, store, to), client.connect(name, near));
         let (stream, identity) = accepted.map_err(|HandshakeError(error)| error)?;
         let tls = describe(stream.get_ref().1, &identity);
         Ok((connected?, *stream, tls))
@@ -108,7 +124,9 @@ mod tests {
             assert_eq!(tls.alpn.as_deref(), Some(&b"xmpp-client"[..]));
             let connection = near.get_ref().1;
             let label = b"EXPORTER-Channel-Binding";
-            let exported = connection.export_keying_material([0; 32], label, Some(b"")).unwrap();
+            let exported = connection
+                .export_keying_material([0; 32], label, Some(b""))
+                .unwrap();
             assert_eq!(tls.exporter, Some(exported));
             let presented = connection.peer_certificates().unwrap().first().unwrap();
             assert_eq!(tls.end_point.unwrap(), Sha256::digest(presented).to_vec());
@@ -119,7 +137,10 @@ mod tests {
     async fn without_sni_the_stream_header_chooses() {
         let (_dir, store) = testing::store(&["localhost", "other.example"]);
         let client = Trusting::new(&[&rustls::version::TLS13], &[]);
-        for (to, expected) in [(Some("other.example"), "other.example"), (None, "localhost")] {
+        for (to, expected) in [
+            (Some("other.example"), "other.example"),
+            (None, "localhost"),
+        ] {
             let (_near, _far, tls) = both(&store, &client, "127.0.0.1", to).await.unwrap();
             assert_eq!(tls.server_name, None);
             assert_eq!(tls.end_point, store.choose(Some(expected), None).end_point);

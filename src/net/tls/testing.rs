@@ -8,7 +8,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -20,13 +22,20 @@ pub(in crate::net) fn write(dir: &Path, domain: &str) -> CertificateSource {
     let made = rcgen::generate_simple_self_signed(vec![domain.to_owned()]).unwrap();
     let chain = dir.join(format!("{domain}.pem"));
     std::fs::write(&chain, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
-    CertificateSource { domain: domain.into(), chain, key: None }
+    CertificateSource {
+        domain: domain.into(),
+        chain,
+        key: None,
+    }
 }
 
 /// A store with one certificate per domain.
 pub(in crate::net) fn store(domains: &[&str]) -> (TempDir, TlsStore) {
     let dir = tempfile::tempdir().unwrap();
-    let sources = domains.iter().map(|domain| write(dir.path(), domain)).collect();
+    let sources = domains
+        .iter()
+        .map(|domain| write(dir.path(), domain))
+        .collect();
     let store = TlsStore::open(TlsOptions::new(sources)).unwrap();
     (dir, store)
 }
@@ -35,7 +44,10 @@ pub(in crate::net) fn store(domains: &[&str]) -> (TempDir, TlsStore) {
 pub(in crate::net) struct Trusting(TlsConnector);
 
 impl Trusting {
-    pub(in crate::net) fn new(versions: &[&'static SupportedProtocolVersion], alpn: &[&[u8]]) -> Trusting {
+    pub(in crate::net) fn new(
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> Trusting {
         let provider = Arc::new(ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
@@ -52,7 +64,9 @@ impl Trusting {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        self.0.connect(ServerName::try_from(name.to_owned()).unwrap(), io).await
+        self.0
+            .connect(ServerName::try_from(name.to_owned()).unwrap(), io)
+            .await
     }
 }
 
@@ -71,11 +85,21 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
         Ok(HandshakeSignatureValid::assertion())
     }
 
