@@ -68,6 +68,7 @@ impl Seat for TestSeat {
             _ => NonzaVerdict::Fault(crate::proto::StreamCondition::PolicyViolation.into()),
         }
     }
+    fn probe(&self) {}
     fn closed(&self, end: End) {
         self.0.lock().unwrap().closed.push(end);
     }
