@@ -11,6 +11,8 @@ mod finding;
 pub mod log;
 pub mod report;
 pub mod socket;
+#[cfg(test)]
+mod tests;
 mod user;
 
 pub use acts::{AccountInfo, Accounts, Act, ActError, Acts, Password, SessionInfo};
