@@ -6,4 +6,5 @@
     clippy::indexing_slicing
 )]
 
+mod command_line;
 mod store_conformance;

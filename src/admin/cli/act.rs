@@ -48,38 +48,38 @@ pub fn with_commands(mut cli: Clap) -> Clap {
 
 fn about(group: &str) -> &'static str {
     match group {
-        "user" => "Accounts: add, list, show, change, remove.",
+        "user" => "Accounts: add, list, show, change, remove",
         _ => "",
     }
 }
 
 fn declared(name: &'static str, command: &'static Command) -> Clap {
-    let mut clap = Clap::new(name).about(command.doc);
+    let mut clap = Clap::new(name).about(command.doc.trim_end_matches('.'));
     for argument in command.arguments {
         clap = match argument.kind {
             Kind::Password => clap
-                .arg(flag("generate", "Make a password and print it."))
+                .arg(flag("generate", "Make a password and print it"))
                 .arg(
                     flag(
                         "stdin",
-                        "Read the password from standard input (its first line).",
+                        "Read the password from standard input (its first line)",
                     )
                     .conflicts_with("generate"),
                 ),
             _ if argument.required || argument.kind == Kind::Host => clap.arg(
                 Arg::new(argument.name)
-                    .help(argument.doc)
+                    .help(argument.doc.trim_end_matches('.'))
                     .required(argument.required),
             ),
             _ => clap.arg(
                 Arg::new(argument.name)
                     .long(argument.name)
-                    .help(argument.doc),
+                    .help(argument.doc.trim_end_matches('.')),
             ),
         };
     }
     if command.confirm.is_some() {
-        clap = clap.arg(flag("yes", "Do not ask."));
+        clap = clap.arg(flag("yes", "Do not ask"));
     }
     clap
 }
@@ -108,7 +108,7 @@ pub fn execute(program: &dyn Program, common: &Common, chosen: &Chosen<'_>) -> E
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let given = match given(common, chosen) {
+    let given = match given(chosen) {
         Ok(given) => given,
         Err(text) => {
             print::error(&text);
@@ -160,7 +160,7 @@ struct Answers {
 }
 
 /// The arguments; asks for a password or a confirmation where that is needed.
-fn given(common: &Common, chosen: &Chosen<'_>) -> Result<Answers, String> {
+fn given(chosen: &Chosen<'_>) -> Result<Answers, String> {
     let mut answers = Answers::default();
     let (command, matches) = (chosen.command, chosen.matches);
     for argument in command.arguments {
@@ -185,7 +185,6 @@ fn given(common: &Common, chosen: &Chosen<'_>) -> Result<Answers, String> {
             .cloned()
             .unwrap_or_default();
         match prompt::confirmed(&format!("{subject}: {warning}")) {
-            Some(true) if !common.json => {}
             Some(true) => {}
             Some(false) => return Err("nothing was done".to_owned()),
             None => return Err(format!("{warning} Give --yes to do it without a terminal.")),

@@ -73,7 +73,7 @@ struct Cli {
 
 #[derive(Clone, Debug, clap::Args)]
 struct Common {
-    /// The configuration file [default: waxwing.toml here if there is one, else /etc/waxwing/waxwing.toml].
+    /// The configuration file [default: waxwing.toml here if there is one, else /etc/waxwing/waxwing.toml]
     #[arg(long, global = true, value_name = "FILE", env = "WAXWING_CONFIG")]
     config: Option<PathBuf>,
     /// Override a value of the configuration; may be given several times.

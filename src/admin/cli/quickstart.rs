@@ -48,9 +48,9 @@ fn prepare(
     common: &Common,
     options: &Options,
 ) -> Result<(Loaded, String), String> {
-    make_directory(&options.data_dir)?;
+    let directory = make_directory(&options.data_dir)?;
     let addresses = addresses(options.port)?;
-    let loaded = configure(program, common, options, &addresses)?;
+    let loaded = configure(program, common, &directory, &addresses)?;
     log::start(&loaded.config.log);
     let passwords = passwords(&options.data_dir)?;
     let acts = program.acts(&loaded)?;
@@ -68,12 +68,14 @@ fn prepare(
     Ok((loaded, screen))
 }
 
-fn make_directory(path: &Path) -> Result<(), String> {
+/// The directory as an absolute path, made if it was not there.
+fn make_directory(path: &Path) -> Result<PathBuf, String> {
     let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path);
-    made.map_err(|error| format!("cannot make the directory {}: {error}", path.display()))
+    let path = made.and_then(|()| path.canonicalize());
+    path.map_err(|error| format!("cannot make the directory: {error}"))
 }
 
 /// The loopback addresses of this machine on which the port is free.
@@ -100,29 +102,26 @@ fn addresses(port: u16) -> Result<Vec<SocketAddr>, String> {
     Ok(free)
 }
 
-/// The configuration of the quickstart: no file, a few values, then what `--set` says.
+/// Writes the configuration into the directory, so that other commands can be given the same, and loads it.
 fn configure(
     program: &dyn Program,
     common: &Common,
-    options: &Options,
+    directory: &Path,
     addresses: &[SocketAddr],
 ) -> Result<Loaded, String> {
-    let data_dir = toml::Value::String(options.data_dir.display().to_string());
-    let listen: Vec<String> = addresses
-        .iter()
-        .map(|address| format!("{{ address = \"{address}\" }}"))
-        .collect();
-    let mut sets = vec![
-        format!("server.data_dir={data_dir}"),
-        format!("hosts.{DOMAIN}={{}}"),
-        format!("listen=[{}]", listen.join(", ")),
-        "log.level=warn".to_owned(),
-    ];
-    sets.extend(common.set.iter().cloned());
+    let file = directory.join("waxwing.toml");
+    let data_dir = toml::Value::String(directory.display().to_string());
+    let mut text = format!(
+        "# Written by `waxwing quickstart` at every start: copy it before you change it.\n\n[server]\ndata_dir = {data_dir}\n\n[hosts.{DOMAIN}]\n\n[log]\nlevel = \"warn\"\n"
+    );
+    for address in addresses {
+        text.push_str(&format!("\n[[listen]]\naddress = \"{address}\"\n"));
+    }
+    fs::write(&file, text).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     let request = Request {
-        file: common.config.clone(),
+        file: Some(file),
         environment: environment(),
-        sets,
+        sets: common.set.clone(),
     };
     load(&request, &program.modules()).map_err(|problems| problems.to_string())
 }
@@ -193,6 +192,7 @@ fn screen(options: &Options, passwords: &BTreeMap<String, String>, fingerprint: 
                It shows the fingerprint above and asks whether to trust it.
   Profanity    /connect {user} server {DOMAIN} port {port} tls trust
 
+  More accounts: waxwing --config {directory}/waxwing.toml user add NAME@{DOMAIN}
   Everything is kept in {directory}; the next start shows the same accounts.
 
 ",
