@@ -8,3 +8,6 @@
 
 mod command_line;
 mod store_conformance;
+mod store_crash;
+mod store_faults;
+mod store_models;

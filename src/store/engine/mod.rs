@@ -32,7 +32,7 @@ pub trait Engine: Send + Sync + 'static {
     /// the medium; without, when they are with the operating system. No ops and `durable` is a plain sync.
     fn write(&self, ops: &[RawOp], durable: bool) -> Result<(), EngineError>;
 
-    /// Makes the engine usable again after [`EngineError::Ailing`]. What was acknowledged is still there;
+    /// Makes the engine usable again after [`EngineError::Ailing`], which an engine that cannot do so never returns. What was acknowledged is still there;
     /// the writes that failed may or may not be.
     fn recover(&self) -> Result<(), EngineError>;
 

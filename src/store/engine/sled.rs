@@ -2,20 +2,22 @@
 //!
 //! Its `flush` only hands the data to the operating system (sled #1452), so a durable group is `flush` and an `fdatasync` of
 //! our own: syncs belong to the file, whoever opened it. Even so it may refuse to open after a power cut (sled #1387).
-//! `flush_async` may deadlock (sled #1308) and is not used.
+//! `flush_async` may deadlock (sled #1308) and is not used. After a failed write it neither reads nor closes any more, so
+//! only a restart helps; the reserve of free space is there to come first.
 
 use super::slot::Slot;
-use super::{Engine, EngineError, EngineStats, RawOp, io_error};
+use super::{Engine, EngineError, EngineStats, RawOp};
 use crate::store::open::sync_directory;
 use crate::store::{Direction, Key, Range, Rows, Snapshot, Space, StoreError};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) struct Sled {
-    path: PathBuf,
-    cache_bytes: u64,
     slot: Slot<Tree>,
+    /// A write has failed: closing would wait for ever.
+    broken: AtomicBool,
 }
 
 struct Tree {
@@ -30,9 +32,8 @@ impl Sled {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Sled, EngineError> {
         let slot = Slot::new(Tree::open(path, cache_bytes)?);
         Ok(Sled {
-            path: path.to_owned(),
-            cache_bytes,
             slot,
+            broken: AtomicBool::new(false),
         })
     }
 
@@ -43,13 +44,12 @@ impl Sled {
 
 impl Tree {
     fn open(path: &Path, cache_bytes: u64) -> Result<Tree, EngineError> {
-        let io = |error: std::io::Error| io_error(path, &error);
         // Its resident memory is about three times what it is told.
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(cache_bytes / 3)
             .flush_every_ms(None);
-        let database = config.open().map_err(|error| failure(path, error))?;
+        let database = config.open().map_err(failure)?;
         let file = File::open(path.join("db")).map_err(io)?;
         for name in ["db", "conf"] {
             File::open(path.join(name))
@@ -64,7 +64,7 @@ impl Tree {
         })
     }
 
-    fn apply(&self, ops: &[RawOp]) -> sled::Result<()> {
+    fn write(&self, ops: &[RawOp], durable: bool) -> Result<(), EngineError> {
         let mut batch = sled::Batch::default();
         for op in ops {
             match &op.value {
@@ -72,9 +72,15 @@ impl Tree {
                 None => batch.remove(&*op.key),
             }
         }
-        {
+        let applied = {
             let _shut = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            self.database.apply_batch(batch)?;
+            self.database.apply_batch(batch)
+        };
+        applied
+            .and_then(|()| self.database.flush())
+            .map_err(failure)?;
+        if durable {
+            self.file.sync_data().map_err(io)?;
         }
         Ok(())
     }
@@ -93,20 +99,19 @@ impl Engine for Sled {
     }
 
     fn write(&self, ops: &[RawOp], durable: bool) -> Result<(), EngineError> {
-        let tree = self.tree()?;
-        let written = tree.apply(ops).and_then(|()| tree.database.flush());
-        written.map_err(|error| failure(&self.path, error))?;
-        if durable {
-            tree.file
-                .sync_data()
-                .map_err(|error| EngineError::Sync(error.to_string()))?;
+        // Broken until it has gone well, so that a panic leaves it broken too.
+        if self.broken.swap(true, SeqCst) {
+            return Err(EngineError::Closed);
         }
+        self.tree()?.write(ops, durable)?;
+        self.broken.store(false, SeqCst);
         Ok(())
     }
 
     fn recover(&self) -> Result<(), EngineError> {
-        self.slot
-            .reopen(|| Tree::open(&self.path, self.cache_bytes))
+        Err(EngineError::Sync(
+            "sled cannot go on after a failed write".to_owned(),
+        ))
     }
 
     fn stats(&self) -> EngineStats {
@@ -121,14 +126,16 @@ impl Engine for Sled {
     }
 
     fn close(&self) -> Result<(), EngineError> {
-        let file = self.slot.close(|tree| {
-            let flushed = tree.database.flush();
-            drop(tree.database);
-            flushed.map(|_| tree.file)
-        })?;
-        let file = file.map_err(|error| failure(&self.path, error))?;
-        file.sync_all()
-            .map_err(|error| EngineError::Sync(error.to_string()))
+        let broken = self.broken.load(SeqCst);
+        self.slot.close(|tree| {
+            let Tree { database, file, .. } = tree;
+            if broken || database.flush().is_err() {
+                std::mem::forget(database);
+                return Err(EngineError::Closed);
+            }
+            drop(database);
+            file.sync_all().map_err(io)
+        })?
     }
 }
 
@@ -172,9 +179,10 @@ fn unreadable(error: sled::Error) -> StoreError {
     StoreError::Engine(error.to_string())
 }
 
-fn failure(path: &Path, error: sled::Error) -> EngineError {
-    match error {
-        sled::Error::Io(error) => io_error(path, &error),
-        other => EngineError::Sync(other.to_string()),
-    }
+fn failure(error: sled::Error) -> EngineError {
+    EngineError::Sync(error.to_string())
+}
+
+fn io(error: std::io::Error) -> EngineError {
+    EngineError::Sync(error.to_string())
 }
