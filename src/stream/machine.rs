@@ -12,7 +12,7 @@ use super::seat::End;
 use super::settings::Settings;
 use super::tls::{Peer, Tls};
 use crate::proto::{StreamCondition, StreamError, ns};
-use crate::xml::{Context, Element, Header};
+use crate::xml::{Context, Element};
 
 /// One client stream. It has no socket, no clock and no task: inputs go in, actions come out. Dropping it while bound tells the
 /// seat that the connection was lost.
@@ -107,9 +107,9 @@ impl Machine {
     fn go_on(&mut self, input: Input, out: &mut Out<'_>) {
         let flow = match (&mut self.phase, input) {
             (Phase::Login(login), Input::Header(header)) => {
-                let Header { element, context } = header;
-                self.context = context.clone();
-                login.header(&Header { element, context }, out)
+                let flow = login.header(&header, out);
+                self.context = header.context;
+                flow
             }
             (Phase::Login(login), Input::Element(element)) => login.element(element, out),
             (Phase::Login(login), Input::Secured(tls)) => login.secured(tls, out),
@@ -119,9 +119,10 @@ impl Machine {
                 Ok(()) => Flow::Stay,
                 Err(error) => Flow::End(error),
             },
+            (_, Input::Header(_) | Input::Element(_)) => StreamCondition::BadFormat.into(),
             (_, input) => {
                 orphaned(input);
-                StreamCondition::BadFormat.into()
+                StreamCondition::InternalServerError.into()
             }
         };
         match flow {

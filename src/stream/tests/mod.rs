@@ -8,11 +8,13 @@
 
 mod acks;
 mod bind;
+mod bodies;
 mod bound;
 mod close;
 mod header;
 mod interop;
 mod junk;
+mod module;
 mod play;
 mod sasl1;
 mod sasl2;
