@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::marker::PhantomData;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -246,7 +246,6 @@ leaf! {
     String: "text",
     PathBuf: "a path",
     SocketAddr: "an address with port such as \"0.0.0.0:5222\" or \"[::]:5222\"",
-    IpAddr: "an IP address",
     Bytes: "a size such as \"256KiB\", \"10MB\" or a number of bytes",
     Period: "a time such as \"30s\", \"5m\", \"12h\" or \"7d\"",
 }

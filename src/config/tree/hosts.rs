@@ -30,12 +30,8 @@ settings! {
     pub struct Guests {
         /// Whether the domain takes guests; it then has no accounts.
         pub allowed: bool = false;
-        /// Whom guests may reach: their own domain, every domain of this server, or everybody.
+        /// Whom guests may reach: their own domain only, or everybody.
         pub reach: Reach = Reach::Domain;
-        /// Guests at once.
-        pub sessions: u32 = 1_000 => within(1..=1_000_000);
-        /// Guests of one address at once (of one /64 for IPv6).
-        pub sessions_per_address: u32 = 10 => within(1..=1_000_000);
     }
 }
 
@@ -44,8 +40,6 @@ choice! {
     pub enum Reach {
         /// Addresses of their own domain.
         Domain = "domain",
-        /// Addresses of every domain of this server.
-        Server = "server",
         /// Everybody.
         Everybody = "everybody",
     }

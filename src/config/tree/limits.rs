@@ -1,6 +1,6 @@
 //! `[limits]`: everything that comes from the network is bounded here.
 
-use crate::config::{Bytes, Period};
+use crate::config::{Bytes, Network, Period};
 use crate::settings;
 
 settings! {
@@ -36,8 +36,10 @@ settings! {
         pub tls_timeout: Period = Period::seconds(10) => within(Period::seconds(1)..=Period::minutes(5));
         /// Time until the stream header has come.
         pub header_timeout: Period = Period::seconds(10) => within(Period::seconds(1)..=Period::minutes(5));
-        /// Time from the connection to the bound resource, all together.
+        /// Time from the connection to the end of the login, all together.
         pub login_timeout: Period = Period::seconds(30) => within(Period::seconds(2)..=Period::minutes(10));
+        /// Time from the login to the bound resource.
+        pub bind_timeout: Period = Period::seconds(30) => within(Period::seconds(2)..=Period::minutes(10));
         /// Silence after which a session is asked whether it still lives.
         pub ping_after: Period = Period::minutes(5) => within(Period::seconds(10)..=Period::days(1));
         /// Time to answer before the session is taken for lost.
@@ -55,28 +57,26 @@ settings! {
         /// All client connections of one address (of one /64 for IPv6).
         pub per_address: u32 = 500 => within(1..=10_000_000);
         /// Connections not yet logged in, all together.
-        pub unauthenticated: u32 = 2_000 => within(1..=1_000_000);
+        pub unauthenticated: u32 = 5_000 => within(1..=1_000_000);
         /// Connections not yet logged in of one address (of one /64 for IPv6).
         pub unauthenticated_per_address: u32 = 50 => within(1..=1_000_000);
-        /// New connections a second of one address (of one /64 for IPv6).
-        pub rate_per_address: u32 = 50 => within(1..=100_000);
-        /// New connections of one address that may come at once.
-        pub burst_per_address: u32 = 200 => within(1..=100_000);
+        /// Who is not limited by address: by default this machine, where tunnels and onion services come from.
+        pub exempt: Vec<Network> = Network::loopback() => example("[\"127.0.0.0/8\", \"::1\", \"192.0.2.7\"]");
     }
 
     /// One logged-in session. Who sends faster is read more slowly; nothing is lost by it.
     pub struct SessionLimits {
         /// Bytes a second from the client.
-        pub bytes_per_second: Bytes = Bytes::kib(128) => within(Bytes::kib(1)..=Bytes::gib(1));
+        pub bytes_per_second: Bytes = Bytes::mib(1) => within(Bytes::kib(1)..=Bytes::gib(1));
         /// Bytes that may come at once.
-        pub bytes_burst: Bytes = Bytes::mib(1) => within(Bytes::kib(16)..=Bytes::gib(1));
+        pub bytes_burst: Bytes = Bytes::mib(4) => within(Bytes::kib(16)..=Bytes::gib(1));
         /// Stanzas a second from the client.
-        pub stanzas_per_second: u32 = 100 => within(1..=1_000_000);
+        pub stanzas_per_second: u32 = 1_000 => within(1..=1_000_000);
         /// Stanzas that may come at once.
-        pub stanzas_burst: u32 = 1_000 => within(1..=1_000_000);
+        pub stanzas_burst: u32 = 4_000 => within(1..=1_000_000);
         /// Bytes that wait to be written to the client; beyond it the session ends and messages are kept for later.
         pub outgoing: Bytes = Bytes::mib(4) => within(Bytes::kib(64)..=Bytes::gib(1));
-        /// Stanzas written but not yet acknowledged by the client (XEP-0198).
+        /// Stanzas that wait to be written or to be acknowledged by the client (XEP-0198).
         pub unacknowledged: u32 = 2_000 => within(10..=1_000_000);
         /// Stanzas of one client that wait for the disk at once; further ones are not read yet.
         pub uncommitted: u32 = 64 => within(1..=10_000);
@@ -88,7 +88,7 @@ settings! {
     pub struct AccountLimits {
         /// Sessions at once.
         pub sessions: u32 = 20 => within(1..=10_000);
-        /// Contacts.
+        /// Contacts, requests included.
         pub roster_items: u32 = 2_000 => within(1..=100_000);
         /// Groups of one contact.
         pub roster_groups: u32 = 50 => within(0..=1_000);
@@ -96,15 +96,7 @@ settings! {
         pub offline_messages: u32 = 5_000 => within(0..=1_000_000);
         /// Their bytes.
         pub offline_bytes: Bytes = Bytes::mib(32) => within(Bytes(0)..=Bytes::gib(16));
-        /// Messages one sender may leave for an account that is away.
-        pub offline_per_sender: u32 = 1_000 => within(0..=1_000_000);
         /// Stanzas that wait for the account's turn.
         pub inbox: u32 = 1_000 => within(10..=1_000_000);
-        /// Their bytes.
-        pub inbox_bytes: Bytes = Bytes::mib(8) => within(Bytes::kib(512)..=Bytes::gib(1));
-        /// Of these, the most that one sender may occupy.
-        pub inbox_per_sender: u32 = 200 => within(1..=1_000_000);
-        /// Subscription requests that wait for an answer.
-        pub subscription_requests: u32 = 500 => within(1..=100_000);
     }
 }

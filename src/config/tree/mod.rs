@@ -4,12 +4,13 @@ mod hosts;
 mod limits;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use hosts::{Guests, Host, Modules, Reach};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
 
+use super::network::Network;
 use super::units::{Bytes, Period};
 use crate::{choice, settings};
 
@@ -56,8 +57,8 @@ settings! {
         pub address: SocketAddr = SocketAddr::from(([0u16; 8], 5222)) => restart();
         /// "starttls-and-direct": the first byte tells which; "none": no TLS, allowed on loopback addresses or behind `proxies` only.
         pub tls: ListenTls = ListenTls::StarttlsAndDirect => restart();
-        /// Addresses of proxies that announce the client with the PROXY protocol; everybody else is refused on this listener.
-        pub proxies: Vec<IpAddr> = Vec::new() => restart();
+        /// Who announces clients with the PROXY protocol, and must.
+        pub proxies: Vec<Network> = Vec::new() => restart(), example("[\"192.0.2.7\", \"10.0.0.0/8\"]");
     }
 
     /// Certificates and TLS.
@@ -70,12 +71,11 @@ settings! {
 
     /// How accounts log in.
     pub struct Auth {
-        /// Offered in this order; SCRAM also in its -PLUS form, bound to the TLS channel. PLAIN is offered inside TLS only.
-        pub mechanisms: Vec<Mechanism> = vec![Mechanism::ScramSha512, Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain];
+        /// SCRAM is offered also in its -PLUS form, bound to the TLS channel. "PLAIN" may be added for clients that know
+        /// nothing better; whoever offers it gives up protection against downgrades.
+        pub mechanisms: Vec<Mechanism> = vec![Mechanism::ScramSha512, Mechanism::ScramSha256, Mechanism::ScramSha1];
         /// PBKDF2 rounds for new passwords: more make a stolen database harder to guess and each login slower for the client.
         pub scram_iterations: u32 = 10_000 => within(4_096..=1_000_000);
-        /// Failed logins after which a stream ends.
-        pub failures_per_stream: u32 = 3 => within(1..=20);
         /// Failed logins of one address or account before further ones are delayed.
         pub failures_free: u32 = 5 => within(1..=1_000);
         /// First delay; it doubles with every further failure. An address from which an account logged in before does not wait for it.
@@ -97,10 +97,8 @@ settings! {
         pub cache: Bytes = Bytes::mib(64) => within(Bytes::mib(4)..=Bytes::gib(256)), restart();
         /// Free disk space below which nothing new is accepted (reading goes on).
         pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024));
-        /// Changes that wait for the disk, together; above it senders are slowed.
-        pub queue: Bytes = Bytes::mib(32) => within(Bytes::mib(1)..=Bytes::gib(4)), restart();
         /// Threads that read from the store.
-        pub readers: u32 = 2 => within(1..=64), restart();
+        pub readers: u32 = 2 => within(2..=64), restart();
     }
 
     /// What is logged. Never contents of messages, never secrets.
