@@ -57,6 +57,9 @@ pub fn ver(info: &Info, hash: Hash) -> String {
     hash.of(verification_string(info).as_bytes())
 }
 
+/// The node that this server's capabilities carry.
+pub const NODE: &str = "https://waxwing.im/";
+
 /// Whether `ver` belongs to `info` and nobody could have forged it (XEP-0115 §5.4).
 pub fn verify_ver(info: &Info, hash: Hash, ver: &str) -> bool {
     is_well_formed(info) && self::ver(info, hash) == ver

@@ -1,1 +1,219 @@
 //! Whose address is this: the pipeline of phases, the commit, delivery, and bounces.
+
+mod ask;
+mod backlog;
+mod binding;
+mod bounce;
+mod commit;
+mod floor;
+mod host;
+mod inbound;
+mod iq;
+mod keeper;
+mod message;
+mod pipeline;
+mod presence;
+mod resend;
+mod services;
+mod subscription;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::AccountLimits;
+use crate::hooks::{Deps, Envelope, Tables};
+use crate::proto::jid::Jid;
+use crate::runtime::clock::Clock;
+use crate::session::owners::{Owners, Slot};
+use crate::session::seat::{SeatLimits, Shared};
+use crate::session::work::Work;
+use crate::store::Store;
+
+pub use commit::Completions;
+
+/// Bounds the router keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bounds of every session's queues.
+    pub seat: SeatLimits,
+    /// Sessions an account may have bound.
+    pub sessions_per_account: usize,
+    /// Pieces of work in one owner's inbox.
+    pub inbox: usize,
+    /// Undelivered messages of an account.
+    pub undelivered: u32,
+    /// Their bytes.
+    pub undelivered_bytes: u64,
+    /// Items of a roster, requests included.
+    pub roster_items: usize,
+    /// Entities one session may have sent directed presence to.
+    pub directed: usize,
+    /// Questions the server has open.
+    pub questions: usize,
+    /// How long an iq answered later may take.
+    pub iq_timeout: Duration,
+    /// Memory of messages a client may send again after a broken stream.
+    pub resend_window: Duration,
+}
+
+/// One domain served here.
+pub struct Host {
+    /// The domain.
+    pub domain: Jid,
+    /// Its hooks.
+    pub tables: Arc<Tables>,
+    /// Whether guests (SASL ANONYMOUS) live here, who have no accounts.
+    pub guests: bool,
+    /// Whether guests may write to other domains and other hosts here.
+    pub guests_roam: bool,
+}
+
+/// The hosts by domain.
+pub type Hosts = HashMap<Box<str>, Arc<Host>>;
+
+/// The router of one server.
+pub struct Router {
+    hosts: ArcSwap<Hosts>,
+    accounts: OnceLock<Owners<Router>>,
+    services: OnceLock<Owners<services::ServiceKeeper>>,
+    service_entries: ArcSwap<HashMap<Box<str>, crate::hooks::service::ServiceEntry>>,
+    store: Store,
+    clock: Clock,
+    limits: Limits,
+    seats: Arc<Shared>,
+    questions: ask::Questions,
+    completions: Arc<Completions>,
+    runtime: tokio::runtime::Handle,
+    me: Weak<Router>,
+}
+
+impl Router {
+    /// A router without hosts; must be called within the runtime that will run it.
+    pub fn new(store: Store, clock: Clock, limits: Limits) -> Arc<Self> {
+        let router = Arc::new_cyclic(|me| Router {
+            hosts: ArcSwap::default(),
+            accounts: OnceLock::new(),
+            services: OnceLock::new(),
+            service_entries: ArcSwap::default(),
+            store,
+            clock,
+            limits,
+            seats: Arc::new(Shared {
+                limits: limits.seat,
+                nudge: Default::default(),
+            }),
+            questions: ask::Questions::new(limits.questions),
+            completions: Arc::default(),
+            runtime: tokio::runtime::Handle::current(),
+            me: me.clone(),
+        });
+        let _ = router.accounts.set(Owners::new(router.clone()));
+        let keeper = Arc::new(services::ServiceKeeper::new(router.clone()));
+        let _ = router.services.set(Owners::new(keeper));
+        router
+    }
+
+    /// What a module of this host is built with.
+    pub fn deps(self: &Arc<Self>, host: &Jid, limits: &AccountLimits) -> Deps {
+        Deps {
+            host: host.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            limits: limits.clone(),
+            floor: self.clone(),
+        }
+    }
+
+    /// Puts the hosts in place, at start and at reload; running sessions keep the tables they had.
+    pub fn set_hosts(&self, hosts: Hosts) {
+        let services = hosts
+            .values()
+            .flat_map(|host| host.tables.services())
+            .map(|entry| (entry.domain.as_str().into(), entry.clone()))
+            .collect();
+        self.service_entries.store(Arc::new(services));
+        self.hosts.store(Arc::new(hosts));
+    }
+
+    /// The host with this domain.
+    pub fn host(&self, domain: &str) -> Option<Arc<Host>> {
+        self.hosts.load().get(domain).cloned()
+    }
+
+    /// Runs what the router does beside the sockets, until dropped: completions in commit order,
+    /// acknowledgement nudges, forgetting idle owners, jobs of modules.
+    pub async fn run(self: Arc<Self>) {
+        tokio::join!(
+            commit::run(self.clone()),
+            crate::session::nudge::run(self.seats.clone()),
+            self.clone().sweep(),
+            self.clone().jobs(),
+        );
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(15));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.owners().sweep();
+            if let Some(services) = self.services.get() {
+                services.sweep();
+            }
+            self.questions.expire(self.clock.now());
+        }
+    }
+
+    async fn jobs(self: Arc<Self>) {
+        let mut due: Vec<(std::time::Instant, Duration, crate::hooks::kinds::Job)> = Vec::new();
+        for host in self.hosts.load().values() {
+            for (period, job) in host.tables.jobs() {
+                due.push((self.clock.now() + *period, *period, job.clone()));
+            }
+        }
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = self.clock.now();
+            for (at, period, job) in &mut due {
+                if *at <= now {
+                    *at = now + *period;
+                    job();
+                }
+            }
+        }
+    }
+
+    fn owners(&self) -> &Owners<Router> {
+        match self.accounts.get() {
+            Some(owners) => owners,
+            None => unreachable!("set before the router is handed out"),
+        }
+    }
+
+    fn slot(&self, account: &Jid) -> Arc<Slot<Router>> {
+        self.owners().slot(account)
+    }
+
+    /// Sends an envelope on to its owner: an account, a service, a host, or another domain.
+    fn route_on(self: &Arc<Self>, envelope: Box<Envelope>) {
+        let domain = envelope.to.domain();
+        if let Some(host) = self.host(domain) {
+            match envelope.to.node() {
+                Some(_) => {
+                    let account = envelope.to.bare();
+                    self.owners().post(&account, Work::Arriving(envelope));
+                }
+                None => self.to_host(&host, envelope),
+            }
+        } else if let Some(entry) = self.service_entries.load().get(domain).cloned() {
+            self.to_service(entry, envelope);
+        } else {
+            self.to_elsewhere(envelope);
+        }
+    }
+}

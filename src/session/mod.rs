@@ -1,1 +1,6 @@
-//! Bound clients: seats, outboxes, the directory of who is connected.
+//! Bound clients: owners and their turns, seats, outboxes.
+
+pub mod nudge;
+pub mod owners;
+pub mod seat;
+pub mod work;

@@ -5,7 +5,7 @@ use super::engine::Engine;
 use super::error::panic_text;
 use super::ledger::{Ledger, last_mid};
 use super::open::{self, Opened};
-use super::queue::Queue;
+use super::queue::{Done, Queue, Refused};
 use super::readers::Readers;
 use super::snapshot::Checked;
 use super::stats::Counters;
@@ -124,15 +124,29 @@ impl Store {
         batch: Batch,
         done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
     ) -> Result<Mid, CommitError> {
+        self.queue(batch, Box::new(done))
+            .map_err(|(error, _)| error)
+    }
+
+    /// Like [`Store::submit`], but `done` runs in any case: at once and here if the batch is refused.
+    pub fn hand_in(
+        &self,
+        batch: Batch,
+        done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
+    ) {
+        if let Err((error, done)) = self.queue(batch, Box::new(done)) {
+            done(Err(error));
+        }
+    }
+
+    fn queue(&self, batch: Batch, done: Done) -> Result<Mid, Refused> {
         let counters = &self.0.counters;
         let refused =
             counters.ailing.load(Relaxed) || (counters.low.load(Relaxed) && !batch.only_deletes());
         if refused && !batch.is_empty() {
-            return Err(CommitError::ReadOnly);
+            return Err((CommitError::ReadOnly, done));
         }
-        self.0
-            .queue
-            .push(batch, Box::new(done), self.0.clock.wall())
+        self.0.queue.push(batch, done, self.0.clock.wall())
     }
 
     /// Commits a batch, waiting for room in the queue first.

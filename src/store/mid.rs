@@ -36,6 +36,11 @@ impl Mid {
         &self.0
     }
 
+    /// The id just below this one.
+    pub fn before(self) -> Mid {
+        Mid(u128::from_be_bytes(self.0).saturating_sub(1).to_be_bytes())
+    }
+
     /// Unix milliseconds at which the id was drawn, or a little later (see [`Mid`]).
     pub fn ms(self) -> u64 {
         (u128::from_be_bytes(self.0) >> 80) as u64

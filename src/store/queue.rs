@@ -13,6 +13,8 @@ const MAX_REQUESTS: usize = 4096;
 pub(crate) const MAX_BYTES: usize = 4 << 20;
 
 pub(crate) type Done = Box<dyn FnOnce(Result<Mid, CommitError>) + Send>;
+/// Why a batch was not queued, and its callback.
+pub(crate) type Refused = (CommitError, Done);
 
 pub(crate) struct Request {
     pub(crate) mid: Mid,
@@ -58,17 +60,18 @@ impl Queue {
     }
 
     /// Queues a batch and draws its id, at wall-clock time `now`.
-    pub(crate) fn push(&self, batch: Batch, done: Done, now: u64) -> Result<Mid, CommitError> {
+    /// What is refused comes back with its callback.
+    pub(crate) fn push(&self, batch: Batch, done: Done, now: u64) -> Result<Mid, Refused> {
         let bytes = batch.bytes();
         if bytes > MAX_BYTES || !batch.keys_fit() {
-            return Err(CommitError::TooLarge);
+            return Err((CommitError::TooLarge, done));
         }
         let mut waiting = self.lock();
         if waiting.closed {
-            return Err(CommitError::Closed);
+            return Err((CommitError::Closed, done));
         }
         if waiting.requests.len() >= MAX_REQUESTS || waiting.bytes + bytes > MAX_BYTES {
-            return Err(CommitError::Full);
+            return Err((CommitError::Full, done));
         }
         let mid = waiting.mids.draw(now);
         waiting.bytes += bytes;

@@ -102,6 +102,8 @@ spaces! {
     INVITE_BY_ACCOUNT = 0x79;
     /// uid, client id → encrypted token, counter, expiry.
     AUTH_TOKEN = 0x7a;
+    /// service, key → what an owner of the service keeps while it is not in memory.
+    SERVICE_OWNER = 0xb0;
     /// resumption id → uid, resource, handled and sent counters, unacknowledged stanzas.
     RESUME = 0x7c;
     /// index → leaf of the key log.

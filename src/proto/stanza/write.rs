@@ -23,6 +23,11 @@ impl Stanza {
         out
     }
 
+    /// The bytes of the children as they came, without what the server appended.
+    pub fn body_bytes(&self) -> &[u8] {
+        self.contents()
+    }
+
     /// About how many bytes the stanza takes on the wire; close once the body is rendered.
     pub fn size_hint(&self) -> usize {
         let addresses = [&self.from, &self.to].into_iter().flatten();

@@ -1,0 +1,155 @@
+//! An account as hooks see it in its turn: who it is, who is bound, and its loaded parts.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::parts::Parts;
+use super::tables::Tables;
+use crate::proto::error::StreamError;
+use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
+use crate::store::Mid;
+
+/// The number an account has in the store for as long as it exists; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(pub u64);
+
+impl Uid {
+    /// Key form: big endian, so that keys of one account are neighbours.
+    pub fn to_key(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// Names one bound session for the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// The state of one account while it is in memory; changed only in its turn.
+pub struct Account {
+    /// Bare JID.
+    pub jid: Jid,
+    /// Number in the store; guests have none of their own and store nothing.
+    pub uid: Uid,
+    /// Whether this is a guest of SASL ANONYMOUS, who leaves no trace.
+    pub guest: bool,
+    /// The hooks of its host.
+    pub tables: Arc<Tables>,
+    /// Bound sessions, oldest first; bounded by `limits.sessions_per_account`.
+    pub sessions: SmallVec<[SessionInfo; 1]>,
+    /// State of features, loaded with the account.
+    pub parts: Parts,
+}
+
+impl Account {
+    /// The session with this id.
+    pub fn session(&self, id: SessionId) -> Option<&SessionInfo> {
+        self.sessions.iter().find(|s| s.id == id)
+    }
+
+    /// The session with this id, to change.
+    pub fn session_mut(&mut self, id: SessionId) -> Option<&mut SessionInfo> {
+        self.sessions.iter_mut().find(|s| s.id == id)
+    }
+
+    /// The session bound to this full JID.
+    pub fn resource(&self, full: &Jid) -> Option<&SessionInfo> {
+        self.sessions.iter().find(|s| s.jid == *full)
+    }
+
+    /// Sessions that have sent available presence (RFC 6121 §1.2 "available resource").
+    pub fn available(&self) -> impl Iterator<Item = &SessionInfo> {
+        self.sessions.iter().filter(|s| s.presence.is_some())
+    }
+
+    /// Sessions that asked for the roster (RFC 6121 §2.2 "interested resource").
+    pub fn interested(&self) -> impl Iterator<Item = &SessionInfo> {
+        self.sessions.iter().filter(|s| s.interested)
+    }
+}
+
+/// One bound session.
+pub struct SessionInfo {
+    /// Its id.
+    pub id: SessionId,
+    /// Full JID.
+    pub jid: Jid,
+    /// Its last broadcast presence while it is available, `from` stamped.
+    pub presence: Option<Arc<Stanza>>,
+    /// Priority of that presence (RFC 6121 §4.7.2.3).
+    pub priority: i8,
+    /// Whether it asked for the roster.
+    pub interested: bool,
+    /// Id of the client installation (XEP-0388 user-agent), if it told one.
+    pub client_id: Option<Box<str>>,
+    /// Whom it sent directed available presence (RFC 6121 §4.6), bounded.
+    pub directed: Vec<Jid>,
+    /// How far it has been served from the undelivered index.
+    pub intake: Backlog,
+    /// State that modules keep with the session.
+    pub slots: Parts,
+    /// Where stanzas for it go.
+    pub outbox: Arc<dyn Outbox>,
+}
+
+/// Whether a session takes durable messages live or still from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backlog {
+    /// Not served: no available presence with a non-negative priority yet.
+    Closed,
+    /// Being served from the log, in order; nothing live overtakes.
+    Reading {
+        /// Entries up to and including this one were handed out.
+        after: Option<Mid>,
+        /// A page is being read or waits for room in the outbox.
+        busy: bool,
+    },
+    /// Up to date: durable messages are handed over as they are committed.
+    Live {
+        /// The last entry handed out; what is not newer was read from the log already.
+        after: Option<Mid>,
+    },
+}
+
+/// A stanza on its way to one session.
+pub struct Outgoing {
+    /// The stanza; its body's bytes are shared by all recipients.
+    pub stanza: Arc<Stanza>,
+    /// The `to` written for this copy, where it differs from the stanza's.
+    pub to: Option<Jid>,
+    /// The log entry to be marked as taken once the client has it.
+    pub entry: Option<Entry>,
+}
+
+/// A log entry that waits to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id in the account's log.
+    pub mid: Mid,
+    /// Whether the log keeps it after it was taken (archive).
+    pub keep: bool,
+}
+
+/// What became of a stanza offered to an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// Queued.
+    Queued,
+    /// The session's queue is full; nothing was queued.
+    Full,
+    /// The session is ending.
+    Closed,
+}
+
+/// The way to one session's client; implemented by the session room.
+pub trait Outbox: Send + Sync {
+    /// Queues a stanza; never blocks.
+    fn push(&self, item: Outgoing) -> Pushed;
+    /// Whether at least half of the queue is free.
+    fn has_room(&self) -> bool;
+    /// Log entries handed out and not yet known to be taken.
+    fn in_flight(&self) -> Vec<Entry>;
+    /// Ends the stream with this error after what is queued.
+    fn end(&self, error: StreamError);
+}

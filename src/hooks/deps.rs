@@ -1,0 +1,88 @@
+//! What a module is built with, and the floor of the server it stands on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::envelope::{Envelope, TurnFn};
+use crate::config::AccountLimits;
+use crate::proto::error::StanzaError;
+use crate::proto::jid::Jid;
+use crate::runtime::clock::Clock;
+use crate::store::Store;
+use crate::xml::Element;
+
+/// Given to [`super::Module::build`].
+#[derive(Clone)]
+pub struct Deps {
+    /// The host the module is built for.
+    pub host: Jid,
+    /// The store.
+    pub store: Store,
+    /// Time.
+    pub clock: Clock,
+    /// Bounds of accounts.
+    pub limits: AccountLimits,
+    /// The rest of the server.
+    pub floor: Arc<dyn Floor>,
+}
+
+impl Deps {
+    /// Asks another entity and waits for its answer.
+    ///
+    /// # Errors
+    /// The entity's own error, [`AskError::TimedOut`] after `timeout`, or [`AskError::Busy`] when
+    /// too many questions are open.
+    pub async fn ask(
+        &self,
+        from: Jid,
+        to: Jid,
+        question: Question,
+        timeout: Duration,
+    ) -> Result<Option<Element>, AskError> {
+        self.floor.ask(from, to, question, timeout).await
+    }
+}
+
+/// An iq that a module sends.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// `type='get'`
+    Get(Element),
+    /// `type='set'`
+    Set(Element),
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The other side answered with an error.
+    #[error("answered with an error")]
+    Refused(Box<StanzaError>),
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// Too many questions are open (`limits.open_questions`).
+    #[error("too many questions are open")]
+    Busy,
+}
+
+/// The future of an answer.
+pub type Asked = Pin<Box<dyn Future<Output = Result<Option<Element>, AskError>> + Send>>;
+
+/// What the core offers to hooks; implemented by the router.
+pub trait Floor: Send + Sync {
+    /// Routes an envelope of the server's own or of a service.
+    fn route(&self, envelope: Box<Envelope>);
+    /// Runs `f` in the turn of the account with this bare JID; dropped if there is no such account.
+    fn in_turn(&self, account: &Jid, f: TurnFn);
+    /// Sends a question and resolves with its answer.
+    fn ask(&self, from: Jid, to: Jid, question: Question, timeout: Duration) -> Asked;
+    /// Whether this domain is served here.
+    fn is_local(&self, domain: &str) -> bool;
+    /// Time.
+    fn clock(&self) -> &Clock;
+    /// The store.
+    fn store(&self) -> &Store;
+}

@@ -1,0 +1,154 @@
+//! A stanza under way: where it came from, what is known of it, and what it will leave behind.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::account::SessionId;
+use super::facts::Facts;
+use super::kinds::Event;
+use super::turn::Turn;
+use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
+use crate::store::Batch;
+
+/// Whose word a stanza is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A bound session of an account here.
+    Session(SessionId),
+    /// The server itself, for an account or a host.
+    Server,
+    /// A service of this server (rooms, pubsub host …).
+    Service,
+    /// A domain proved on a server stream.
+    Remote,
+}
+
+/// A stanza under way. `from` and `to` of the stanza are set and true.
+pub struct Envelope {
+    /// The stanza, shared with its other copies.
+    pub stanza: Arc<Stanza>,
+    /// Where this copy goes.
+    pub to: Jid,
+    /// Facts computed once.
+    pub facts: Facts,
+    /// Whose word it is.
+    pub origin: Origin,
+    /// Whether the recipient's log keeps it after it was taken (archive).
+    pub keep: bool,
+    /// Durable effects and what follows them.
+    pub ledger: Ledger,
+    /// Kept while the stanza is under way; its end tells the sender's session that it was handled.
+    pub receipt: Option<Receipt>,
+}
+
+impl Envelope {
+    /// An envelope for `stanza` on its way to `to`.
+    pub fn new(stanza: Arc<Stanza>, to: Jid, origin: Origin) -> Self {
+        let facts = Facts::of(&stanza);
+        Envelope {
+            stanza,
+            to,
+            facts,
+            origin,
+            keep: false,
+            ledger: Ledger::default(),
+            receipt: None,
+        }
+    }
+
+    /// An envelope of the server's own, addressed as the stanza says.
+    ///
+    /// `None` when the stanza has no `to`.
+    pub fn from_server(stanza: Stanza) -> Option<Self> {
+        let to = stanza.to.clone()?;
+        Some(Envelope::new(Arc::new(stanza), to, Origin::Server))
+    }
+
+    /// The stanza to amend; copied first if other copies share it.
+    pub fn amend(&mut self) -> &mut Stanza {
+        Arc::make_mut(&mut self.stanza)
+    }
+
+    /// The sender's address.
+    pub fn from(&self) -> Option<&Jid> {
+        self.stanza.from.as_ref()
+    }
+}
+
+/// What handling a stanza leaves behind: one batch, and effects that follow its commit in order.
+#[derive(Default)]
+pub struct Ledger {
+    /// Durable effects.
+    pub batch: Batch,
+    /// What happens once they are on disk.
+    pub effects: SmallVec<[Effect; 1]>,
+}
+
+impl Ledger {
+    /// Nothing to write and nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.effects.is_empty()
+    }
+}
+
+/// Work for an account's turn.
+pub type TurnFn = Box<dyn FnOnce(&mut Turn<'_>) + Send>;
+
+/// What follows a commit.
+pub enum Effect {
+    /// Route a stanza of the server's own.
+    Send(Box<Envelope>),
+    /// Do something in an account's turn (bare JID).
+    InTurn(Jid, TurnFn),
+    /// Do something quick that needs no turn.
+    Free(Box<dyn FnOnce() + Send>),
+    /// Tell the modules.
+    Event(Event),
+}
+
+/// Tells a source that one of its stanzas is through, when dropped.
+pub struct Receipt {
+    source: Arc<dyn Source>,
+    submitted: bool,
+}
+
+/// Where stanzas come from and are counted; implemented by the session room.
+pub trait Source: Send + Sync {
+    /// One stanza was handed to the committer.
+    fn submitted(&self);
+    /// One stanza is through; `submitted` says whether it had been with the committer.
+    fn completed(&self, submitted: bool);
+    /// Whether a stanza of this source is with the committer now.
+    fn committing(&self) -> bool;
+}
+
+impl Receipt {
+    /// A receipt for the next stanza of `source`.
+    pub fn new(source: Arc<dyn Source>) -> Self {
+        Receipt {
+            source,
+            submitted: false,
+        }
+    }
+
+    /// Notes that the stanza went to the committer.
+    pub fn submit(&mut self) {
+        if !self.submitted {
+            self.submitted = true;
+            self.source.submitted();
+        }
+    }
+
+    /// Whether an earlier stanza of the same source has not come back from the committer.
+    pub fn must_queue(&self) -> bool {
+        self.source.committing()
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.source.completed(self.submitted);
+    }
+}

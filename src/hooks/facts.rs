@@ -1,0 +1,201 @@
+//! Facts about a stanza, computed once when it enters and read by every hook.
+
+use crate::proto::ns;
+use crate::proto::stanza::{Kind, MessageType, Stanza};
+use crate::xml::El;
+
+/// What a message is for, by what it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Text or an encrypted payload for people.
+    Content,
+    /// A delivery receipt or a chat marker (XEP-0184, 0333).
+    Marker,
+    /// Only chat states (XEP-0085).
+    ChatState,
+    /// Call signalling (XEP-0353, 0482).
+    Call,
+    /// Any other payload.
+    Other,
+    /// An error report.
+    Error,
+    /// Not a message.
+    None,
+}
+
+/// How a message is encrypted, by its namespace alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealed {
+    /// OMEMO, either form (XEP-0384).
+    Omemo,
+    /// OpenPGP (XEP-0027, 0373).
+    OpenPgp,
+    /// Announced by XEP-0380, scheme unknown here.
+    Other,
+}
+
+/// Facts of one stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// What it is for.
+    pub class: Class,
+    /// How it is encrypted, if it is.
+    pub sealed: Option<Sealed>,
+    /// XEP-0334 `no-store` or `no-permanent-store`.
+    pub no_store: bool,
+    /// XEP-0334 `store`.
+    pub store: bool,
+    /// XEP-0334 `no-copy`, or XEP-0280 `private`.
+    pub no_copy: bool,
+}
+
+impl Facts {
+    /// Reads the facts off a stanza.
+    pub fn of(stanza: &Stanza) -> Self {
+        let mut facts = Facts {
+            class: Class::None,
+            sealed: None,
+            no_store: false,
+            store: false,
+            no_copy: false,
+        };
+        let Kind::Message(kind) = stanza.kind else {
+            return facts;
+        };
+        facts.class = Class::ChatState;
+        let mut any = false;
+        for child in stanza.children() {
+            any = true;
+            facts.note(child);
+        }
+        if !any {
+            facts.class = Class::Other;
+        }
+        if kind == MessageType::Error {
+            facts.class = Class::Error;
+        }
+        facts
+    }
+
+    /// Whether the message must survive until its recipient has it (XEP-0160 §3, XEP-0334).
+    pub fn storable(&self, kind: MessageType) -> bool {
+        match kind {
+            MessageType::Normal | MessageType::Chat => {}
+            MessageType::Groupchat | MessageType::Headline | MessageType::Error => return false,
+        }
+        if self.no_store {
+            return false;
+        }
+        self.store || !matches!(self.class, Class::ChatState | Class::None | Class::Error)
+    }
+
+    fn note(&mut self, child: El<'_>) {
+        let class = match child.ns() {
+            ns::CLIENT => match child.name() {
+                "body" => Class::Content,
+                "thread" => return,
+                _ => Class::Other,
+            },
+            ns::CHAT_STATES => return,
+            ns::HINTS => return self.note_hint(child.name()),
+            ns::CARBONS if child.name() == "private" => {
+                self.no_copy = true;
+                return;
+            }
+            ns::STANZA_ID => return,
+            ns::RECEIPTS if child.name() == "received" => Class::Marker,
+            ns::CHAT_MARKERS if child.name() != "markable" => Class::Marker,
+            ns::RECEIPTS | ns::CHAT_MARKERS => return,
+            ns::JINGLE_MESSAGE | ns::CALL_INVITES => Class::Call,
+            ns::OMEMO_LEGACY | ns::OMEMO if child.name() == "encrypted" => {
+                self.sealed = Some(Sealed::Omemo);
+                Class::Content
+            }
+            ns::OPENPGP => {
+                self.sealed = Some(Sealed::OpenPgp);
+                Class::Content
+            }
+            ns::ENCRYPTION => {
+                self.sealed.get_or_insert(Sealed::Other);
+                return;
+            }
+            _ => Class::Other,
+        };
+        if rank(class) > rank(self.class) {
+            self.class = class;
+        }
+    }
+
+    fn note_hint(&mut self, hint: &str) {
+        match hint {
+            "no-store" | "no-permanent-store" => self.no_store = true,
+            "store" => self.store = true,
+            "no-copy" => self.no_copy = true,
+            _ => {}
+        }
+    }
+}
+
+fn rank(class: Class) -> u8 {
+    match class {
+        Class::None | Class::ChatState | Class::Error => 0,
+        Class::Other => 1,
+        Class::Marker => 2,
+        Class::Call => 3,
+        Class::Content => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::xml::Element;
+
+    fn message(children: &[(&str, &str)]) -> Stanza {
+        let mut stanza = Stanza::message(MessageType::Chat);
+        for (name, ns) in children {
+            stanza.push(Element::new(name, ns));
+        }
+        stanza
+    }
+
+    #[test]
+    fn the_weightiest_payload_names_the_class() {
+        let cases: [(&[(&str, &str)], Class, bool); 7] = [
+            (&[("body", ns::CLIENT)], Class::Content, true),
+            (&[("composing", ns::CHAT_STATES)], Class::ChatState, false),
+            (
+                &[("active", ns::CHAT_STATES), ("body", ns::CLIENT)],
+                Class::Content,
+                true,
+            ),
+            (&[("received", ns::RECEIPTS)], Class::Marker, true),
+            (
+                &[("body", ns::CLIENT), ("no-store", ns::HINTS)],
+                Class::Content,
+                false,
+            ),
+            (
+                &[("composing", ns::CHAT_STATES), ("store", ns::HINTS)],
+                Class::ChatState,
+                true,
+            ),
+            (&[], Class::Other, true),
+        ];
+        for (children, class, storable) in cases {
+            let facts = Facts::of(&message(children));
+            assert_eq!(facts.class, class, "{children:?}");
+            assert_eq!(facts.storable(MessageType::Chat), storable, "{children:?}");
+        }
+    }
+
+    #[test]
+    fn headlines_errors_and_room_messages_are_never_kept_for_later() {
+        let facts = Facts::of(&message(&[("body", ns::CLIENT)]));
+        assert!(!facts.storable(MessageType::Headline));
+        assert!(!facts.storable(MessageType::Error));
+        assert!(!facts.storable(MessageType::Groupchat));
+        assert!(facts.storable(MessageType::Normal));
+    }
+}

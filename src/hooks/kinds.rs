@@ -1,0 +1,185 @@
+//! The words of the interface: paths, phases, verdicts, replies, and the shapes of hooks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::account::SessionId;
+use super::envelope::Envelope;
+use super::turn::Turn;
+use crate::proto::error::StanzaError;
+use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
+use crate::xml::{El, Element};
+
+/// Which way a stanza takes through the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// From a bound session, in its account's turn.
+    FromClient,
+    /// To a local account, in that account's turn.
+    ToClient,
+    /// To another domain.
+    ToRemote,
+    /// From another domain, before it reaches anybody here.
+    FromRemote,
+    /// From a service of this server.
+    FromService,
+}
+
+/// When on its way a hook sees the stanza. Inside a phase the order is that of the module list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// May it pass? Blocking, limits, permission.
+    Check,
+    /// Strip what only the server may claim; add what the server says.
+    Amend,
+    /// What must be durable joins the batch.
+    Record,
+    /// After the commit: copies for the account's other sessions.
+    Mirror,
+    /// After the commit, when no session took it live.
+    Absent,
+}
+
+/// What a transit hook decides.
+pub enum Verdict {
+    /// Go on.
+    Continue,
+    /// It is dealt with; nothing more happens.
+    Consume,
+    /// Return it to its sender with this error.
+    Bounce(StanzaError),
+    /// Go on (or not) when the future resolves; later stanzas of the owner wait. Bounded and timed.
+    Later(Pin<Box<dyn Future<Output = Verdict> + Send>>),
+}
+
+/// The answer to an iq.
+pub enum Reply {
+    /// `type='result'`, with or without payload; sent after the turn's commit.
+    Result(Option<Element>),
+    /// `type='error'`; what the turn put into its batch is dropped.
+    Error(StanzaError),
+    /// The answer comes when the future resolves; bounded by `limits.iq_timeout`.
+    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+impl Reply {
+    /// An empty result.
+    pub fn done() -> Self {
+        Reply::Result(None)
+    }
+}
+
+impl From<Element> for Reply {
+    fn from(payload: Element) -> Self {
+        Reply::Result(Some(payload))
+    }
+}
+
+impl From<StanzaError> for Reply {
+    fn from(error: StanzaError) -> Self {
+        Reply::Error(error)
+    }
+}
+
+/// Whose address an iq is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum To {
+    /// The host itself.
+    Host,
+    /// The asker's own account (no `to`, or its own bare JID).
+    OwnAccount,
+    /// Another account of this server, by bare JID.
+    Account,
+}
+
+/// `get` or `set`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `type='get'`
+    Get,
+    /// `type='set'`
+    Set,
+}
+
+/// Points in a session's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A resource was bound.
+    Bound,
+    /// Its first available presence.
+    Available,
+    /// It went unavailable, by presence or by its end.
+    Unavailable,
+    /// A newer session took its place.
+    Replaced,
+    /// It is over.
+    Expired,
+}
+
+/// What happened; told after the commit.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A roster item changed or went (account, contact).
+    RosterChanged(Jid, Jid),
+    /// An account was made.
+    AccountCreated(Jid),
+    /// An account was removed with all it owned.
+    AccountDeleted(Jid),
+    /// An account's password changed.
+    PasswordChanged(Jid),
+    /// An account was disabled.
+    AccountDisabled(Jid),
+}
+
+/// Who took a delivered message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// At least one connected session.
+    Live,
+    /// Nobody.
+    None,
+}
+
+/// An iq under way to a handler.
+pub struct Request<'a> {
+    /// The iq; `from` is true.
+    pub stanza: &'a Stanza,
+    /// Its one payload element.
+    pub payload: El<'a>,
+    /// The asker.
+    pub from: &'a Jid,
+    /// The session that asks, if it is one of this account.
+    pub session: Option<SessionId>,
+}
+
+/// Handles an iq in an account's turn.
+pub type AccountIq = Arc<dyn Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + Sync>;
+/// Handles an iq to the host.
+pub type HostIq = Arc<dyn Fn(&Request<'_>) -> Reply + Send + Sync>;
+/// Sees a stanza in transit, in the turn of the account concerned.
+pub type Transit = Arc<dyn Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync>;
+/// Sees a point of a session's life.
+pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync>;
+/// Sees an event.
+pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
+/// Sees a delivered message and who took it.
+pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
+/// Handles a nonza of a bound stream, in its account's turn.
+pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
+/// Makes the question that a silent client is asked.
+pub type Probe = Arc<dyn Fn(&Jid) -> Stanza + Send + Sync>;
+/// Runs every so often.
+pub type Job = Arc<dyn Fn() + Send + Sync>;
+
+/// Which transit table a stanza belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// `<message/>`
+    Message,
+    /// `<presence/>`
+    Presence,
+    /// `<iq/>`
+    Iq,
+}

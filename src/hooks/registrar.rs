@@ -1,0 +1,258 @@
+//! The registrar: what a module may claim. A duplicate claim fails the start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::account::SessionId;
+use super::envelope::Envelope;
+use super::kinds::{
+    Event, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
+};
+use super::service::{Service, ServiceEntry};
+use super::tables::Tables;
+use super::turn::Turn;
+use super::{Info, Module, ModuleError};
+use crate::proto::disco::Identity;
+use crate::proto::form::Form;
+use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
+use crate::stream::tables::Tag;
+use crate::xml::Element;
+
+/// Collects the claims of one host's modules.
+pub struct Builder {
+    host: Jid,
+    tables: Tables,
+    stream: crate::stream::Tables,
+    frozen: Vec<Box<dyn FnOnce(&Tables) + Send>>,
+    failure: Option<ModuleError>,
+}
+
+impl Builder {
+    /// For the host with this domain.
+    pub fn new(host: Jid) -> Self {
+        Builder {
+            host,
+            tables: Tables::default(),
+            stream: crate::stream::Tables::default(),
+            frozen: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Registers a module.
+    ///
+    /// # Errors
+    /// A claim that another module made before.
+    pub fn add<M: Module>(&mut self, module: Arc<M>) -> Result<(), ModuleError> {
+        self.tables.modules.push(M::INFO);
+        let mut registrar = Registrar {
+            info: M::INFO,
+            builder: self,
+        };
+        module.register(&mut registrar);
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// Freezes the tables.
+    pub fn freeze(self) -> Tables {
+        let mut tables = self.tables;
+        tables.stream = Arc::new(self.stream);
+        for f in self.frozen {
+            f(&tables);
+        }
+        tables
+    }
+}
+
+/// One module's hand in the tables of a host.
+pub struct Registrar<'b> {
+    info: Info,
+    builder: &'b mut Builder,
+}
+
+impl Registrar<'_> {
+    /// The host the tables are for.
+    pub fn host(&self) -> &Jid {
+        &self.builder.host
+    }
+
+    /// Announces a feature in disco#info of this kind of address.
+    pub fn feature(&mut self, at: To, var: impl Into<String>) {
+        let var = var.into();
+        let disco = self.builder.tables.disco.entry(at).or_default();
+        if !disco.features.contains(&var) {
+            disco.features.push(var);
+        }
+    }
+
+    /// Announces an identity.
+    pub fn identity(
+        &mut self,
+        at: To,
+        category: &'static str,
+        kind: &'static str,
+        name: Option<String>,
+    ) {
+        let mut identity = Identity::new(category, kind);
+        identity.name = name;
+        let disco = self.builder.tables.disco.entry(at).or_default();
+        disco.identities.push(identity);
+    }
+
+    /// Announces an extended information form (XEP-0128).
+    pub fn disco_form(&mut self, at: To, form: Form) {
+        let disco = self.builder.tables.disco.entry(at).or_default();
+        disco.forms.push(form);
+    }
+
+    /// Answers an iq to the host.
+    pub fn host_iq(
+        &mut self,
+        verb: Verb,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Request<'_>) -> Reply + Send + Sync + 'static,
+    ) {
+        let table = &mut self.builder.tables.host_iq;
+        let free = table.claim((ns, name), verb, Arc::new(f));
+        self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to the host"));
+    }
+
+    /// Answers an iq to an account, in that account's turn.
+    pub fn account_iq(
+        &mut self,
+        to: To,
+        verb: Verb,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + Sync + 'static,
+    ) {
+        let table = &mut self.builder.tables.account_iq;
+        let free = table.claim((ns, name), (to, verb), Arc::new(f));
+        self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to {to:?}"));
+    }
+
+    /// Sees messages in transit.
+    pub fn message(
+        &mut self,
+        path: Path,
+        phase: Phase,
+        f: impl Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync + 'static,
+    ) {
+        self.transit(Which::Message, path, phase, f);
+    }
+
+    /// Sees presence in transit.
+    pub fn presence(
+        &mut self,
+        path: Path,
+        phase: Phase,
+        f: impl Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync + 'static,
+    ) {
+        self.transit(Which::Presence, path, phase, f);
+    }
+
+    /// Sees iqs in transit between others.
+    pub fn iq_transit(
+        &mut self,
+        path: Path,
+        phase: Phase,
+        f: impl Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync + 'static,
+    ) {
+        self.transit(Which::Iq, path, phase, f);
+    }
+
+    /// Sees points of a session's life.
+    pub fn session(
+        &mut self,
+        f: impl Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync + 'static,
+    ) {
+        self.builder.tables.life.push(Arc::new(f));
+    }
+
+    /// Handles a nonza of bound streams.
+    pub fn nonza(
+        &mut self,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync + 'static,
+    ) {
+        self.builder.stream.nonzas.push(Tag { name, ns });
+        let nonzas = &mut self.builder.tables.nonzas;
+        let free = nonzas.claim((ns, name), (), Arc::new(f));
+        self.refuse_if(!free, || format!("the nonza {{{ns}}}{name}"));
+    }
+
+    /// Makes the question that silent clients are asked.
+    pub fn probe(&mut self, f: impl Fn(&Jid) -> Stanza + Send + Sync + 'static) {
+        let taken = self.builder.tables.probe.replace(Arc::new(f)).is_some();
+        self.refuse_if(taken, || "how silent clients are asked".to_owned());
+    }
+
+    /// Runs once when all modules have registered, with the tables as they will stay.
+    pub fn frozen(&mut self, f: impl FnOnce(&Tables) + Send + 'static) {
+        self.builder.frozen.push(Box::new(f));
+    }
+
+    /// Sees delivered messages and who took them.
+    pub fn delivered(
+        &mut self,
+        f: impl Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync + 'static,
+    ) {
+        self.builder.tables.delivered.push(Arc::new(f));
+    }
+
+    /// Sees events.
+    pub fn event(&mut self, f: impl Fn(&Event) + Send + Sync + 'static) {
+        self.builder.tables.events.push(Arc::new(f));
+    }
+
+    /// Runs `f` every `period`.
+    pub fn every(&mut self, period: Duration, f: impl Fn() + Send + Sync + 'static) {
+        self.builder.tables.jobs.push((period, Arc::new(f)));
+    }
+
+    /// Serves a domain of its own.
+    pub fn service(&mut self, domain: Jid, kind: &'static str, service: Arc<dyn Service>) {
+        let tables = &mut self.builder.tables;
+        let taken = tables.services.iter().any(|s| s.domain == domain);
+        tables.services.push(ServiceEntry {
+            domain: domain.clone(),
+            kind,
+            service,
+        });
+        self.refuse_if(taken, || format!("the address {domain}"));
+    }
+
+    /// What the stream machine announces and accepts: features, nonzas, inline elements,
+    /// mechanisms, upgrade tasks.
+    pub fn stream(&mut self) -> &mut crate::stream::Tables {
+        &mut self.builder.stream
+    }
+
+    fn transit(
+        &mut self,
+        which: Which,
+        path: Path,
+        phase: Phase,
+        f: impl Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync + 'static,
+    ) {
+        let tables = &mut self.builder.tables;
+        let table = match which {
+            Which::Message => &mut tables.messages,
+            Which::Presence => &mut tables.presences,
+            Which::Iq => &mut tables.iqs,
+        };
+        table.add(path, phase, Arc::new(f));
+    }
+
+    fn refuse_if(&mut self, taken: bool, what: impl FnOnce() -> String) {
+        if taken && self.builder.failure.is_none() {
+            self.builder.failure = Some(ModuleError {
+                module: self.info.name,
+                reason: format!("another module already answers {}", what()),
+            });
+        }
+    }
+}

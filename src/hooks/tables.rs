@@ -1,0 +1,163 @@
+//! The frozen tables of one host: which hook answers what.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Info as ModuleInfo;
+use super::kinds::{
+    AccountIq, HostIq, Job, Life, Nonza, OnDelivered, OnEvent, Path, Phase, Probe, To, Transit,
+    Verb, Which,
+};
+use super::service::ServiceEntry;
+use crate::proto::disco::Info;
+use crate::stream;
+use crate::xml::El;
+
+const PATHS: usize = 5;
+const PHASES: usize = 5;
+
+#[derive(Default)]
+pub(super) struct TransitTable([[Vec<Transit>; PHASES]; PATHS]);
+
+impl TransitTable {
+    fn of(&self, path: Path, phase: Phase) -> &[Transit] {
+        self.0
+            .get(path as usize)
+            .and_then(|phases| phases.get(phase as usize))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn add(&mut self, path: Path, phase: Phase, hook: Transit) {
+        if let Some(hooks) = self
+            .0
+            .get_mut(path as usize)
+            .and_then(|phases| phases.get_mut(phase as usize))
+        {
+            hooks.push(hook);
+        }
+    }
+}
+
+/// Hooks by the expanded name of an element, and what else tells them apart.
+pub(super) struct ByName<K, H>(HashMap<&'static str, Vec<(&'static str, K, H)>>);
+
+impl<K, H> Default for ByName<K, H> {
+    fn default() -> Self {
+        ByName(HashMap::new())
+    }
+}
+
+impl<K: PartialEq, H> ByName<K, H> {
+    /// Adds a hook; whether there was none yet.
+    pub(super) fn claim(
+        &mut self,
+        (ns, name): (&'static str, &'static str),
+        key: K,
+        hook: H,
+    ) -> bool {
+        let hooks = self.0.entry(ns).or_default();
+        let free = !hooks.iter().any(|(n, k, _)| *n == name && *k == key);
+        hooks.push((name, key, hook));
+        free
+    }
+
+    fn find(&self, element: El<'_>, key: K) -> Option<&H> {
+        self.0
+            .get(element.ns())?
+            .iter()
+            .find(|(name, k, _)| *name == element.name() && *k == key)
+            .map(|(_, _, hook)| hook)
+    }
+}
+
+/// The hooks of one host, frozen.
+#[derive(Default)]
+pub struct Tables {
+    pub(super) host_iq: ByName<Verb, HostIq>,
+    pub(super) account_iq: ByName<(To, Verb), AccountIq>,
+    pub(super) messages: TransitTable,
+    pub(super) presences: TransitTable,
+    pub(super) iqs: TransitTable,
+    pub(super) life: Vec<Life>,
+    pub(super) events: Vec<OnEvent>,
+    pub(super) delivered: Vec<OnDelivered>,
+    pub(super) nonzas: ByName<(), Nonza>,
+    pub(super) probe: Option<Probe>,
+    pub(super) jobs: Vec<(Duration, Job)>,
+    pub(super) services: Vec<ServiceEntry>,
+    pub(super) disco: HashMap<To, Info>,
+    pub(super) stream: Arc<stream::Tables>,
+    pub(super) modules: Vec<ModuleInfo>,
+}
+
+impl Tables {
+    /// The handler of an iq to the host.
+    pub fn host_iq(&self, verb: Verb, payload: El<'_>) -> Option<&HostIq> {
+        self.host_iq.find(payload, verb)
+    }
+
+    /// The handler of an iq to an account.
+    pub fn account_iq(&self, to: To, verb: Verb, payload: El<'_>) -> Option<&AccountIq> {
+        self.account_iq.find(payload, (to, verb))
+    }
+
+    /// Transit hooks for a kind of stanza on a path, in a phase.
+    pub fn transit(&self, which: Which, path: Path, phase: Phase) -> &[Transit] {
+        match which {
+            Which::Message => self.messages.of(path, phase),
+            Which::Presence => self.presences.of(path, phase),
+            Which::Iq => self.iqs.of(path, phase),
+        }
+    }
+
+    /// Hooks on a session's life.
+    pub fn life(&self) -> &[Life] {
+        &self.life
+    }
+
+    /// Hooks on events.
+    pub fn events(&self) -> &[OnEvent] {
+        &self.events
+    }
+
+    /// Hooks on delivered messages.
+    pub fn delivered(&self) -> &[OnDelivered] {
+        &self.delivered
+    }
+
+    /// The handler of a nonza of a bound stream.
+    pub fn nonza(&self, element: El<'_>) -> Option<&Nonza> {
+        self.nonzas.find(element, ())
+    }
+
+    /// How a silent client is asked whether it is there.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
+    }
+
+    /// Periodic jobs.
+    pub fn jobs(&self) -> &[(Duration, Job)] {
+        &self.jobs
+    }
+
+    /// Services under their own addresses.
+    pub fn services(&self) -> &[ServiceEntry] {
+        &self.services
+    }
+
+    /// What disco tells of this kind of address.
+    pub fn disco(&self, to: To) -> Option<&Info> {
+        self.disco.get(&to)
+    }
+
+    /// What the stream machine announces and accepts for this host.
+    pub fn stream(&self) -> &Arc<stream::Tables> {
+        &self.stream
+    }
+
+    /// The modules that are on, in their order.
+    pub fn modules(&self) -> &[ModuleInfo] {
+        &self.modules
+    }
+}

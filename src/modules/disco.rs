@@ -1,0 +1,175 @@
+//! XEP-0030: Service Discovery (2.5.0), with the forms of XEP-0128 (1.0.1)
+
+use std::sync::{Arc, OnceLock};
+
+use crate::hooks::{
+    Deps, Info, Module, ModuleError, Registrar, Reply, Request, Tables, To, Turn, Verb,
+};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::{caps, disco, ns};
+use crate::settings;
+use crate::state::roster::Roster;
+use crate::xml::Element;
+
+settings! {
+    /// Tells clients what the server can do.
+    pub struct Config {
+        /// The server's name as clients show it.
+        pub name: String = "waxwing".to_owned();
+    }
+}
+
+/// Answers disco#info and disco#items for the host and for accounts.
+pub struct Disco {
+    name: String,
+    known: OnceLock<Known>,
+}
+
+struct Known {
+    host: disco::Info,
+    host_nodes: Vec<String>,
+    own: disco::Info,
+    others: disco::Info,
+    services: Vec<String>,
+}
+
+impl Module for Disco {
+    const INFO: Info = Info {
+        name: "disco",
+        specs: &[("XEP-0030", "2.5.0"), ("XEP-0128", "1.0.1")],
+        doc: "Clients find out what the server and its accounts can do.",
+        on_by_default: true,
+    };
+    type Config = Config;
+
+    fn build(config: Config, _: &Deps) -> Result<Self, ModuleError> {
+        Ok(Disco {
+            name: config.name,
+            known: OnceLock::new(),
+        })
+    }
+
+    fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
+        const INFO: (&str, &str) = (ns::DISCO_INFO, "query");
+        const ITEMS: (&str, &str) = (ns::DISCO_ITEMS, "query");
+        r.identity(To::Host, "server", "im", Some(self.name.clone()));
+        for at in [To::OwnAccount, To::Account] {
+            r.identity(at, "account", "registered", None);
+        }
+        for at in [To::Host, To::OwnAccount, To::Account] {
+            r.feature(at, ns::DISCO_INFO);
+            r.feature(at, ns::DISCO_ITEMS);
+        }
+        let this = self.clone();
+        r.host_iq(Verb::Get, INFO, move |q| this.host_info(q));
+        let this = self.clone();
+        r.host_iq(Verb::Get, ITEMS, move |q| this.host_items(q));
+        for to in [To::OwnAccount, To::Account] {
+            let this = self.clone();
+            r.account_iq(to, Verb::Get, INFO, move |q, turn| {
+                if to == To::Account && !subscribed(q, turn) {
+                    return Reply::Error(Condition::ServiceUnavailable.into());
+                }
+                this.account_info(q, to)
+            });
+            r.account_iq(to, Verb::Get, ITEMS, move |q, turn| {
+                account_items(q, turn, to)
+            });
+        }
+        r.frozen(move |tables| {
+            let _ = self.known.set(Known::of(tables));
+        });
+    }
+}
+
+impl Known {
+    fn of(tables: &Tables) -> Self {
+        let info = |to| tables.disco(to).cloned().unwrap_or_default();
+        let host = info(To::Host);
+        let mut host_nodes: Vec<String> = [caps::Hash::Sha256, caps::Hash::Sha3_256]
+            .into_iter()
+            .filter_map(|f| caps::hash(&host, f).map(|value| caps::hash_node(f, &value)))
+            .collect();
+        let ver = caps::ver(&host, caps::Hash::Sha1);
+        host_nodes.push(format!("{}#{ver}", caps::NODE));
+        Known {
+            host,
+            host_nodes,
+            own: info(To::OwnAccount),
+            others: info(To::Account),
+            services: tables
+                .services()
+                .iter()
+                .map(|service| service.domain.to_string())
+                .collect(),
+        }
+    }
+}
+
+impl Disco {
+    fn known(&self) -> Result<&Known, StanzaError> {
+        self.known
+            .get()
+            .ok_or_else(|| Condition::InternalServerError.into())
+    }
+
+    fn host_info(&self, request: &Request<'_>) -> Reply {
+        let known = match self.known() {
+            Ok(known) => known,
+            Err(error) => return Reply::Error(error),
+        };
+        let node = request.payload.attr("node").filter(|node| !node.is_empty());
+        if node.is_some_and(|node| !known.host_nodes.iter().any(|known| known == node)) {
+            return Reply::Error(Condition::ItemNotFound.into());
+        }
+        known.host.to_element(node).into()
+    }
+
+    fn host_items(&self, request: &Request<'_>) -> Reply {
+        if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
+            return Reply::Error(Condition::ItemNotFound.into());
+        }
+        let services = match self.known() {
+            Ok(known) => known.services.iter(),
+            Err(error) => return Reply::Error(error),
+        };
+        Element::new("query", ns::DISCO_ITEMS)
+            .with_children(
+                services.map(|jid| Element::new("item", ns::DISCO_ITEMS).with_attr("jid", jid)),
+            )
+            .into()
+    }
+
+    fn account_info(&self, request: &Request<'_>, to: To) -> Reply {
+        if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
+            return Reply::Error(Condition::ItemNotFound.into());
+        }
+        match self.known() {
+            Ok(known) if to == To::OwnAccount => known.own.to_element(None).into(),
+            Ok(known) => known.others.to_element(None).into(),
+            Err(error) => Reply::Error(error),
+        }
+    }
+}
+
+/// XEP-0030 §8: only who is subscribed learns that there is an account, and of its resources.
+fn subscribed(request: &Request<'_>, turn: &Turn<'_>) -> bool {
+    turn.account
+        .parts
+        .find::<Roster>()
+        .is_some_and(|roster| roster.state(&request.from.bare()).subscription.from())
+}
+
+fn account_items(request: &Request<'_>, turn: &Turn<'_>, to: To) -> Reply {
+    if to == To::Account && !subscribed(request, turn) {
+        return Reply::Error(Condition::ServiceUnavailable.into());
+    }
+    if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
+        return Reply::Error(Condition::ItemNotFound.into());
+    }
+    Element::new("query", ns::DISCO_ITEMS)
+        .with_children(turn.account.available().map(|session| {
+            Element::new("item", ns::DISCO_ITEMS).with_attr("jid", session.jid.as_str())
+        }))
+        .into()
+}

@@ -1,0 +1,142 @@
+//! The backlog: what waited in the log is handed to a session that became available, page by
+//! page, in order, before anything newer (XEP-0160; DESIGN §5 "undelivered index").
+
+use std::sync::Arc;
+
+use super::Router;
+use crate::hooks::{Account, Backlog, Entry, Outgoing, Pushed, SessionId};
+use crate::proto::delay::Delay;
+use crate::session::owners::Slot;
+use crate::session::work::Work;
+use crate::state::log::{self, Logged, Waiting};
+use crate::store::Mid;
+
+/// Messages read at once.
+const PAGE: usize = 64;
+
+impl Router {
+    /// A session became one that takes messages: it is served from the log first.
+    pub(super) fn open_backlog(self: &Arc<Self>, account: &mut Account, session: SessionId) {
+        if account.guest {
+            if let Some(info) = account.session_mut(session) {
+                info.intake = Backlog::Live { after: None };
+            }
+            return;
+        }
+        self.read_page(account, session, None);
+    }
+
+    /// A session's outbox has room again.
+    pub(super) fn room_again(
+        self: &Arc<Self>,
+        _slot: &Arc<Slot<Router>>,
+        account: &mut Account,
+        session: SessionId,
+    ) {
+        let Some(info) = account.session(session) else {
+            return;
+        };
+        if let Backlog::Reading { after, busy: true } = info.intake {
+            self.read_page(account, session, after);
+        }
+    }
+
+    /// Clients have these entries.
+    pub(super) fn taken(self: &Arc<Self>, account: &mut Account, entries: &[Entry]) {
+        if account.guest {
+            return;
+        }
+        let uid = account.uid;
+        let mut ledger = crate::hooks::Ledger::default();
+        log::taken(&mut ledger.batch, uid, entries);
+        ledger.batch = ledger.batch.relaxed();
+        if let Some(waiting) = account.parts.find_mut::<Waiting>() {
+            let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            waiting.take(count);
+        }
+        self.finish_act(ledger, &account.jid);
+    }
+
+    pub(super) fn read_page(
+        self: &Arc<Self>,
+        account: &mut Account,
+        session: SessionId,
+        after: Option<Mid>,
+    ) {
+        let (uid, jid) = (account.uid, account.jid.clone());
+        let waiting = account.parts.find::<Waiting>().copied().unwrap_or_default();
+        let Some(info) = account.session_mut(session) else {
+            return;
+        };
+        if waiting.none() {
+            // Nothing is marked and nothing is being committed: up to date without reading.
+            info.intake = Backlog::Live { after };
+            return;
+        }
+        info.intake = Backlog::Reading { after, busy: false };
+        let router = self.clone();
+        self.runtime.spawn(async move {
+            let page = router
+                .store
+                .reading(move |snapshot| log::undelivered(snapshot, uid, after, PAGE))
+                .await;
+            let served = router.clone();
+            let work = Work::Turn(Box::new(move |turn| match page {
+                Ok(page) => served.serve(turn.account, session, page),
+                Err(error) => {
+                    tracing::error!(account = %turn.account.jid, %error, "waiting messages cannot be read; run `waxwing check`");
+                }
+            }));
+            router.owners().post(&jid, work);
+        });
+    }
+
+    /// Hands out a page, then reads the next one, waits for room, or is up to date.
+    fn serve(self: &Arc<Self>, account: &mut Account, session: SessionId, page: Vec<Logged>) {
+        let in_flight: Vec<Mid> = account
+            .sessions
+            .iter()
+            .flat_map(|info| info.outbox.in_flight())
+            .map(|entry| entry.mid)
+            .collect();
+        let host = account.jid.domain_jid();
+        let Some(info) = account.session_mut(session) else {
+            return;
+        };
+        let Backlog::Reading { mut after, .. } = info.intake else {
+            return;
+        };
+        if page.is_empty() {
+            info.intake = Backlog::Live { after };
+            return;
+        }
+        for logged in page {
+            let mid = logged.entry.mid;
+            if in_flight.contains(&mid) {
+                after = Some(mid);
+                continue;
+            }
+            let mut stanza = logged.stanza;
+            let delay = Delay {
+                stamp: logged.at,
+                from: Some(host.clone()),
+            };
+            stanza.push(delay.to_element());
+            let pushed = info.outbox.push(Outgoing {
+                stanza: Arc::new(stanza),
+                to: None,
+                entry: Some(logged.entry),
+            });
+            if pushed != Pushed::Queued {
+                info.intake = Backlog::Reading { after, busy: true };
+                return;
+            }
+            after = Some(mid);
+        }
+        if info.outbox.has_room() {
+            self.read_page(account, session, after);
+        } else {
+            info.intake = Backlog::Reading { after, busy: true };
+        }
+    }
+}

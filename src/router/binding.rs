@@ -1,0 +1,231 @@
+//! The life of a session: bound, replaced, ended; and accounts that lose all of theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Router;
+use super::presence::farewell;
+use crate::hooks::{Account, Backlog, Entry, Parts, SessionEvent, SessionId, SessionInfo};
+use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
+use crate::proto::jid::Jid;
+use crate::runtime::random;
+use crate::session::owners::Slot;
+use crate::session::seat::Seat;
+use crate::session::work::{Bind, Ended, Inbox, Work};
+use crate::store::Mid;
+use crate::stream::{BindRequest, Bound, End};
+
+impl Inbox for SlotInbox {
+    fn post(&self, work: Work) {
+        self.0.post(work);
+    }
+}
+
+struct SlotInbox(Arc<Slot<Router>>);
+
+/// One session as administrators see it.
+#[derive(Debug, Clone)]
+pub struct SessionSummary {
+    /// Full JID.
+    pub jid: Jid,
+    /// Whether it is available, and with which priority.
+    pub priority: Option<i8>,
+}
+
+impl Router {
+    /// Binds a resource (RFC 6120 §7; XEP-0386); resolves when the account's turn has done it.
+    ///
+    /// # Errors
+    /// `resource-constraint` when the account has too many sessions or is too busy, `bad-request`
+    /// for a resource that cannot be.
+    pub async fn bind_session(&self, request: BindRequest) -> Result<Bound, StanzaError> {
+        let (reply, answer) = oneshot::channel();
+        let account = request.user.bare();
+        let bind = Box::new(Bind { request, reply });
+        self.owners().post(&account, Work::Bind(bind));
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Condition::InternalServerError.into()))
+    }
+
+    pub(super) fn bind(
+        self: &Arc<Self>,
+        slot: &Arc<Slot<Router>>,
+        account: &mut Account,
+        bind: Bind,
+    ) {
+        let Bind { request, reply } = bind;
+        let bound = self.make_session(slot, account, request);
+        let jid = bound.as_ref().ok().map(|bound| bound.jid.clone());
+        if reply.send(bound).is_err() {
+            // The connection went while it was bound; nobody will ever end this session.
+            account
+                .sessions
+                .retain(|session| Some(&session.jid) != jid.as_ref());
+        }
+    }
+
+    fn make_session(
+        self: &Arc<Self>,
+        slot: &Arc<Slot<Router>>,
+        account: &mut Account,
+        request: BindRequest,
+    ) -> Result<Bound, StanzaError> {
+        let resource = request.wished.unwrap_or_else(random::id);
+        let jid = account
+            .jid
+            .with_resource(&resource)
+            .map_err(|_| StanzaError::from(Condition::BadRequest))?;
+        let client = request.agent.id.as_deref();
+        self.replace(account, |session| {
+            session.jid == jid || client.is_some() && session.client_id.as_deref() == client
+        });
+        if account.sessions.len() >= self.limits.sessions_per_account {
+            return Err(StanzaError::from(Condition::ResourceConstraint)
+                .with_text("Too many sessions of this account"));
+        }
+        let seat = Seat::new(Arc::new(SlotInbox(slot.clone())), self.seats.clone());
+        account.sessions.push(SessionInfo {
+            id: seat.id(),
+            jid: jid.clone(),
+            presence: None,
+            priority: 0,
+            interested: false,
+            client_id: request.agent.id.map(Into::into),
+            directed: Vec::new(),
+            intake: Backlog::Closed,
+            slots: Parts::default(),
+            outbox: seat.clone(),
+        });
+        self.live(account, seat.id(), SessionEvent::Bound);
+        Ok(Bound {
+            jid,
+            seat,
+            inline: Vec::new(),
+        })
+    }
+
+    /// A newer session takes the place of older ones (RFC 6120 §7.7.2.2, "conflict").
+    fn replace(self: &Arc<Self>, account: &mut Account, old: impl Fn(&SessionInfo) -> bool) {
+        let replaced: Vec<SessionId> = account
+            .sessions
+            .iter()
+            .filter(|session| old(session))
+            .map(|session| session.id)
+            .collect();
+        for id in replaced {
+            if let Some(session) = account.session(id) {
+                session
+                    .outbox
+                    .end(StreamError::from(StreamCondition::Conflict));
+            }
+            self.live(account, id, SessionEvent::Replaced);
+            self.remove(account, id);
+        }
+    }
+
+    /// A session's connection is over.
+    pub(super) fn ended(self: &Arc<Self>, account: &mut Account, ended: Ended) {
+        tracing::debug!(account = %account.jid, end = ?ended.end, "session ended");
+        self.remove(account, ended.session);
+        if ended.end != End::Shutdown {
+            self.hand_over(account, &ended.unconfirmed);
+        }
+    }
+
+    /// Takes a session out of the account, with its farewell.
+    fn remove(self: &Arc<Self>, account: &mut Account, id: SessionId) {
+        let Some(session) = account.session(id) else {
+            return;
+        };
+        let farewell = farewell(session);
+        self.go_unavailable(account, id, farewell);
+        self.live(account, id, SessionEvent::Expired);
+        account.sessions.retain(|session| session.id != id);
+        account.sessions.shrink_to_fit();
+    }
+
+    /// What an ended session had and did not confirm goes to the others, from the log.
+    fn hand_over(self: &Arc<Self>, account: &mut Account, unconfirmed: &[Entry]) {
+        let Some(oldest) = unconfirmed.iter().map(|entry| entry.mid).min() else {
+            return;
+        };
+        let before = oldest.before();
+        let live: Vec<SessionId> = account
+            .sessions
+            .iter()
+            .filter(|session| matches!(session.intake, Backlog::Live { .. }))
+            .map(|session| session.id)
+            .collect();
+        for id in live {
+            self.read_page(account, id, Some(before));
+        }
+    }
+
+    /// Ends all sessions of an account with an error, and tells its contacts.
+    pub fn end_sessions(self: &Arc<Self>, account: &Jid, error: StreamError) {
+        let Some(slot) = self.owners().awake(&account.bare()) else {
+            return;
+        };
+        let router = self.clone();
+        slot.post(Work::Turn(Box::new(move |turn| {
+            let ids: Vec<_> = turn.account.sessions.iter().map(|s| s.id).collect();
+            for id in ids {
+                if let Some(session) = turn.account.session(id) {
+                    session.outbox.end(error.clone());
+                }
+                router.remove(turn.account, id);
+            }
+        })));
+    }
+
+    /// An account changed on disk behind its owner: it is read again before anything else.
+    pub fn reread(&self, account: &Jid) {
+        self.doubt(&account.bare());
+    }
+
+    /// The sessions of an account.
+    pub fn sessions(&self, account: &Jid) -> Vec<SessionSummary> {
+        self.owners()
+            .awake(&account.bare())
+            .and_then(|slot| slot.look(summaries))
+            .unwrap_or_default()
+    }
+
+    /// Ends every session with `system-shutdown` and has the services write down what they keep.
+    pub fn drain(self: &Arc<Self>) {
+        for account in self.owners().keys() {
+            self.end_sessions(&account, StreamError::from(StreamCondition::SystemShutdown));
+        }
+        self.suspend_services();
+    }
+
+    /// Waits until no session is left, at most `patience`.
+    pub async fn drained(&self, patience: Duration) {
+        let start = std::time::Instant::now();
+        while start.elapsed() < patience {
+            let busy = self
+                .owners()
+                .keys()
+                .iter()
+                .any(|account| !self.sessions(account).is_empty());
+            if !busy {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn summaries(account: &Account) -> Vec<SessionSummary> {
+    account
+        .sessions
+        .iter()
+        .map(|session| SessionSummary {
+            jid: session.jid.clone(),
+            priority: session.presence.as_ref().map(|_| session.priority),
+        })
+        .collect()
+}

@@ -1,0 +1,37 @@
+//! Bounces: the one place where a failure becomes an answer to the sender (RFC 6120 §8.3).
+
+use std::sync::Arc;
+
+use super::Router;
+use crate::hooks::{Envelope, Facts, Origin};
+use crate::proto::error::StanzaError;
+use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
+
+impl Router {
+    /// Returns a stanza to its sender with an error; never in answer to an error. What the
+    /// envelope would have written is dropped.
+    pub(super) fn bounce(self: &Arc<Self>, envelope: &Envelope, error: &StanzaError) {
+        if let Some(answer) = answer(&envelope.stanza, &envelope.to, error) {
+            self.route_on(Box::new(answer));
+        }
+    }
+}
+
+/// The error answer, addressed to the sender, from the address the stanza was for.
+fn answer(stanza: &Stanza, was_to: &Jid, error: &StanzaError) -> Option<Envelope> {
+    let mut answer = stanza.error(error)?;
+    let sender = stanza.from.clone()?;
+    answer.from = Some(was_to.clone());
+    answer.to = Some(sender.clone());
+    let facts = Facts::of(&answer);
+    Some(Envelope {
+        stanza: Arc::new(answer),
+        to: sender,
+        facts,
+        origin: Origin::Server,
+        keep: false,
+        ledger: Default::default(),
+        receipt: None,
+    })
+}

@@ -1,0 +1,183 @@
+//! The commit: one batch per stanza, its effects after the fsync, in commit order (DESIGN §5).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Router;
+use crate::hooks::{Effect, Entry, Envelope, Ledger, TurnFn};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::session::work::Work;
+use crate::store::{CommitError, Mid};
+
+/// What came back from the committer and was not yet followed up, in commit order.
+///
+/// It holds at most what the committer's bounded queue let through plus the windows of the
+/// sessions, since nobody submits more before his completion was seen.
+#[derive(Default)]
+pub struct Completions {
+    done: Mutex<Vec<Done>>,
+    wake: Notify,
+}
+
+struct Done {
+    what: What,
+    result: Result<Mid, CommitError>,
+}
+
+enum What {
+    /// A stanza, and where it goes from here.
+    Stanza(Box<Envelope>, Then),
+    /// An internal act: its effects, and whose state it changed.
+    Act(Vec<Effect>, Jid),
+}
+
+impl Completions {
+    fn push(&self, what: What, result: Result<Mid, CommitError>) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push(Done { what, result });
+        let first = done.len() == 1;
+        drop(done);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// Follows up completions until dropped.
+pub(super) async fn run(router: Arc<Router>) {
+    loop {
+        router.completions.wake.notified().await;
+        let done = {
+            let mut done = router
+                .completions
+                .done
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *done)
+        };
+        for (at, done) in done.into_iter().enumerate() {
+            router.follow_up(done);
+            if at % 64 == 63 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Where a stanza goes after the commit.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// Nowhere: its effects were all.
+    End,
+    /// Back to its recipient's owner, to be delivered; with whether the recipient's log keeps it
+    /// if it was recorded there.
+    Deliver(Option<bool>),
+}
+
+/// Where a stanza stands after its last turn before the commit.
+pub(super) enum Settled {
+    /// Nothing to wait for: go on in this turn.
+    Now(Box<Envelope>),
+    /// It is with the committer.
+    Submitted,
+}
+
+impl Router {
+    /// Ends a stanza's way before the commit: hands its batch to the committer, or gives it back
+    /// when there is nothing to write and nothing of the same sender is being written.
+    pub(super) fn settle(self: &Arc<Self>, mut envelope: Box<Envelope>, then: Then) -> Settled {
+        let must_queue = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
+        if envelope.ledger.batch.is_empty() && !must_queue {
+            return Settled::Now(envelope);
+        }
+        if let Some(receipt) = &mut envelope.receipt {
+            receipt.submit();
+        }
+        let batch = std::mem::take(&mut envelope.ledger.batch);
+        self.submit(batch, What::Stanza(envelope, then));
+        Settled::Submitted
+    }
+
+    /// Ends a stanza whose way ends here: commits its ledger and runs its effects.
+    pub(super) fn finish(self: &Arc<Self>, envelope: Box<Envelope>) {
+        if let Settled::Now(envelope) = self.settle(envelope, Then::End) {
+            self.run_effects(envelope.ledger.effects);
+        }
+    }
+
+    /// Commits what an internal act of `account` left behind, and runs its effects.
+    pub(super) fn finish_act(self: &Arc<Self>, ledger: Ledger, account: &Jid) {
+        if ledger.batch.is_empty() {
+            self.run_effects(ledger.effects);
+        } else {
+            let effects = ledger.effects.into_vec();
+            self.submit(ledger.batch, What::Act(effects, account.clone()));
+        }
+    }
+
+    fn submit(self: &Arc<Self>, batch: crate::store::Batch, what: What) {
+        let completions = self.completions.clone();
+        self.store
+            .hand_in(batch, move |result| completions.push(what, result));
+    }
+
+    fn follow_up(self: &Arc<Self>, done: Done) {
+        match (done.what, done.result) {
+            (What::Stanza(mut envelope, then), Ok(mid)) => {
+                let effects = std::mem::take(&mut envelope.ledger.effects);
+                self.run_effects(effects);
+                if let Then::Deliver(recorded) = then {
+                    let entry = recorded.map(|keep| Entry { mid, keep });
+                    let account = envelope.to.bare();
+                    self.owners()
+                        .post(&account, Work::Committed(envelope, entry));
+                }
+            }
+            (What::Stanza(envelope, _), Err(error)) => {
+                self.doubt(&envelope.to);
+                if let Some(from) = envelope.from() {
+                    self.doubt(from);
+                }
+                self.bounce(&envelope, &commit_error(&error));
+            }
+            (What::Act(effects, _), Ok(_)) => self.run_effects(effects),
+            (What::Act(_, account), Err(error)) => {
+                tracing::warn!(%account, %error, "a change was not stored and is undone");
+                self.doubt(&account);
+            }
+        }
+    }
+
+    /// Runs effects in their order.
+    pub(super) fn run_effects(self: &Arc<Self>, effects: impl IntoIterator<Item = Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(envelope) => self.route_on(envelope),
+                Effect::InTurn(account, f) => self.in_account(&account, f),
+                Effect::Free(f) => f(),
+                Effect::Event(event) => self.tell(&event),
+            }
+        }
+    }
+
+    /// Runs `f` in an account's turn.
+    pub(super) fn in_account(&self, account: &Jid, f: TurnFn) {
+        self.owners().post(&account.bare(), Work::Turn(f));
+    }
+}
+
+/// How a failed commit looks to the sender (P28).
+fn commit_error(error: &CommitError) -> StanzaError {
+    match error {
+        CommitError::Full | CommitError::ReadOnly | CommitError::Closed => {
+            StanzaError::from(Condition::ResourceConstraint)
+                .with_text("The server cannot store this now; try again later")
+        }
+        CommitError::TooLarge => Condition::NotAcceptable.into(),
+        CommitError::Precondition | CommitError::Failed => {
+            StanzaError::from(Condition::InternalServerError)
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Stanzas to a host itself, and to domains that are not served here.
+
+use std::sync::Arc;
+
+use super::iq::{unknown, verb};
+use super::{Host, Router};
+use crate::hooks::{Envelope, Event, Reply, Request};
+use crate::proto::error::Condition;
+use crate::proto::stanza::{Kind, MessageType};
+
+impl Router {
+    /// RFC 6120 §10.5.1, RFC 6121 §8.5: the server is addressed.
+    pub(super) fn to_host(self: &Arc<Self>, host: &Arc<Host>, envelope: Box<Envelope>) {
+        match envelope.stanza.kind {
+            Kind::Iq(_) => self.iq_to_host(host, envelope),
+            Kind::Message(MessageType::Error | MessageType::Headline) | Kind::Presence(_) => {
+                self.finish(envelope);
+            }
+            Kind::Message(_) => self.bounce(&envelope, &unknown()),
+        }
+    }
+
+    fn iq_to_host(self: &Arc<Self>, host: &Arc<Host>, envelope: Box<Envelope>) {
+        let Some(verb) = verb(&envelope) else {
+            self.questions.answered(&envelope.stanza);
+            return self.finish(envelope);
+        };
+        let stanza = envelope.stanza.clone();
+        let reply = match (stanza.payload(), stanza.from.as_ref()) {
+            (Some(payload), Some(from)) if envelope.to.is_bare() => {
+                match host.tables.host_iq(verb, payload) {
+                    Some(handler) => handler(&Request {
+                        stanza: &stanza,
+                        payload,
+                        from,
+                        session: None,
+                    }),
+                    None => Reply::Error(unknown()),
+                }
+            }
+            _ => Reply::Error(unknown()),
+        };
+        self.reply(envelope, reply);
+    }
+
+    /// There is no way to other domains yet but to say so.
+    pub(super) fn to_elsewhere(self: &Arc<Self>, envelope: Box<Envelope>) {
+        self.bounce(&envelope, &Condition::RemoteServerNotFound.into());
+    }
+
+    /// Tells the modules of all hosts what happened.
+    pub(super) fn tell(&self, event: &Event) {
+        for host in self.hosts.load().values() {
+            for hook in host.tables.events() {
+                hook(event);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The router as keeper of accounts: loading, installing, dispatching, refusing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Router;
+use crate::hooks::{Account, Parts, Uid};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::proto::stanza::{Kind, PresenceType, Stanza};
+use crate::session::owners::{After, Keeper, Refusal, Slot};
+use crate::session::work::Work;
+use crate::state::accounts::{self, Record};
+use crate::state::log::Waiting;
+use crate::state::roster::Roster;
+use crate::store::{Snapshot, StoreError};
+
+/// What is read of an account when it wakes.
+pub enum Loaded {
+    /// An account of the store.
+    Account(Box<(Record, Roster, Waiting)>),
+    /// A guest, who has nothing there.
+    Guest,
+}
+
+impl Keeper for Router {
+    type Key = Jid;
+    type State = Account;
+    type Work = Work;
+    type Loaded = (Jid, Loaded);
+
+    fn load(&self, slot: &Arc<Slot<Self>>) {
+        let Some(router) = self.me.upgrade() else {
+            return;
+        };
+        let jid = slot.key().clone();
+        let Some(host) = self.host(jid.domain()) else {
+            return slot.loaded(Err(Refusal::Unknown));
+        };
+        if host.guests {
+            return slot.loaded(Ok((jid, Loaded::Guest)));
+        }
+        let slot = slot.clone();
+        self.runtime.spawn(async move {
+            loop {
+                match router.read_account(&jid).await {
+                    Ok(Some(loaded)) => return slot.loaded(Ok((jid, loaded))),
+                    Ok(None) => return slot.loaded(Err(Refusal::Unknown)),
+                    Err(error) => {
+                        tracing::error!(account = %jid, %error, "an account cannot be read; run `waxwing check`");
+                        if slot.look(|_| ()).is_none() {
+                            return slot.loaded(Err(Refusal::Unreadable));
+                        }
+                        // Its sessions are bound: their work waits in the bounded inbox.
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            }
+        });
+    }
+
+    fn install(&self, state: &mut Option<Account>, loaded: Self::Loaded) {
+        let (jid, loaded) = loaded;
+        let Some(host) = self.host(jid.domain()) else {
+            return;
+        };
+        let account = state.get_or_insert_with(|| Account {
+            jid,
+            uid: Uid(0),
+            guest: true,
+            tables: host.tables.clone(),
+            sessions: Default::default(),
+            parts: Parts::default(),
+        });
+        if let Loaded::Account(loaded) = loaded {
+            let (record, roster, mut waiting) = *loaded;
+            waiting.inexact = account.parts.find::<Waiting>().is_some();
+            account.guest = false;
+            account.uid = Uid(record.uid);
+            account.parts.put(roster);
+            account.parts.put(waiting);
+        }
+    }
+
+    fn handle(&self, slot: &Arc<Slot<Self>>, account: &mut Account, work: Work) -> After {
+        let Some(router) = self.me.upgrade() else {
+            return After::Continue;
+        };
+        if account.guest && account.sessions.is_empty() && !matches!(work, Work::Bind(_)) {
+            self.refuse(slot.key(), work, Refusal::Unknown);
+            return After::Continue;
+        }
+        match work {
+            Work::Inbound(inbound) => return router.inbound(slot, account, *inbound),
+            Work::Arriving(envelope) => return router.arriving(slot, account, envelope),
+            Work::Resumed(resumed) => return router.resumed(slot, account, *resumed),
+            Work::Committed(envelope, entry) => router.deliver(account, *envelope, entry),
+            Work::Bind(bind) => router.bind(slot, account, *bind),
+            Work::Nonza(session, element) => router.nonza(account, session, &element),
+            Work::Taken(entries) => router.taken(account, &entries),
+            Work::Room(session) => router.room_again(slot, account, session),
+            Work::Ended(ended) => router.ended(account, *ended),
+            Work::Turn(f) => router.act(account, f),
+            Work::Doubt => return After::Reload,
+        }
+        After::Continue
+    }
+
+    fn refuse(&self, key: &Jid, work: Work, why: Refusal) {
+        let Some(router) = self.me.upgrade() else {
+            return;
+        };
+        match work {
+            Work::Arriving(envelope) | Work::Committed(envelope, _) => {
+                if let Some(answer) = refusal(&envelope.stanza, why) {
+                    match answer {
+                        Answer::Error(error) => router.bounce(&envelope, &error),
+                        Answer::Unsubscribed => router.send_unsubscribed(key, &envelope),
+                    }
+                }
+            }
+            Work::Bind(bind) => {
+                let _ = bind.reply.send(Err(Condition::ResourceConstraint.into()));
+            }
+            Work::Inbound(_)
+            | Work::Resumed(_)
+            | Work::Nonza(..)
+            | Work::Taken(_)
+            | Work::Room(_)
+            | Work::Ended(_)
+            | Work::Turn(_)
+            | Work::Doubt => {}
+        }
+    }
+
+    fn idle(&self, account: &Account) -> bool {
+        account.sessions.is_empty()
+    }
+
+    fn inbox_limit(&self) -> usize {
+        self.limits.inbox
+    }
+}
+
+enum Answer {
+    Error(StanzaError),
+    Unsubscribed,
+}
+
+/// How refused work looks to its sender; the unknown and the unavailable look the same.
+fn refusal(stanza: &Stanza, why: Refusal) -> Option<Answer> {
+    let error = match why {
+        Refusal::Unknown => Condition::ServiceUnavailable,
+        Refusal::Unreadable => Condition::InternalServerError,
+        Refusal::Full => Condition::ResourceConstraint,
+    };
+    match (stanza.kind, why) {
+        (Kind::Presence(PresenceType::Probe), Refusal::Unknown) => Some(Answer::Unsubscribed),
+        (Kind::Presence(PresenceType::Subscribe), _) | (Kind::Message(_) | Kind::Iq(_), _) => {
+            Some(Answer::Error(error.into()))
+        }
+        (Kind::Presence(_), _) => None,
+    }
+}
+
+impl Router {
+    async fn read_account(&self, jid: &Jid) -> Result<Option<Loaded>, StoreError> {
+        let key = accounts::account_key(jid);
+        let limit = self.limits.undelivered as usize;
+        self.store
+            .reading(move |snapshot: &dyn Snapshot| {
+                let Some(record) = accounts::read(snapshot, &key)? else {
+                    return Ok(None);
+                };
+                let uid = Uid(record.uid);
+                let roster = Roster::load(snapshot, uid)?;
+                let waiting = Waiting::load(snapshot, uid, limit)?;
+                Ok(Some(Loaded::Account(Box::new((record, roster, waiting)))))
+            })
+            .await
+    }
+
+    /// The state of an account may differ from the disk: it is read again before anything else.
+    pub(super) fn doubt(&self, account: &Jid) {
+        if let Some(slot) = self.owners().awake(account) {
+            slot.post(Work::Doubt);
+        }
+    }
+}

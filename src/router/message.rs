@@ -1,0 +1,253 @@
+//! Messages on their way to an account: recorded, committed, delivered (RFC 6121 §8.5.2–8.5.4).
+
+use std::sync::Arc;
+
+use super::Router;
+use super::commit::{Settled, Then};
+use super::pipeline::Passed;
+use super::resend::Recent;
+use crate::hooks::{
+    Account, Backlog, Entry, Envelope, Outgoing, Path, Phase, Pushed, SessionInfo, Taken,
+};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::stanza::{Kind, MessageType};
+use crate::session::owners::{After, Slot};
+use crate::session::work::Position;
+use crate::state::log::{self, Waiting};
+
+impl Router {
+    /// A stanza arrives at this account.
+    pub(super) fn arriving(
+        self: &Arc<Self>,
+        slot: &Arc<Slot<Router>>,
+        account: &mut Account,
+        envelope: Box<Envelope>,
+    ) -> After {
+        self.to_client(slot, account, envelope, Position::default())
+    }
+
+    /// Runs the path ToClient from a position, then what the server itself does.
+    pub(super) fn to_client(
+        self: &Arc<Self>,
+        slot: &Arc<Slot<Router>>,
+        account: &mut Account,
+        mut envelope: Box<Envelope>,
+        position: Position,
+    ) -> After {
+        match self.pass(account, &mut envelope, Path::ToClient, position) {
+            Passed::Go => match envelope.stanza.kind {
+                Kind::Message(kind) => self.message_arrives(account, envelope, kind),
+                Kind::Presence(_) => self.presence_arrives(account, envelope),
+                Kind::Iq(_) => self.iq_arrives(account, envelope),
+            },
+            Passed::Consumed => self.finish(envelope),
+            Passed::Bounced(error) => self.bounce(&envelope, &error),
+            Passed::Later(waiting, next) => {
+                return self.wait_for_verdict(slot, envelope, Path::ToClient, waiting, next);
+            }
+        }
+        After::Continue
+    }
+
+    fn message_arrives(
+        self: &Arc<Self>,
+        account: &mut Account,
+        mut envelope: Box<Envelope>,
+        kind: MessageType,
+    ) {
+        if let Some(refusal) = refused_at_once(account, &envelope, kind) {
+            return match refusal {
+                Some(error) => self.bounce(&envelope, &error),
+                None => self.finish(envelope),
+            };
+        }
+        let mut recorded = None;
+        if envelope.facts.storable(kind) && !account.guest {
+            if self.is_resend(account, &envelope) {
+                return self.finish(envelope);
+            }
+            match self.record(account, &mut envelope) {
+                Ok(keep) => recorded = Some(keep),
+                Err(error) => return self.bounce(&envelope, &error),
+            }
+        }
+        if let Settled::Now(envelope) = self.settle(envelope, Then::Deliver(recorded)) {
+            self.deliver(account, *envelope, None);
+        }
+    }
+
+    /// Puts a message into the account's log and marks it as undelivered.
+    fn record(
+        self: &Arc<Self>,
+        account: &mut Account,
+        envelope: &mut Envelope,
+    ) -> Result<bool, StanzaError> {
+        let keep = envelope.keep;
+        let uid = account.uid;
+        let Some(waiting) = account.parts.find_mut::<Waiting>() else {
+            return Err(Condition::InternalServerError.into());
+        };
+        if waiting.entries >= self.limits.undelivered
+            || waiting.bytes >= self.limits.undelivered_bytes
+        {
+            return Err(StanzaError::from(Condition::ResourceConstraint)
+                .with_text("The recipient has too many messages waiting"));
+        }
+        let now = self.clock.wall();
+        let bytes = log::record(&mut envelope.ledger.batch, uid, &envelope.stanza, now, keep);
+        waiting.add(bytes);
+        Ok(keep)
+    }
+
+    fn is_resend(self: &Arc<Self>, account: &mut Account, envelope: &Envelope) -> bool {
+        let now = self.clock.now();
+        let window = self.limits.resend_window;
+        account
+            .parts
+            .of::<Recent>()
+            .is_some_and(|recent| recent.seen(&envelope.stanza, now, window))
+    }
+
+    /// Hands a message that is on disk, or needs no disk, to the sessions it is for, and tells
+    /// the hooks who took it.
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        account: &mut Account,
+        mut envelope: Envelope,
+        entry: Option<Entry>,
+    ) {
+        let Kind::Message(kind) = envelope.stanza.kind else {
+            return;
+        };
+        let effects = std::mem::take(&mut envelope.ledger.effects);
+        let taken = hand_out(account, &envelope, kind, entry);
+        if taken == Taken::None && entry.is_none() {
+            if let Some(error) = unstored_refusal(account, &envelope, kind) {
+                self.bounce(&envelope, &error);
+            }
+        }
+        self.follow(account, &mut envelope, taken);
+        self.run_effects(effects);
+    }
+
+    /// The phases after the commit.
+    fn follow(self: &Arc<Self>, account: &mut Account, envelope: &mut Envelope, taken: Taken) {
+        let tables = account.tables.clone();
+        let hooks = tables.transit(crate::hooks::Which::Message, Path::ToClient, Phase::Mirror);
+        let absent: &[_] = if taken == Taken::Live {
+            &[]
+        } else {
+            tables.transit(crate::hooks::Which::Message, Path::ToClient, Phase::Absent)
+        };
+        if hooks.is_empty() && absent.is_empty() && tables.delivered().is_empty() {
+            return;
+        }
+        self.with_turn(account, envelope, |envelope, turn| {
+            for hook in hooks.iter().chain(absent) {
+                hook(envelope, turn);
+            }
+            for hook in tables.delivered() {
+                hook(envelope, taken, turn);
+            }
+        });
+        let ledger = std::mem::take(&mut envelope.ledger);
+        self.finish_act(ledger, &account.jid);
+    }
+}
+
+/// What the tables of RFC 6121 §8.5 refuse before anything is stored: `Some(None)` is silence.
+fn refused_at_once(
+    account: &Account,
+    envelope: &Envelope,
+    kind: MessageType,
+) -> Option<Option<StanzaError>> {
+    let unavailable = || Some(Some(Condition::ServiceUnavailable.into()));
+    if envelope.to.is_full() {
+        if account.resource(&envelope.to).is_some() {
+            return None;
+        }
+        return match kind {
+            MessageType::Chat => None,
+            MessageType::Normal | MessageType::Groupchat => unavailable(),
+            MessageType::Headline | MessageType::Error => Some(None),
+        };
+    }
+    match kind {
+        MessageType::Normal | MessageType::Chat | MessageType::Headline => None,
+        MessageType::Groupchat => unavailable(),
+        MessageType::Error => Some(None),
+    }
+}
+
+/// A message for people that could neither be stored nor handed over goes back; what is not for
+/// people, or asked not to be kept, is dropped.
+fn unstored_refusal(
+    account: &Account,
+    envelope: &Envelope,
+    kind: MessageType,
+) -> Option<StanzaError> {
+    let speaks = matches!(kind, MessageType::Normal | MessageType::Chat)
+        && envelope.facts.class == crate::hooks::Class::Content;
+    (speaks && (account.guest || envelope.facts.no_store))
+        .then(|| Condition::ServiceUnavailable.into())
+}
+
+/// Offers a message to every session it is for.
+fn hand_out(
+    account: &mut Account,
+    envelope: &Envelope,
+    kind: MessageType,
+    entry: Option<Entry>,
+) -> Taken {
+    let matched = envelope.to.is_full() && account.resource(&envelope.to).is_some();
+    if envelope.to.is_full() && !matched && kind != MessageType::Chat && entry.is_none() {
+        return Taken::None;
+    }
+    let mut taken = Taken::None;
+    for session in &mut account.sessions {
+        let meant = if matched {
+            session.jid == envelope.to
+        } else {
+            session.presence.is_some() && session.priority >= 0
+        };
+        if meant && offer(session, envelope, entry, matched) {
+            taken = Taken::Live;
+        }
+    }
+    taken
+}
+
+/// Offers a message to one session. What it cannot take now it gets from the log.
+fn offer(
+    session: &mut SessionInfo,
+    envelope: &Envelope,
+    entry: Option<Entry>,
+    by_name: bool,
+) -> bool {
+    let item = Outgoing {
+        stanza: envelope.stanza.clone(),
+        to: None,
+        entry,
+    };
+    let Some(entry) = entry else {
+        return session.outbox.push(item) == Pushed::Queued;
+    };
+    match session.intake {
+        Backlog::Reading { .. } => true,
+        Backlog::Closed => by_name && session.outbox.push(item) == Pushed::Queued,
+        Backlog::Live { after } if after >= Some(entry.mid) => true,
+        Backlog::Live { after } => match session.outbox.push(item) {
+            Pushed::Queued => {
+                session.intake = Backlog::Live {
+                    after: Some(entry.mid),
+                };
+                true
+            }
+            Pushed::Full => {
+                session.intake = Backlog::Reading { after, busy: true };
+                true
+            }
+            Pushed::Closed => false,
+        },
+    }
+}

@@ -1,0 +1,101 @@
+//! Resends: a client whose stream broke before its message was acknowledged sends it again.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use crate::proto::stanza::Stanza;
+
+/// Messages remembered per recipient.
+const REMEMBERED: usize = 64;
+
+/// What arrived lately; a part of the recipient's account.
+pub struct Recent {
+    hasher: RandomState,
+    seen: VecDeque<(u64, Instant)>,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Recent {
+            hasher: RandomState::new(),
+            seen: VecDeque::new(),
+        }
+    }
+}
+
+impl Recent {
+    /// Whether this message (sender's full JID, id, payload) came within `window`; notes it.
+    ///
+    /// A message without id is never taken for another.
+    pub fn seen(&mut self, stanza: &Stanza, now: Instant, window: Duration) -> bool {
+        let (Some(from), Some(id)) = (&stanza.from, &stanza.id) else {
+            return false;
+        };
+        while self
+            .seen
+            .front()
+            .is_some_and(|(_, at)| now.duration_since(*at) > window)
+            || self.seen.len() >= REMEMBERED
+        {
+            self.seen.pop_front();
+        }
+        let mark = self
+            .hasher
+            .hash_one((from.as_str(), &**id, stanza.body_bytes()));
+        let again = self.seen.iter().any(|(known, _)| *known == mark);
+        if !again {
+            self.seen.push_back((mark, now));
+        }
+        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::proto::jid::Jid;
+    use crate::proto::ns;
+    use crate::proto::stanza::MessageType;
+    use crate::xml::Element;
+
+    fn message(from: &str, id: Option<&str>, body: &str) -> Stanza {
+        let mut stanza = Stanza::message(MessageType::Chat)
+            .with_from(Jid::parse(from).unwrap())
+            .with_child(Element::new("body", ns::CLIENT).with_text(body));
+        stanza.id = id.map(Into::into);
+        stanza
+    }
+
+    #[test]
+    fn only_the_same_sender_id_and_payload_within_the_window_is_a_resend() {
+        let mut recent = Recent::default();
+        let start = Instant::now();
+        let window = Duration::from_secs(60);
+        let first = message("a@x/1", Some("m1"), "hi");
+        assert!(!recent.seen(&first, start, window));
+        assert!(recent.seen(&first, start, window));
+        assert!(!recent.seen(&message("a@x/2", Some("m1"), "hi"), start, window));
+        assert!(!recent.seen(&message("a@x/1", Some("m2"), "hi"), start, window));
+        assert!(!recent.seen(&message("a@x/1", Some("m1"), "ho"), start, window));
+        assert!(!recent.seen(&message("a@x/1", None, "hi"), start, window));
+        assert!(!recent.seen(&message("a@x/1", None, "hi"), start, window));
+        let later = start + Duration::from_secs(61);
+        assert!(!recent.seen(&first, later, window));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut recent = Recent::default();
+        let now = Instant::now();
+        for i in 0..1000 {
+            recent.seen(
+                &message("a@x/1", Some(&i.to_string()), "hi"),
+                now,
+                Duration::from_secs(60),
+            );
+        }
+        assert!(recent.seen.len() <= REMEMBERED);
+    }
+}

@@ -1,0 +1,483 @@
+//! The seat of one bound session: what its stream hands in, and its outbox.
+//!
+//! Inbound, it counts stanzas, keeps their order against the commit, and slows the reader down.
+//! Outbound, it queues, writes, and keeps what the client has not acknowledged (XEP-0198 §4).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use super::nudge::Nudge;
+use super::work::{Ended, Inbound, Inbox, Work};
+use crate::hooks::{Entry, Outbox, Outgoing, Pushed, Receipt, SessionId, Source};
+use crate::proto::error::StreamError;
+use crate::proto::ns;
+use crate::stream::{self, AckError, End, Intake, NonzaVerdict, Outgoing as Written};
+use crate::xml::Element;
+
+/// Bounds of one session's queues.
+#[derive(Debug, Clone, Copy)]
+pub struct SeatLimits {
+    /// Bytes queued for the client.
+    pub queue_bytes: usize,
+    /// Stanzas queued or not acknowledged.
+    pub queue_stanzas: usize,
+    /// Inbound stanzas not yet through.
+    pub window: u32,
+}
+
+/// Bytes handed out in one go.
+const WRITE_CHUNK: usize = 16 * 1024;
+/// An acknowledgement is asked for after this many stanzas at the latest.
+const ASK_AFTER: u32 = 16;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// One bound session.
+pub struct Seat {
+    me: Weak<Seat>,
+    id: SessionId,
+    inbox: Arc<dyn Inbox>,
+    shared: Arc<Shared>,
+    inner: Mutex<Inner>,
+}
+
+/// What all seats of a server share.
+pub struct Shared {
+    /// Bounds of every seat.
+    pub limits: SeatLimits,
+    /// Who waits to ask for an acknowledgement.
+    pub nudge: Nudge,
+}
+
+#[derive(Default)]
+struct Inner {
+    // outbound
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    unacked: VecDeque<Option<Entry>>,
+    on_the_wire: Vec<Entry>,
+    sent: u32,
+    acked: u32,
+    since_ask: u32,
+    acks: bool,
+    asked: bool,
+    nudged: bool,
+    in_nudge_list: bool,
+    wants_room: bool,
+    writer: Option<Waker>,
+    ending: Option<StreamError>,
+    closed: bool,
+    // inbound
+    handled: u32,
+    outstanding: u32,
+    committing: u32,
+    owed: u32,
+    parked: Option<Element>,
+    reader: Option<Waker>,
+}
+
+enum Queued {
+    Stanza(Outgoing, usize),
+    Raw(Vec<u8>),
+}
+
+impl Seat {
+    /// A seat whose work goes to `inbox`, the owner of its account.
+    pub fn new(inbox: Arc<dyn Inbox>, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Seat {
+            me: me.clone(),
+            id: SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            inbox,
+            shared,
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The client has had time: asks it for an acknowledgement if it still owes one.
+    pub(super) fn nudge(&self) {
+        let waker = {
+            let mut inner = self.lock();
+            inner.in_nudge_list = false;
+            if inner.unacked.is_empty() || inner.asked {
+                return;
+            }
+            inner.nudged = true;
+            inner.wake_writer()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything but a message waits until what came before is through, so that nothing
+    /// overtakes a message that is being committed (RFC 6120 §10.1).
+    fn take_in(&self, element: Element) -> Intake {
+        let Some(me) = self.me.upgrade() else {
+            return Intake::Ready;
+        };
+        {
+            let mut inner = self.lock();
+            if inner.closed {
+                return Intake::Ready;
+            }
+            if inner.outstanding > 0 && !element.is("message", ns::CLIENT) {
+                inner.parked = Some(element);
+                return Intake::Busy;
+            }
+            inner.outstanding += 1;
+        }
+        let receipt = Receipt::new(me);
+        self.inbox.post(Work::Inbound(Box::new(Inbound {
+            session: self.id,
+            element,
+            receipt,
+        })));
+        if self.lock().is_full(&self.shared.limits) {
+            Intake::Busy
+        } else {
+            Intake::Ready
+        }
+    }
+}
+
+impl Inner {
+    fn is_full(&self, limits: &SeatLimits) -> bool {
+        self.parked.is_some() || self.outstanding >= limits.window
+    }
+
+    fn held(&self) -> usize {
+        self.queue.len() + self.unacked.len()
+    }
+
+    fn wake_writer(&mut self) -> Option<Waker> {
+        self.writer.take()
+    }
+
+    fn wake_writer_if_due(&mut self) -> Option<Waker> {
+        if self.since_ask >= ASK_AFTER {
+            self.wake_writer()
+        } else {
+            None
+        }
+    }
+
+    /// Writes one queued piece; counts it if it is a stanza.
+    fn write(&mut self, piece: Queued, out: &mut Vec<u8>) {
+        match piece {
+            Queued::Raw(bytes) => out.extend_from_slice(&bytes),
+            Queued::Stanza(item, size) => {
+                self.queued_bytes = self.queued_bytes.saturating_sub(size);
+                match &item.to {
+                    Some(to) => item.stanza.write_to(to, None, out),
+                    None => item.stanza.write(None, out),
+                }
+                if self.acks {
+                    self.sent = self.sent.wrapping_add(1);
+                    self.since_ask += 1;
+                    self.unacked.push_back(item.entry);
+                } else if let Some(entry) = item.entry {
+                    self.on_the_wire.push(entry);
+                }
+            }
+        }
+    }
+
+    /// Asks for an acknowledgement, one at a time: after a number of stanzas, or when the clock
+    /// of [`super::nudge`] says that some have waited long enough.
+    fn ask(&mut self, out: &mut Vec<u8>) {
+        if self.acks
+            && !self.asked
+            && !self.unacked.is_empty()
+            && (self.nudged || self.since_ask >= ASK_AFTER)
+        {
+            self.asked = true;
+            self.nudged = false;
+            self.since_ask = 0;
+            out.extend_from_slice(format!("<r xmlns='{}'/>", ns::SM).as_bytes());
+        }
+    }
+
+    fn pay_acks(&mut self, out: &mut Vec<u8>) {
+        if self.owed > 0 && self.outstanding == 0 {
+            self.owed = 0;
+            out.extend_from_slice(
+                format!("<a xmlns='{}' h='{}'/>", ns::SM, self.handled).as_bytes(),
+            );
+        }
+    }
+
+    /// Entries the client now has, and whether it has room again.
+    fn release(&mut self, count: usize, limits: &SeatLimits) -> (Vec<Entry>, bool) {
+        let taken = self.unacked.drain(..count).flatten().collect();
+        (taken, self.room_again(limits))
+    }
+
+    fn has_room(&self, limits: &SeatLimits) -> bool {
+        self.queued_bytes <= limits.queue_bytes / 2 && self.held() <= limits.queue_stanzas / 2
+    }
+
+    fn room_again(&mut self, limits: &SeatLimits) -> bool {
+        self.wants_room && self.has_room(limits) && {
+            self.wants_room = false;
+            true
+        }
+    }
+}
+
+impl Source for Seat {
+    fn submitted(&self) {
+        self.lock().committing += 1;
+    }
+
+    fn completed(&self, submitted: bool) {
+        let (reader, writer, parked) = {
+            let mut inner = self.lock();
+            inner.outstanding = inner.outstanding.saturating_sub(1);
+            inner.handled = inner.handled.wrapping_add(1);
+            if submitted {
+                inner.committing = inner.committing.saturating_sub(1);
+            }
+            let through = inner.outstanding == 0;
+            let parked = if through { inner.parked.take() } else { None };
+            let reader = if inner.is_full(&self.shared.limits) {
+                None
+            } else {
+                inner.reader.take()
+            };
+            let writer = if through && inner.owed > 0 {
+                inner.wake_writer()
+            } else {
+                None
+            };
+            (reader, writer, parked)
+        };
+        if let Some(element) = parked {
+            self.take_in(element);
+        }
+        for waker in [reader, writer].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    fn committing(&self) -> bool {
+        self.lock().committing > 0
+    }
+}
+
+impl Outbox for Seat {
+    fn push(&self, item: Outgoing) -> Pushed {
+        let size = item.stanza.size_hint();
+        let waker = {
+            let mut inner = self.lock();
+            if inner.closed || inner.ending.is_some() {
+                return Pushed::Closed;
+            }
+            if inner.queued_bytes + size > self.shared.limits.queue_bytes && !inner.queue.is_empty()
+                || inner.held() >= self.shared.limits.queue_stanzas
+            {
+                inner.wants_room = true;
+                return Pushed::Full;
+            }
+            inner.queued_bytes += size;
+            inner.queue.push_back(Queued::Stanza(item, size));
+            inner.wake_writer()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Pushed::Queued
+    }
+
+    fn has_room(&self) -> bool {
+        let mut inner = self.lock();
+        let room = inner.has_room(&self.shared.limits);
+        inner.wants_room = !room;
+        room
+    }
+
+    fn in_flight(&self) -> Vec<Entry> {
+        let inner = self.lock();
+        let queued = inner.queue.iter().filter_map(|piece| match piece {
+            Queued::Stanza(item, _) => item.entry,
+            Queued::Raw(_) => None,
+        });
+        inner
+            .unacked
+            .iter()
+            .flatten()
+            .chain(&inner.on_the_wire)
+            .copied()
+            .chain(queued)
+            .collect()
+    }
+
+    fn end(&self, error: StreamError) {
+        let waker = {
+            let mut inner = self.lock();
+            inner.ending.get_or_insert(error);
+            inner.wake_writer()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl stream::Seat for Seat {
+    fn stanza(&self, stanza: Element) -> Intake {
+        self.take_in(stanza)
+    }
+
+    fn poll_intake(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.is_full(&self.shared.limits) {
+            inner.reader = Some(cx.waker().clone());
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Written> {
+        let before = out.len();
+        let mut inner = self.lock();
+        inner.pay_acks(out);
+        while out.len() < WRITE_CHUNK {
+            let Some(piece) = inner.queue.pop_front() else {
+                break;
+            };
+            inner.write(piece, out);
+        }
+        inner.ask(out);
+        if inner.queue.is_empty() && inner.queue.capacity() > 16 {
+            inner.queue = VecDeque::new();
+        }
+        let room = inner.room_again(&self.shared.limits);
+        let nudge = inner.acks && !inner.asked && !inner.unacked.is_empty() && !inner.in_nudge_list;
+        inner.in_nudge_list |= nudge;
+        let answer = if out.len() > before {
+            Poll::Ready(Written::Data)
+        } else if let Some(error) = inner.ending.clone() {
+            Poll::Ready(Written::End(Some(error)))
+        } else {
+            inner.writer = Some(cx.waker().clone());
+            Poll::Pending
+        };
+        drop(inner);
+        if nudge {
+            self.shared.nudge.add(self.me.clone());
+        }
+        if room {
+            self.inbox.post(Work::Room(self.id));
+        }
+        answer
+    }
+
+    fn written(&self) {
+        let taken = {
+            let mut inner = self.lock();
+            if inner.on_the_wire.is_empty() {
+                return;
+            }
+            std::mem::take(&mut inner.on_the_wire)
+        };
+        self.inbox.post(Work::Taken(taken));
+    }
+
+    fn enable_acks(&self, _resume: bool) {
+        let mut inner = self.lock();
+        inner.acks = true;
+        inner.handled = 0;
+    }
+
+    fn ack_requested(&self) {
+        let waker = {
+            let mut inner = self.lock();
+            inner.owed = inner.owed.saturating_add(1);
+            if inner.outstanding == 0 {
+                inner.wake_writer()
+            } else {
+                None
+            }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn acked(&self, h: u32) -> Result<(), AckError> {
+        let (taken, room, waker) = {
+            let mut inner = self.lock();
+            let count = h.wrapping_sub(inner.acked) as usize;
+            if count > inner.unacked.len() {
+                return Err(AckError {
+                    h,
+                    sent: inner.sent,
+                });
+            }
+            inner.acked = h;
+            inner.asked = false;
+            let (taken, room) = inner.release(count, &self.shared.limits);
+            (taken, room, inner.wake_writer_if_due())
+        };
+        if !taken.is_empty() {
+            self.inbox.post(Work::Taken(taken));
+        }
+        if room {
+            self.inbox.post(Work::Room(self.id));
+        }
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn handled(&self) -> u32 {
+        self.lock().handled
+    }
+
+    fn nonza(&self, element: Element) -> NonzaVerdict {
+        self.inbox.post(Work::Nonza(self.id, element));
+        NonzaVerdict::Done
+    }
+
+    fn closed(&self, end: End) {
+        let unconfirmed = {
+            let mut inner = self.lock();
+            if std::mem::replace(&mut inner.closed, true) {
+                return;
+            }
+            inner.parked = None;
+            inner.reader = None;
+            inner.writer = None;
+            let queued = std::mem::take(&mut inner.queue);
+            let queued = queued.into_iter().filter_map(|piece| match piece {
+                Queued::Stanza(item, _) => item.entry,
+                Queued::Raw(_) => None,
+            });
+            let mut all: Vec<Entry> = std::mem::take(&mut inner.unacked)
+                .into_iter()
+                .flatten()
+                .collect();
+            all.append(&mut inner.on_the_wire);
+            all.extend(queued);
+            all
+        };
+        self.inbox.post(Work::Ended(Box::new(Ended {
+            session: self.id,
+            end,
+            unconfirmed,
+        })));
+    }
+}

@@ -1,0 +1,347 @@
+//! Accounts and their secrets: SCRAM keys only, never a password (RFC 5802; P7).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use crate::hooks::Uid;
+use crate::proto::jid::{Jid, registrable_node};
+use crate::runtime::clock::Clock;
+use crate::store::{Batch, CommitError, Direction, Key, Range, Snapshot, Space, Store, StoreError};
+use crate::stream::{ScramHash, ScramKeys, Secret};
+
+/// What the store knows of an account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number.
+    pub uid: u64,
+    /// When it was made, Unix milliseconds.
+    pub created: u64,
+    /// Why it is disabled, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+    /// Keys by hash.
+    #[serde(default)]
+    pub keys: Vec<StoredKeys>,
+}
+
+/// SCRAM keys as stored.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StoredKeys {
+    hash: String,
+    iterations: u32,
+    salt: String,
+    stored: String,
+    server: String,
+}
+
+impl StoredKeys {
+    fn new(hash: ScramHash, keys: &ScramKeys) -> Self {
+        StoredKeys {
+            hash: hash.mechanism(false).to_owned(),
+            iterations: keys.iterations,
+            salt: BASE64.encode(&keys.salt),
+            stored: BASE64.encode(&keys.stored_key),
+            server: BASE64.encode(&keys.server_key),
+        }
+    }
+
+    fn open(&self) -> Option<(ScramHash, ScramKeys)> {
+        let (hash, _) = ScramHash::from_mechanism(&self.hash)?;
+        let keys = ScramKeys {
+            iterations: self.iterations,
+            salt: BASE64.decode(&self.salt).ok()?,
+            stored_key: BASE64.decode(&self.stored).ok()?,
+            server_key: BASE64.decode(&self.server).ok()?,
+        };
+        Some((hash, keys))
+    }
+}
+
+impl std::fmt::Debug for StoredKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.hash)
+    }
+}
+
+impl Record {
+    /// The keys of a hash.
+    pub fn keys(&self, hash: ScramHash) -> Option<ScramKeys> {
+        let mut all = self.keys.iter().filter_map(StoredKeys::open);
+        all.find(|(known, _)| *known == hash).map(|(_, keys)| keys)
+    }
+}
+
+/// Why an account could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// There is one of this name.
+    #[error("the account {0} exists already")]
+    Exists(Jid),
+    /// There is none.
+    #[error("there is no account {0}")]
+    Unknown(Jid),
+    /// The address cannot be an account here.
+    #[error("{0}")]
+    Address(String),
+    /// The password is empty or holds what SASLprep forbids.
+    #[error("this password cannot be used: {0}")]
+    Password(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store did not take it.
+    #[error("the store did not take the change: {0}")]
+    Commit(#[from] CommitError),
+}
+
+/// The accounts of this server.
+#[derive(Clone)]
+pub struct Accounts {
+    store: Store,
+    clock: Clock,
+    iterations: u32,
+    fake: Secret,
+}
+
+impl Accounts {
+    /// Over a store; `iterations` of PBKDF2 for new passwords; `fake` is the server's secret from
+    /// which the unknown get their salts.
+    pub fn new(store: Store, clock: Clock, iterations: u32, fake: Secret) -> Self {
+        Accounts {
+            store,
+            clock,
+            iterations,
+            fake,
+        }
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`AccountError::Exists`], a bad name or password, the store's errors.
+    pub async fn create(&self, jid: &Jid, password: &str) -> Result<Uid, AccountError> {
+        let node = jid
+            .node()
+            .ok_or_else(|| AccountError::Address(format!("{jid} has no part before the @")))?;
+        registrable_node(node).map_err(|e| AccountError::Address(e.to_string()))?;
+        let keys = self.derive(password).await?;
+        let uid = Uid(self.store.allocate("account"));
+        let record = Record {
+            uid: uid.0,
+            created: self.clock.wall(),
+            disabled: None,
+            keys,
+        };
+        let mut batch = Batch::new();
+        batch.require_absent(Space::ACCOUNT, &account_key(jid));
+        batch.put(Space::ACCOUNT, &account_key(jid), encode(&record));
+        batch.put(
+            Space::ACCOUNT_BY_ID,
+            &uid.to_key(),
+            jid.bare_str().as_bytes().to_vec(),
+        );
+        match self.store.commit(batch).await {
+            Ok(_) => Ok(uid),
+            Err(CommitError::Precondition) => Err(AccountError::Exists(jid.bare())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Finds an account.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find(&self, jid: &Jid) -> Result<Option<Record>, StoreError> {
+        let key = account_key(jid);
+        self.store
+            .reading(move |snapshot| read(snapshot, &key))
+            .await
+    }
+
+    /// The SCRAM keys of an account, or keys nobody can prove for an unknown or disabled one and
+    /// for one without keys of this hash: the asker cannot tell (P5).
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keys(&self, jid: &Jid, hash: ScramHash) -> Result<ScramKeys, StoreError> {
+        let record = self.find(jid).await?;
+        Ok(record
+            .filter(|record| record.disabled.is_none())
+            .and_then(|record| record.keys(hash))
+            .unwrap_or_else(|| ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations)))
+    }
+
+    /// Sets a new password.
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`], a bad password, the store's errors.
+    pub async fn set_password(&self, jid: &Jid, password: &str) -> Result<(), AccountError> {
+        let keys = self.derive(password).await?;
+        self.update(jid, |record| record.keys = keys).await
+    }
+
+    /// Adds keys of one more hash (XEP-0480), replacing those it had.
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`], the store's errors.
+    pub async fn add_keys(
+        &self,
+        jid: &Jid,
+        hash: ScramHash,
+        keys: &ScramKeys,
+    ) -> Result<(), AccountError> {
+        let keys = StoredKeys::new(hash, keys);
+        self.update(jid, |record| {
+            record.keys.retain(|known| known.hash != keys.hash);
+            record.keys.push(keys);
+        })
+        .await
+    }
+
+    /// Disables an account with a reason, or enables it with `None`.
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`], the store's errors.
+    pub async fn set_disabled(
+        &self,
+        jid: &Jid,
+        reason: Option<String>,
+    ) -> Result<(), AccountError> {
+        self.update(jid, |record| record.disabled = reason).await
+    }
+
+    /// Removes an account and all it owns.
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`], the store's errors.
+    pub async fn delete(&self, jid: &Jid) -> Result<(), AccountError> {
+        let record = self.known(jid).await?;
+        let uid = Uid(record.uid);
+        let mut batch = Batch::new();
+        batch.delete(Space::ACCOUNT, &account_key(jid));
+        batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
+        for space in OWNED {
+            batch.delete_range(space, Range::prefix(Key::new().u64(uid.0)));
+        }
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Account names of a host after `after`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list(
+        &self,
+        host: &Jid,
+        after: Option<&Jid>,
+        limit: usize,
+    ) -> Result<Vec<(Jid, Record)>, StoreError> {
+        let prefix = Key::new().str(host.domain());
+        let mut range = Range::prefix(prefix.clone());
+        if let Some(after) = after {
+            range = range.after(account_key(after));
+        }
+        let host = host.clone();
+        self.store
+            .reading(move |snapshot| {
+                let rows = snapshot.scan(Space::ACCOUNT, &range, Direction::Forward, limit)?;
+                let mut accounts = Vec::with_capacity(rows.len());
+                for (key, value) in rows {
+                    let node = key
+                        .get(prefix.len()..key.len().saturating_sub(1))
+                        .and_then(|node| std::str::from_utf8(node).ok())
+                        .ok_or_else(odd)?;
+                    let jid = Jid::new(Some(node), host.domain(), None).map_err(|_| odd())?;
+                    accounts.push((jid, decode(&value)?));
+                }
+                Ok(accounts)
+            })
+            .await
+    }
+
+    async fn known(&self, jid: &Jid) -> Result<Record, AccountError> {
+        self.find(jid)
+            .await?
+            .ok_or_else(|| AccountError::Unknown(jid.bare()))
+    }
+
+    /// Read-modify-write, tried again when another change came between.
+    async fn update(
+        &self,
+        jid: &Jid,
+        change: impl FnOnce(&mut Record),
+    ) -> Result<(), AccountError> {
+        let key = account_key(jid);
+        let mut record = self.known(jid).await?;
+        let before = encode(&record);
+        change(&mut record);
+        let mut batch = Batch::new();
+        batch.require_equals(Space::ACCOUNT, &key, before);
+        batch.put(Space::ACCOUNT, &key, encode(&record));
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    async fn derive(&self, password: &str) -> Result<Vec<StoredKeys>, AccountError> {
+        let password = stringprep::saslprep(password)
+            .map_err(|e| AccountError::Password(e.to_string()))?
+            .into_owned();
+        if password.is_empty() {
+            return Err(AccountError::Password("it is empty".to_owned()));
+        }
+        let iterations = self.iterations;
+        tokio::task::spawn_blocking(move || {
+            ScramHash::ALL
+                .iter()
+                .map(|hash| {
+                    let salt = crate::runtime::random::bytes::<16>();
+                    let keys = ScramKeys::derive(*hash, &password, &salt, iterations);
+                    StoredKeys::new(*hash, &keys)
+                })
+                .collect()
+        })
+        .await
+        .map_err(|_| AccountError::Password("deriving the keys was interrupted".to_owned()))
+    }
+}
+
+/// What an account owns, by spaces whose keys begin with its number.
+const OWNED: [Space; 5] = [
+    Space::ROSTER,
+    Space::ROSTER_VERSION,
+    Space::ROSTER_LOG,
+    Space::UNDELIVERED,
+    Space::LOG,
+];
+
+/// Reads an account's record by key, for the loading of an owner.
+///
+/// # Errors
+/// The store's.
+pub fn read(snapshot: &dyn Snapshot, key: &Key) -> Result<Option<Record>, StoreError> {
+    snapshot
+        .get(Space::ACCOUNT, key)?
+        .map(|value| decode(&value))
+        .transpose()
+}
+
+/// The key of an account: host and name.
+pub fn account_key(jid: &Jid) -> Key {
+    Key::new()
+        .str(jid.domain())
+        .str(jid.node().unwrap_or_default())
+}
+
+fn encode(record: &Record) -> Vec<u8> {
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+fn decode(value: &[u8]) -> Result<Record, StoreError> {
+    serde_json::from_slice(value).map_err(|_| odd())
+}
+
+fn odd() -> StoreError {
+    StoreError::Format("an account".to_owned())
+}
