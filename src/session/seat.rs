@@ -198,8 +198,7 @@ impl Inner {
     fn ask(&mut self, out: &mut Vec<u8>) {
         if self.acks
             && !self.asked
-            && !self.unacked.is_empty()
-            && (self.nudged || self.since_ask >= ASK_AFTER)
+            && (self.nudged || self.since_ask >= ASK_AFTER && !self.unacked.is_empty())
         {
             self.asked = true;
             self.nudged = false;
@@ -450,6 +449,23 @@ impl stream::Seat for Seat {
     fn nonza(&self, element: Element) -> NonzaVerdict {
         self.inbox.post(Work::Nonza(self.id, element));
         NonzaVerdict::Done
+    }
+
+    fn probe(&self) {
+        let waker = {
+            let mut inner = self.lock();
+            if inner.acks {
+                inner.nudged = true;
+                inner.asked = false;
+                inner.wake_writer()
+            } else {
+                drop(inner);
+                return self.inbox.post(Work::Probe(self.id));
+            }
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     fn closed(&self, end: End) {

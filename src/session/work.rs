@@ -17,6 +17,8 @@ pub enum Work {
     Committed(Box<Envelope>, Option<Entry>),
     /// A nonza that a module handles.
     Nonza(SessionId, Element),
+    /// Ask a silent client whether it is there.
+    Probe(SessionId),
     /// A client wants a resource.
     Bind(Box<Bind>),
     /// A stanza whose hook has its verdict.
