@@ -129,6 +129,13 @@ impl Router {
         }
     }
 
+    /// Asks a silent client whether it is there, as the module for it says.
+    pub(super) fn probe_client(&self, account: &Account, session: SessionId) {
+        if let (Some(probe), Some(info)) = (account.tables.probe(), account.session(session)) {
+            push_direct(info, probe(&info.jid));
+        }
+    }
+
     fn sent_message(self: &Arc<Self>, account: &Account, envelope: Box<Envelope>) {
         if self.confined(account, &envelope.to) {
             return self.bounce(&envelope, &Condition::NotAllowed.into());

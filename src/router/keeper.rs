@@ -97,6 +97,7 @@ impl Keeper for Router {
             Work::Committed(envelope, entry) => router.deliver(account, *envelope, entry),
             Work::Bind(bind) => router.bind(slot, account, *bind),
             Work::Nonza(session, element) => router.nonza(account, session, &element),
+            Work::Probe(session) => router.probe_client(account, session),
             Work::Taken(entries) => router.taken(account, &entries),
             Work::Room(session) => router.room_again(slot, account, session),
             Work::Ended(ended) => router.ended(account, *ended),
@@ -125,6 +126,7 @@ impl Keeper for Router {
             Work::Inbound(_)
             | Work::Resumed(_)
             | Work::Nonza(..)
+            | Work::Probe(_)
             | Work::Taken(_)
             | Work::Room(_)
             | Work::Ended(_)
