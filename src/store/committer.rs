@@ -1,21 +1,17 @@
 //! The committer: one thread that takes whatever is queued, writes it as one group, syncs once, and tells everyone.
 //! There is no timer: the sync itself is the window in which the next group gathers.
 
-use super::batch::{MAX_RANGE, Op, Precondition};
 use super::engine::{Engine, EngineError, RawOp};
 use super::error::panic_text;
+use super::group::Group;
 use super::ledger::{LAST_MID, Ledger};
 use super::queue::{Done, Queue, Request, Taken};
-use super::snapshot::Checked;
 use super::stats::Counters;
-use super::{
-    Batch, CommitError, Direction, FatalHook, Key, Mid, Snapshot, Space, StoreError, counter,
-    counter_bytes, value,
-};
-use std::collections::{HashMap, VecDeque};
+use super::{Batch, CommitError, FatalHook, Key, Mid};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest time that relaxed writes go without a sync, and between two looks at free space.
@@ -66,10 +62,7 @@ impl Committer {
     /// Commits everything in `requests` as one group.
     fn commit(&mut self, requests: &mut VecDeque<Request>) {
         let engine = self.engine.clone();
-        let mut group = Group {
-            engine: Some(&*engine),
-            ..Group::default()
-        };
+        let mut group = Group::over(&*engine);
         let mut durable = false;
         let mut answers: Vec<(Done, Result<Mid, CommitError>)> = Vec::with_capacity(requests.len());
         for Request { mid, batch, done } in requests.drain(..) {
@@ -134,10 +127,7 @@ impl Committer {
     /// One engine write, and what follows from its failing.
     fn write(&mut self, ops: &[RawOp], durable: bool) -> Result<(), CommitError> {
         let began = Instant::now();
-        let engine = &self.engine;
-        let written = catch_unwind(AssertUnwindSafe(|| engine.write(ops, durable)))
-            .unwrap_or_else(|panic| Err(EngineError::Sync(panic_text(&*panic))));
-        match written {
+        match self.call(|engine| engine.write(ops, durable)) {
             Ok(()) => {
                 let bytes = ops
                     .iter()
@@ -213,10 +203,7 @@ impl Committer {
     }
 
     fn revive(&mut self) {
-        let engine = &self.engine;
-        let recovered = catch_unwind(AssertUnwindSafe(|| engine.recover()))
-            .unwrap_or_else(|panic| Err(EngineError::Sync(panic_text(&*panic))));
-        match recovered {
+        match self.call(|engine| engine.recover()) {
             Ok(()) => {
                 tracing::info!("the storage engine is back: the store takes writes");
                 self.counters.ailing.store(false, Relaxed);
@@ -229,147 +216,18 @@ impl Committer {
         }
     }
 
-    fn lock_ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    /// Calls the engine where a panic is an error and the watch sees how long it takes.
+    fn call(
+        &self,
+        f: impl FnOnce(&dyn Engine) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        self.counters.calling.fetch_add(1, Relaxed);
+        let result = catch_unwind(AssertUnwindSafe(|| f(&*self.engine)));
+        self.counters.calling.fetch_add(1, Relaxed);
+        result.unwrap_or_else(|panic| Err(EngineError::Sync(panic_text(&*panic))))
+    }
+
+    fn lock_ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The writes of one group, each key once, and the view that later batches of it have of the store.
-#[derive(Default)]
-struct Group<'e> {
-    engine: Option<&'e dyn Engine>,
-    snapshot: Option<Box<dyn Snapshot>>,
-    ops: Vec<RawOp>,
-    /// Where in `ops` a key is.
-    index: HashMap<Key, usize>,
-}
-
-impl Group<'_> {
-    fn admit(&mut self, mid: Mid, batch: Batch) -> Result<(), CommitError> {
-        for precondition in &batch.preconditions {
-            let holds = match precondition {
-                Precondition::Absent(key) => self.get(key)?.is_none(),
-                Precondition::Equals(key, value) => self.get(key)?.as_ref() == Some(value),
-            };
-            if !holds {
-                return Err(CommitError::Precondition);
-            }
-        }
-        // Nothing of a batch that fails half-way may stay, so it goes in last.
-        let mut staged: Vec<(Key, Option<Vec<u8>>)> = Vec::with_capacity(batch.ops.len());
-        for op in batch.ops {
-            self.stage(mid, op, &mut staged)?;
-        }
-        for (key, value) in staged {
-            self.set(key, value);
-        }
-        Ok(())
-    }
-
-    fn stage(
-        &mut self,
-        mid: Mid,
-        op: Op,
-        staged: &mut Vec<(Key, Option<Vec<u8>>)>,
-    ) -> Result<(), CommitError> {
-        match op {
-            Op::Put(key, value) => staged.push((key, Some(value))),
-            Op::Append(prefix, value) => staged.push((prefix.mid(mid), Some(value))),
-            Op::Delete(key) => staged.push((key, None)),
-            Op::Add(key, by) => {
-                let own = staged
-                    .iter()
-                    .rev()
-                    .find(|(staged, _)| *staged == key)
-                    .map(|(_, value)| value.clone());
-                let old = match own {
-                    Some(value) => value,
-                    None => self.get(&key)?,
-                };
-                let old = old
-                    .map_or(Some(0), |value| counter(&value))
-                    .ok_or(CommitError::Failed)?;
-                staged.push((key, Some(counter_bytes(old.saturating_add(by)).to_vec())));
-            }
-            Op::DeleteRange(space, range) => {
-                let snapshot = self.snapshot()?;
-                let rows = snapshot
-                    .scan(space, &range, Direction::Forward, MAX_RANGE + 1)
-                    .map_err(failed)?;
-                if rows.len() > MAX_RANGE {
-                    return Err(CommitError::TooLarge);
-                }
-                let inside = |key: &Key| {
-                    key.split_first()
-                        .is_some_and(|(first, rest)| *first == space.0 && range.contains(rest))
-                };
-                let mut keys: Vec<Key> = rows
-                    .iter()
-                    .map(|(key, _)| Key::in_space(space, key))
-                    .collect();
-                keys.extend(
-                    self.ops
-                        .iter()
-                        .map(|op| &op.key)
-                        .chain(staged.iter().map(|(key, _)| key))
-                        .filter(|key| inside(key))
-                        .cloned(),
-                );
-                staged.extend(keys.into_iter().map(|key| (key, None)));
-            }
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, key: Key, value: Option<Vec<u8>>) {
-        let value = value.map(|value| value::seal(&key, value));
-        match self.index.get(&key) {
-            Some(&at) => {
-                if let Some(op) = self.ops.get_mut(at) {
-                    op.value = value;
-                }
-            }
-            None => {
-                self.index.insert(key.clone(), self.ops.len());
-                self.ops.push(RawOp { key, value });
-            }
-        }
-    }
-
-    fn put_meta(&mut self, entries: Vec<(Key, Vec<u8>)>) {
-        for (name, value) in entries {
-            self.set(Key::in_space(Space::META, &name), Some(value));
-        }
-    }
-
-    /// The value of a key after the batches before this one.
-    fn get(&mut self, key: &Key) -> Result<Option<Vec<u8>>, CommitError> {
-        if let Some(op) = self.index.get(key).and_then(|&at| self.ops.get(at)) {
-            return op
-                .value
-                .clone()
-                .map(|sealed| value::open(key, sealed))
-                .transpose()
-                .map_err(failed);
-        }
-        let Some((&space, rest)) = key.split_first() else {
-            return Ok(None);
-        };
-        Checked(self.snapshot()?)
-            .get(Space(space), rest)
-            .map_err(failed)
-    }
-
-    fn snapshot(&mut self) -> Result<&dyn Snapshot, CommitError> {
-        if self.snapshot.is_none() {
-            let engine = self.engine.ok_or(CommitError::Failed)?;
-            self.snapshot = Some(engine.snapshot().map_err(failed)?);
-        }
-        self.snapshot.as_deref().ok_or(CommitError::Failed)
-    }
-}
-
-fn failed(error: StoreError) -> CommitError {
-    tracing::error!(%error, "the store could not be read for a commit");
-    CommitError::Failed
 }

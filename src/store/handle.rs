@@ -88,6 +88,9 @@ impl Store {
             looked: None,
             unsynced: None,
         };
+        let alive =
+            super::watch::start(counters.clone(), options.fatal.clone(), super::watch::LOOK)
+                .map_err(spawn)?;
         let (finish, finished) = watch::channel(false);
         let end = End {
             engine: engine.clone(),
@@ -95,6 +98,7 @@ impl Store {
             reading,
             lock,
             finish,
+            _alive: alive,
         };
         let builder = std::thread::Builder::new().name("store-commit".to_owned());
         let thread = builder.spawn(move || {
@@ -316,6 +320,8 @@ struct End {
     reading: Vec<JoinHandle<()>>,
     lock: Option<File>,
     finish: watch::Sender<bool>,
+    /// Ends the watch with the committer.
+    _alive: std::sync::mpsc::Sender<()>,
 }
 
 impl End {

@@ -9,6 +9,7 @@ mod committer;
 mod copy;
 mod engine;
 mod error;
+mod group;
 mod handle;
 mod key;
 mod ledger;
@@ -23,6 +24,7 @@ mod stats;
 #[doc(hidden)]
 pub mod testing;
 mod value;
+mod watch;
 
 pub use batch::{Batch, MAX_KEY, MAX_RANGE};
 pub use copy::{Copied, copy};

@@ -50,6 +50,8 @@ pub(crate) struct Counters {
     pub(crate) reads: AtomicU64,
     pub(crate) damaged: AtomicU64,
     pub(crate) free_bytes: AtomicU64,
+    /// Goes up when the committer calls the engine and when the engine returns: odd while it is in there.
+    pub(crate) calling: AtomicU64,
     /// Below the reserve.
     pub(crate) low: AtomicBool,
     /// The engine needs [`Engine::recover`](super::Engine::recover).
