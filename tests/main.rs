@@ -11,3 +11,4 @@ mod store_conformance;
 mod store_crash;
 mod store_faults;
 mod store_models;
+mod store_open;
