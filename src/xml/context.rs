@@ -41,8 +41,15 @@ pub struct Context {
     content: Content,
     /// What the common header declares: the content namespace as default, `stream` for the stream namespace.
     common: Common,
-    /// Prefix (empty: default) and namespace of every declaration of another header.
-    declared: Option<Box<Vec<(Box<str>, Box<str>)>>>,
+    /// Every declaration of another header.
+    declared: Option<Box<[Declared]>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Declared {
+    /// Empty for the default namespace.
+    prefix: Box<str>,
+    ns: Box<str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +106,15 @@ impl Context {
             };
         }
         let list = declared
-            .map(|(prefix, ns)| (prefix.into(), ns.into()))
+            .map(|(prefix, ns)| Declared {
+                prefix: prefix.into(),
+                ns: ns.into(),
+            })
             .collect();
         Self {
             content,
             common: Common::Nothing,
-            declared: Some(Box::new(list)),
+            declared: Some(list),
         }
     }
 
@@ -116,7 +126,12 @@ impl Context {
         default
             .into_iter()
             .chain(stream)
-            .chain(list.map(|(prefix, ns)| (&**prefix, &**ns)))
+            .chain(list.map(|declared| (&*declared.prefix, &*declared.ns)))
+    }
+
+    /// Whether `ns` would pass for the content namespace inside the server without being it.
+    pub(super) fn is_foreign(&self, ns: &str) -> bool {
+        self.content != Content::Client && ns == CLIENT
     }
 
     /// `ns` as elements have it inside the server.

@@ -115,6 +115,11 @@ impl Framer {
         self.limits = limits;
     }
 
+    /// Bytes on the heap; none between pieces, but for a stream element of an unusual name.
+    pub fn heap_bytes(&self) -> usize {
+        self.carry.capacity() + self.stream_name.as_ref().map_or(0, |name| name.len())
+    }
+
     /// Takes bytes from the front of `input` until a piece is complete; `None` when they are used up before. White space
     /// between elements is swallowed.
     ///
@@ -159,6 +164,13 @@ impl Framer {
             let Some(&first) = rest.first() else {
                 return Ok((Found::Nothing, start, at));
             };
+            // One byte more than allowed is enough to know.
+            let left = self
+                .limits
+                .stanza_bytes
+                .saturating_sub(self.taken)
+                .saturating_add(1);
+            rest = rest.get(..left).unwrap_or(rest);
             let (used, found) = self.step(first, rest)?;
             at += used;
             self.taken += used;

@@ -62,8 +62,9 @@ pub(super) fn start_tag<'a>(
     limits: &'a Limits,
 ) -> Result<(Element, Scope<'a>), XmlError> {
     let mut parser = Parser::new(input, context, limits);
-    parser.start(inside(input, 1, 1), true)?;
+    parser.start(inside(input, 1, 1), false)?;
     parser.check_size()?;
+    parser.tree.close();
     Ok((parser.tree.finish()?, parser.scope))
 }
 
@@ -112,7 +113,9 @@ impl<'a> Parser<'a> {
         self.attributes(rest, depth)?;
 
         let parent = self.tree.current_namespace();
-        let ns = self.scope.element(prefix, self.context, &mut self.tree)?;
+        let ns = self
+            .scope
+            .element(prefix, depth == 1, self.context, &mut self.tree)?;
         if ns != parent {
             self.declarations += ns.len as usize + DECLARATION;
         }

@@ -84,10 +84,12 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The namespace of an element with `prefix`.
+    /// The namespace of an element with `prefix`. At the top level of a stream only its own content namespace is one
+    /// of stanzas (RFC 6120 §4.8.3).
     pub(super) fn element(
         &mut self,
         prefix: &str,
+        top: bool,
         context: &Context,
         tree: &mut TreeBuilder,
     ) -> Result<Span, XmlError> {
@@ -99,6 +101,9 @@ impl<'a> Scope<'a> {
         {
             Some(binding) => {
                 let ns = &binding.ns;
+                if top && context.is_foreign(ns) {
+                    return Err(XmlError::InvalidNamespace);
+                }
                 Ok(*binding
                     .element
                     .get_or_insert_with(|| tree.namespace(context.canonical(ns))))

@@ -6,9 +6,20 @@
     clippy::indexing_slicing
 )]
 
+mod hostile;
+mod properties;
 mod reading;
+mod writing;
 
 use super::*;
+use crate::xml;
+
+#[path = "../../../conformance/fuzz/src/mutate.rs"]
+#[allow(unreachable_pub)]
+mod mutate;
+/// The fuzz targets, for short runs of them on any toolchain.
+#[path = "../../../conformance/fuzz/src/xml_bodies.rs"]
+mod xml_bodies;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='a.example' version='1.0' xml:lang='en' \
                       xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";

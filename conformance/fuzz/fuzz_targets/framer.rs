@@ -1,0 +1,4 @@
+//! Fuzz target; the body is `waxwing_fuzz::xml_bodies::framer`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| waxwing_fuzz::xml_bodies::framer(data));
