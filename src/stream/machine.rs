@@ -150,8 +150,10 @@ impl Machine {
     }
 
     fn shut(&mut self, out: &mut Out<'_>) {
-        out.push(Action::Close);
-        self.phase = Phase::Closed;
+        if !matches!(self.phase, Phase::Closed) {
+            out.push(Action::Close);
+            self.phase = Phase::Closed;
+        }
     }
 }
 

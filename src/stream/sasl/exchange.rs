@@ -21,7 +21,6 @@ pub trait Exchange: Send {
 }
 
 /// What comes in.
-#[derive(Debug)]
 pub enum Step<'a> {
     /// The client starts, with or without an initial response.
     Start(Option<&'a [u8]>),
@@ -32,7 +31,6 @@ pub enum Step<'a> {
 }
 
 /// What to do next.
-#[derive(Debug)]
 pub enum Next {
     /// Send this challenge.
     Challenge(Vec<u8>),

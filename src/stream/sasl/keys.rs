@@ -11,7 +11,7 @@ use super::secret::Secret;
 
 /// The stored secret of one account for one hash. A thief of it cannot log in with it; he can guess passwords, and can
 /// play the server.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ScramKeys {
     /// PBKDF2 rounds; at least 4096 for what we make (RFC 7677 §4), as found for what was imported.
     pub iterations: u32,
@@ -99,6 +99,19 @@ impl Drop for ScramKeys {
         self.server_key.zeroize();
     }
 }
+
+/// In constant time for keys of the same hash.
+impl PartialEq for ScramKeys {
+    fn eq(&self, other: &ScramKeys) -> bool {
+        let stored = self.stored_key.ct_eq(&other.stored_key);
+        let server = self.server_key.ct_eq(&other.server_key);
+        self.iterations == other.iterations
+            && self.salt == other.salt
+            && bool::from(stored & server)
+    }
+}
+
+impl Eq for ScramKeys {}
 
 impl fmt::Debug for ScramKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

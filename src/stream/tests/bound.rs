@@ -2,6 +2,7 @@
 
 use super::play::*;
 use crate::stream::*;
+use crate::xml::Element;
 
 #[test]
 fn stanzas_go_to_the_seat_with_the_language_of_the_stream() {
@@ -103,6 +104,14 @@ fn a_busy_seat_pauses_the_driver() {
     play.seat.0.lock().unwrap().busy = true;
     play.say("<message/>");
     assert!(play.paused);
+}
+
+#[test]
+fn nothing_a_client_sends_is_printed() {
+    let element = Element::new("auth", "x").with_text("AGp1bGlldAByMG0=");
+    assert_eq!(format!("{:?}", Input::Element(element)), "Element");
+    let send = Action::Send(b"<success/>".to_vec());
+    assert_eq!(format!("{send:?}"), "Send(10 bytes)");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::play::*;
 use crate::stream::*;
+use crate::xml::XmlError;
 
 const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 
@@ -69,10 +70,17 @@ fn no_password_is_looked_at_before_tls() {
 }
 
 #[test]
-fn a_handshake_that_never_ends_is_cut_without_a_word() {
-    let mut play = Play::tcp().opened();
-    play.say(STARTTLS);
-    play.input(Input::Expired);
-    assert_eq!(play.heard(), "");
-    assert!(play.closed);
+fn whatever_ends_a_handshake_ends_it_without_a_word() {
+    for end in [
+        Input::Expired,
+        Input::Stop(None),
+        Input::Footer,
+        Input::BadXml(XmlError::BadPrefix),
+    ] {
+        let mut play = Play::tcp().opened();
+        play.say(STARTTLS);
+        play.input(end);
+        assert_eq!(play.heard(), "");
+        assert!(play.closed);
+    }
 }
