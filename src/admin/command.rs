@@ -137,6 +137,16 @@ fn permitted(command: &Command, args: &Args, caller: &Caller) -> Result<(), ActE
     Err(ActError::Forbidden)
 }
 
+impl Argument {
+    /// Whether a text can be this argument.
+    ///
+    /// # Errors
+    /// [`ActError::Bad`]: what would be right.
+    pub fn check(&self, text: &str) -> Result<(), ActError> {
+        value(self, text).map(drop)
+    }
+}
+
 impl Args {
     /// Reads arguments as a command declares them.
     ///

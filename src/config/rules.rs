@@ -79,16 +79,9 @@ impl Rules<'_> {
             }
             Some(_) => {}
         }
-        match (&host.certificate, &host.key) {
-            (Some(_), None) => self.add(
-                &format!("{path}.certificate"),
-                "a certificate needs its private key: add `key` beside it",
-            ),
-            (None, Some(_)) => self.add(
-                &format!("{path}.key"),
-                "a private key needs its certificate: add `certificate` beside it",
-            ),
-            _ => {}
+        if host.key.is_some() && host.certificate.is_none() {
+            let what = "a private key needs its certificate: add `certificate` beside it";
+            self.add(&format!("{path}.key"), what);
         }
         if host.mechanisms.as_ref().is_some_and(Vec::is_empty) {
             self.add(&format!("{path}.mechanisms"), no_mechanisms());

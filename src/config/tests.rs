@@ -324,8 +324,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "waxwing.toml:3: auth.delay: must not be above auth.delay_max (1m)",
     ),
     (
-        "certificate = \"/etc/ssl/example.pem\"\n",
-        "waxwing.toml:2: hosts.\"example.org\".certificate: a certificate needs its private key: add `key` beside it",
+        "key = \"/etc/ssl/example.key\"\n",
+        "waxwing.toml:2: hosts.\"example.org\".key: a private key needs its certificate: add `certificate` beside it",
     ),
     (
         "certificat = \"/etc/ssl/example.pem\"\n",

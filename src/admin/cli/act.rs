@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 
-use super::{Common, Program, USAGE, configuration, password, print, prompt};
+use super::{Common, Program, USAGE, configuration, make_data_dir, password, print, prompt};
 use crate::admin::acts::Acts;
 use crate::admin::client::Client;
 use crate::admin::command::{Argument, Caller, Command, Given, Kind, Rights, run};
@@ -172,6 +172,7 @@ fn given(chosen: &Chosen<'_>) -> Result<Answers, String> {
             }
             answers.arguments.insert(name, password);
         } else if let Some(text) = matches.get_one::<String>(argument.name) {
+            argument.check(text).map_err(|error| error.to_string())?;
             answers.arguments.insert(name, text.clone());
         }
     }
@@ -235,6 +236,7 @@ fn act(
             Ok(Some(client)) => remote(client, command, given, &mut printer).await,
             Ok(None) => {
                 // Engines may want a runtime around them while they open.
+                make_data_dir(&loaded.config.server.data_dir)?;
                 let acts = program.acts(loaded)?;
                 Ok(local(&*acts, command, &given, &mut printer).await)
             }

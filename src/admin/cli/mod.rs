@@ -8,7 +8,8 @@ mod prompt;
 mod quickstart;
 mod serve;
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 
@@ -148,6 +149,15 @@ fn request(common: &Common) -> Request {
         environment: environment(),
         sets: common.set.clone(),
     }
+}
+
+/// Makes the data directory, for this user alone, if it is not there.
+fn make_data_dir(path: &Path) -> Result<(), String> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|error| format!("cannot make the data directory {}: {error}", path.display()))
 }
 
 /// Variables whose name or value is not UTF-8 cannot be ours.

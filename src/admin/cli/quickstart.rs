@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Common, Program, environment, password, print, serve};
+use super::{Common, Program, environment, make_data_dir, password, print, serve};
 use crate::admin::acts::{ActError, Acts, Password};
 use crate::admin::log;
 use crate::config::{Loaded, Request, load};
@@ -70,12 +70,9 @@ fn prepare(
 
 /// The directory as an absolute path, made if it was not there.
 fn make_directory(path: &Path) -> Result<PathBuf, String> {
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path);
-    let path = made.and_then(|()| path.canonicalize());
-    path.map_err(|error| format!("cannot make the directory: {error}"))
+    make_data_dir(path)?;
+    path.canonicalize()
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The loopback addresses of this machine on which the port is free.

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
-use super::{Common, Program, Ready, configuration, print};
+use super::{Common, Program, Ready, configuration, make_data_dir, print};
 use crate::admin::log;
 use crate::config::Loaded;
 
@@ -33,6 +33,7 @@ pub fn run(program: &dyn Program, loaded: Loaded, ready: Ready) -> ExitCode {
 }
 
 fn try_run(program: &dyn Program, loaded: Loaded, ready: Ready) -> Result<(), String> {
+    make_data_dir(&loaded.config.server.data_dir)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let threads = usize::try_from(loaded.config.server.threads).unwrap_or(0);
     if threads > 0 {

@@ -14,7 +14,7 @@ settings! {
     pub struct Host {
         /// PEM file with the certificate and its chain. Without it: as in [tls]. For localhost one is made.
         pub certificate: Option<PathBuf> = None => example("\"/etc/waxwing/example.org/fullchain.pem\"");
-        /// PEM file with the private key.
+        /// PEM file with the private key. Without it the key is in the file of the certificate.
         pub key: Option<PathBuf> = None => example("\"/etc/waxwing/example.org/privkey.pem\"");
         /// Mechanisms for this domain instead of those of [auth].
         pub mechanisms: Option<Vec<Mechanism>> = None => example("[\"SCRAM-SHA-256\", \"SCRAM-SHA-1\"]");

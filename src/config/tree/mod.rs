@@ -121,6 +121,20 @@ impl Config {
     pub fn in_data_dir(&self, path: &Path) -> PathBuf {
         self.server.data_dir.join(path)
     }
+
+    /// Where the certificate of a domain is: the file with the chain, and that with the key unless it is the same.
+    pub fn certificate(&self, domain: &str) -> (PathBuf, Option<PathBuf>) {
+        if let Some(host) = self.hosts.get(domain)
+            && let Some(chain) = &host.certificate
+        {
+            return (chain.clone(), host.key.clone());
+        }
+        let directory = self.in_data_dir(&self.tls.directory).join(domain);
+        (
+            directory.join("fullchain.pem"),
+            Some(directory.join("privkey.pem")),
+        )
+    }
 }
 
 choice! {
