@@ -47,7 +47,7 @@ pub(super) async fn run(
             Err(error) => {
                 count(&stats.accept_errors);
                 if exhausted(&error) {
-                    if paused % LOG_EVERY == 0 {
+                    if paused.is_multiple_of(LOG_EVERY) {
                         tracing::error!(%error, "accepting is paused: no file descriptor or memory is left; connected clients are not affected. Raise the limit of open files (LimitNOFILE= in the service file, or ulimit -n)");
                     }
                     paused += 1;

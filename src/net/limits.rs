@@ -4,12 +4,16 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::options::ConnectionLimits;
 use super::stats::{NetStats, count, uncount};
 
 /// Descriptors kept for everything that is no client: store, log, federation, certificates.
 const RESERVED_DESCRIPTORS: u64 = 256;
+
+/// Refusals come in floods; one line in this time says enough.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Raises the soft limit of open files to the hard one and returns what is left for connections.
 pub fn raise_descriptor_limit() -> u32 {
@@ -50,6 +54,8 @@ pub struct Admission {
     limits: Mutex<ConnectionLimits>,
     counts: Mutex<Counts>,
     stats: Arc<NetStats>,
+    /// When a refusal was logged last.
+    logged: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -64,18 +70,21 @@ struct Pair {
     half_open: u32,
 }
 
-/// What counts as one address: an IPv4 address, or an IPv6 /64.
+/// What counts as one address: an IPv4 address, or an IPv6 /64. Bytes, so that a ticket is small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Origin {
-    V4(u32),
-    V6(u64),
+    V4([u8; 4]),
+    V6([u8; 8]),
 }
 
 impl Origin {
     fn of(address: IpAddr) -> Origin {
         match address.to_canonical() {
-            IpAddr::V4(address) => Origin::V4(address.into()),
-            IpAddr::V6(address) => Origin::V6((u128::from(address) >> 64) as u64),
+            IpAddr::V4(address) => Origin::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Origin::V6([a, b, c, d, e, f, g, h])
+            }
         }
     }
 }
@@ -86,6 +95,7 @@ impl Admission {
         Arc::new(Admission {
             limits: Mutex::new(limits),
             counts: Mutex::default(),
+            logged: Mutex::default(),
             stats,
         })
     }
@@ -155,6 +165,11 @@ impl Admission {
             Refused::Address => &self.stats.refused_address,
             Refused::HalfOpen => &self.stats.refused_half_open,
         });
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            *logged = Some(Instant::now());
+            tracing::warn!("connections are being refused: {refused}");
+        }
     }
 
     fn leave(&self, origin: Option<Origin>, open: u32, half_open: u32) {

@@ -80,6 +80,7 @@ impl Connection {
             return true;
         }
         if self.clocks.passed(self.login_until()) {
+            self.login = None;
             self.stop(StreamCondition::ConnectionTimeout);
             return true;
         }

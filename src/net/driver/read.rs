@@ -1,6 +1,7 @@
 //! Reading: into the thread's buffer, through the framer and the parser, to the machine; slower for who sends too fast.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,11 +16,16 @@ use crate::xml::{self, Frame, Framer, Limits, XmlError};
 /// Who has this much to read is not listened to: answers that nobody reads must not pile up.
 const BACKLOG_BYTES: usize = 64 * 1024;
 
+/// So that a flooder wakes us a hundred times a second, not once per element.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// The reading half of a connection.
 pub(super) struct Reader {
     framer: Framer,
     /// Read, but not yet given to the framer, because something else must happen first. Empty when idle.
     unread: Box<[u8]>,
+    /// How much of it was given to the framer since; it is never longer than the thread's buffer.
+    done: u16,
     bytes: Bucket,
     elements: Bucket,
 }
@@ -36,6 +42,7 @@ impl Reader {
         Reader {
             framer: Framer::new(limits),
             unread: Box::default(),
+            done: 0,
             bytes: Bucket::new(bytes, bytes_burst),
             elements: Bucket::new(stanzas, stanzas_burst),
         }
@@ -55,6 +62,7 @@ impl Reader {
     pub(super) fn forget(&mut self) {
         self.framer = Framer::new(*self.framer.limits());
         self.unread = Box::default();
+        self.done = 0;
     }
 }
 
@@ -72,8 +80,7 @@ impl Connection {
             return false;
         }
         if !self.reader.unread.is_empty() {
-            let unread = std::mem::take(&mut self.reader.unread);
-            self.take_in(cx, &unread);
+            self.take_in_unread(cx);
             return true;
         }
         let mut buffer = buffers::take_read();
@@ -82,7 +89,8 @@ impl Connection {
             Poll::Pending => false,
             Poll::Ready(Ok(length @ 1..)) => {
                 self.arrived(length);
-                self.take_in(cx, buffer.get(..length).unwrap_or_default());
+                let left = self.take_in(cx, buffer.get(..length).unwrap_or_default());
+                self.reader.unread = left.into();
                 true
             }
             Poll::Ready(_) => {
@@ -92,6 +100,19 @@ impl Connection {
         };
         buffers::return_read(buffer);
         moved
+    }
+
+    /// Goes on with what had to wait. It is not copied again, however often it must wait.
+    fn take_in_unread(&mut self, cx: &mut Context<'_>) {
+        let unread = std::mem::take(&mut self.reader.unread);
+        let done = std::mem::take(&mut self.reader.done);
+        let left = self
+            .take_in(cx, unread.get(usize::from(done)..).unwrap_or_default())
+            .len();
+        if left > 0 {
+            self.reader.done = u16::try_from(unread.len() - left).unwrap_or_default();
+            self.reader.unread = unread;
+        }
     }
 
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
@@ -115,22 +136,22 @@ impl Connection {
         self.pause(wait);
     }
 
-    fn pause(&mut self, wait: std::time::Duration) {
+    fn pause(&mut self, wait: Duration) {
         if wait.is_zero() {
             return;
         }
-        let until: Instant = self.clocks.now + wait;
+        let until: Instant = self.clocks.now + wait.max(SHORTEST_PAUSE);
         if self.clocks.pause.is_none() {
             count(&self.shared.stats.rate_pauses);
         }
         self.clocks.pause = self.clocks.pause.max(Some(until));
     }
 
-    /// Gives the machine element after element; keeps the rest if it must wait.
-    fn take_in(&mut self, cx: &mut Context<'_>, mut input: &[u8]) {
+    /// Gives the machine element after element; returns what must wait.
+    fn take_in<'i>(&mut self, cx: &mut Context<'_>, mut input: &'i [u8]) -> &'i [u8] {
         while let Some(machine) = &self.machine {
             match self.reader.next(&mut input, machine.context()) {
-                Ok(Read::Nothing) => return,
+                Ok(Read::Nothing) => break,
                 Ok(Read::Header(input, to)) => {
                     self.heard_header(to);
                     self.give(input);
@@ -142,17 +163,17 @@ impl Connection {
                 }
                 Err(error) => {
                     self.give(Input::BadXml(error));
-                    return;
+                    break;
                 }
             }
             if self.is_ending() {
-                return;
+                break;
             }
             if !input.is_empty() && !self.may_read(cx) {
-                self.reader.unread = input.into();
-                return;
+                return input;
             }
         }
+        &[]
     }
 
     /// What is left unread is of no interest: the stream is over, or TLS begins and nothing said before counts.

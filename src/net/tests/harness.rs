@@ -368,11 +368,13 @@ impl Client {
     /// Reads until `text` has come; returns everything up to it.
     pub(super) async fn expect(&mut self, text: &str) -> String {
         let read = async {
+            let mut searched = 0;
             loop {
-                if let Some(at) = self.read.find(text) {
-                    let rest = self.read.split_off(at + text.len());
+                if let Some(at) = self.read.get(searched..).and_then(|new| new.find(text)) {
+                    let rest = self.read.split_off(searched + at + text.len());
                     return std::mem::replace(&mut self.read, rest);
                 }
+                searched = self.read.len().saturating_sub(text.len());
                 let mut buffer = [0; 4096];
                 let length = self.io.read(&mut buffer).await.unwrap();
                 assert!(length > 0, "closed instead of {text}: {}", self.read);
