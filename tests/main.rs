@@ -7,8 +7,11 @@
 )]
 
 mod command_line;
+mod logins;
+mod scenario;
 mod store_conformance;
 mod store_crash;
 mod store_faults;
 mod store_models;
 mod store_open;
+mod support;
