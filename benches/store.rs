@@ -19,7 +19,7 @@ fn main() {
         .collect();
     for engine in [EngineKind::Fjall, EngineKind::Sled] {
         if named.is_empty() || named.iter().any(|name| name == engine.name()) {
-            for in_flight in [64, 1024] {
+            for in_flight in [1, 64, 1024] {
                 run(engine, in_flight);
             }
         }

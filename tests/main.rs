@@ -14,4 +14,5 @@ mod store_crash;
 mod store_faults;
 mod store_models;
 mod store_open;
+mod store_power;
 mod support;

@@ -1,6 +1,6 @@
 //! kill -9: a child acknowledges over a pipe what it was told is durable; killed at a random moment, nothing of it may be missing.
 //!
-//! And the nearest thing to a power cut that needs neither privileges nor a kernel module: the store's directory is copied
+//! And the nearest thing to a power cut that needs no tool at all (store_power needs strace): the store's directory is copied
 //! when everything is synced and again in the middle of unsynced writing, and put together from both, page by page at random. It
 //! shows that what was synced is enough to recover from. It is no power cut: it takes for synced what the engine calls synced. That
 //! the syncs really happen, and before the acknowledgements, is seen with strace.
@@ -20,7 +20,7 @@ use waxwing::store::{Batch, CommitError, EngineKind, Key, Options, Space, Store}
 const DIR: &str = "WAXWING_TEST_STORE";
 const ENGINE: &str = "WAXWING_TEST_ENGINE";
 /// After how many batches the child ends by itself; without it, never.
-const COUNT: &str = "WAXWING_TEST_COUNT";
+pub const COUNT: &str = "WAXWING_TEST_COUNT";
 const FIRST: &str = "WAXWING_TEST_FIRST";
 const IN_FLIGHT: u64 = 64;
 
@@ -73,10 +73,11 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-fn options(engine: EngineKind, dir: &Path) -> Options {
-    // No reserve: the full disk is the engine's to meet.
+pub fn options(engine: EngineKind, dir: &Path) -> Options {
+    // No reserve: the full disk is the engine's to meet. Small memtables: flushes and compactions are to be met too.
     Options {
         reserve_bytes: 0,
+        memtable_bytes: 256 << 10,
         ..Options::new(engine, dir)
     }
 }
@@ -93,7 +94,7 @@ fn spawn(engine: EngineKind, dir: &Path, first: u64) -> Child {
 }
 
 /// The child's command line, after whatever runs it.
-fn started(mut command: Command, engine: EngineKind, dir: &Path, first: u64) -> Command {
+pub fn started(mut command: Command, engine: EngineKind, dir: &Path, first: u64) -> Command {
     command
         .args(["store_crash::child", "--exact", "--nocapture"])
         .env(DIR, dir)
@@ -104,8 +105,9 @@ fn started(mut command: Command, engine: EngineKind, dir: &Path, first: u64) -> 
     command
 }
 
+/// What the child has said.
 #[derive(Default)]
-struct Acknowledged {
+pub struct Acknowledged {
     durable: BTreeSet<u64>,
     relaxed: BTreeSet<u64>,
 }
@@ -123,7 +125,20 @@ impl Acknowledged {
             .extend(line.strip_prefix("relaxed ").and_then(number));
     }
 
-    fn check(&self, store: &Store) -> u64 {
+    /// Takes only what must survive a power cut.
+    pub fn durable_only(&mut self, line: &str) {
+        if line.starts_with("durable ") {
+            self.take(line);
+        }
+    }
+
+    /// How many durable batches.
+    pub fn count(&self) -> usize {
+        self.durable.len()
+    }
+
+    /// Nothing of it is missing and no batch is torn; returns the first number not used.
+    pub fn check(&self, store: &Store) -> u64 {
         let found: BTreeSet<u64> = pairs(store).into_iter().collect();
         let lost: Vec<_> = self.durable.difference(&found).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
@@ -200,7 +215,7 @@ fn rounds() -> u32 {
     std::env::var("WAXWING_TEST_KILLS").map_or(5, |rounds| rounds.parse().unwrap())
 }
 
-fn random() -> u32 {
+pub fn random() -> u32 {
     u32::from_be_bytes(waxwing::runtime::random::bytes())
 }
 

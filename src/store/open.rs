@@ -1,6 +1,6 @@
 //! Opening: the directory, its lock, which engine made it, the schema and its migrations.
 
-use super::engine::fjall::Fjall;
+use super::engine::fjall::{Fjall, Sizes};
 use super::engine::memory::Memory;
 use super::engine::sled::Sled;
 use super::engine::{Engine, EngineError, EngineKind, RawOp};
@@ -126,10 +126,14 @@ fn record(engine: &dyn Engine, version: u32, path: &Path) -> Result<(), OpenErro
 /// Starts an engine on its files. What it says, or dies of, becomes an error with a way out.
 fn start(options: &Options, data: &Path) -> Result<Arc<dyn Engine>, OpenError> {
     let cache = options.cache_bytes;
+    let sizes = Sizes {
+        cache,
+        memtable: options.memtable_bytes,
+    };
     let opened = catch_unwind(AssertUnwindSafe(
         || -> Result<Arc<dyn Engine>, EngineError> {
             Ok(match options.engine {
-                EngineKind::Fjall => Arc::new(Fjall::open(data, cache)?),
+                EngineKind::Fjall => Arc::new(Fjall::open(data, sizes)?),
                 EngineKind::Sled => Arc::new(Sled::open(data, cache)?),
                 EngineKind::Memory => Arc::new(Memory::default()),
             })

@@ -22,6 +22,8 @@ pub struct Options {
     pub path: PathBuf,
     /// Memory for the engine's cache, in bytes.
     pub cache_bytes: u64,
+    /// Bytes of newest data that an engine may hold in memory before it writes them out, for each of its three trees.
+    pub memtable_bytes: u64,
     /// Free disk space in bytes below which the store turns read-only.
     pub reserve_bytes: u64,
     /// Reader threads; at least two are started.
@@ -33,12 +35,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a small machine: 64 MiB of cache, 256 MiB of reserve.
+    /// The defaults for a small machine: 64 MiB of cache, 16 MiB of newest data per tree, 256 MiB of reserve.
     pub fn new(engine: EngineKind, path: impl Into<PathBuf>) -> Options {
         Options {
             engine,
             path: path.into(),
             cache_bytes: 64 << 20,
+            memtable_bytes: 16 << 20,
             reserve_bytes: 256 << 20,
             readers: std::thread::available_parallelism().map_or(2, usize::from),
             fatal: Arc::new(exit),

@@ -11,8 +11,6 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistM
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes of a tree's newest data held in memory before they become a table.
-const MEMTABLE: u64 = 16 << 20;
 /// Bytes of journal on disk, which bounds the work of a start.
 const JOURNALS: u64 = 128 << 20;
 /// Threads that flush and compact.
@@ -20,8 +18,15 @@ const WORKERS: usize = 2;
 
 pub(crate) struct Fjall {
     path: PathBuf,
-    cache_bytes: u64,
+    sizes: Sizes,
     slot: Slot<Trees>,
+}
+
+/// Bytes of cache, and of each tree's newest data in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) cache: u64,
+    pub(crate) memtable: u64,
 }
 
 struct Trees {
@@ -32,11 +37,11 @@ struct Trees {
 }
 
 impl Fjall {
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Fjall, EngineError> {
-        let slot = Slot::new(Trees::open(path, cache_bytes)?);
+    pub(crate) fn open(path: &Path, sizes: Sizes) -> Result<Fjall, EngineError> {
+        let slot = Slot::new(Trees::open(path, sizes)?);
         Ok(Fjall {
             path: path.to_owned(),
-            cache_bytes,
+            sizes,
             slot,
         })
     }
@@ -47,13 +52,13 @@ impl Fjall {
 }
 
 impl Trees {
-    fn open(path: &Path, cache_bytes: u64) -> Result<Trees, EngineError> {
+    fn open(path: &Path, sizes: Sizes) -> Result<Trees, EngineError> {
         let failed = |error| failure(path, error);
         let builder = Database::builder(path)
-            .cache_size(cache_bytes)
+            .cache_size(sizes.cache)
             .max_journaling_size(JOURNALS);
         let database = builder.worker_threads(WORKERS).open().map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(sizes.memtable);
         Ok(Trees {
             main: database.keyspace("main", options).map_err(failed)?,
             bulk: database.keyspace("bulk", options).map_err(failed)?,
@@ -114,8 +119,7 @@ impl Engine for Fjall {
     /// After any failed write fjall refuses all others until it is opened anew. That replays the journal up to the last
     /// whole batch, so nothing acknowledged goes.
     fn recover(&self) -> Result<(), EngineError> {
-        self.slot
-            .reopen(|| Trees::open(&self.path, self.cache_bytes))
+        self.slot.reopen(|| Trees::open(&self.path, self.sizes))
     }
 
     fn stats(&self) -> EngineStats {
