@@ -29,11 +29,7 @@ fn main() {
 fn run(engine: EngineKind, in_flight: u64) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(Options::new(engine, dir.path()), Clock::system()).unwrap();
-    let messages = if in_flight < 1000 {
-        MESSAGES / 4
-    } else {
-        MESSAGES
-    };
+    let messages = MESSAGES.min(in_flight * 700);
     let (began, cpu, own) = (Instant::now(), cpu(), Own::default());
     let (done, removed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (acknowledged, acknowledge) = std::sync::mpsc::channel::<(u64, Mid)>();
