@@ -156,7 +156,8 @@ impl FromStr for Subnet {
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.unwrap_or(longest);
-        if prefix > longest {
+        // IPv4 written as IPv6 would never match: addresses are compared in their own family.
+        if prefix > longest || address != address.to_canonical() {
             return Err(bad());
         }
         Ok(Subnet { address, prefix })
@@ -187,7 +188,15 @@ mod tests {
         assert!(inside("0.0.0.0/0", "8.8.8.8"));
         assert!(!inside("0.0.0.0/0", "::1"));
         assert!(inside("::/0", "::1"));
-        for bad in ["", "a", "1.2.3.4/33", "::/129", "1.2.3.4/", "1.2.3.4/-1"] {
+        for bad in [
+            "",
+            "a",
+            "1.2.3.4/33",
+            "::/129",
+            "1.2.3.4/",
+            "1.2.3.4/-1",
+            "::ffff:1.2.3.4",
+        ] {
             assert!(bad.parse::<Subnet>().is_err(), "{bad}");
         }
     }

@@ -133,6 +133,7 @@ impl Drop for Connection {
             count(&self.shared.stats.panics);
             tracing::error!(peer = %self.peer, "a connection panicked; only this connection ends");
         }
+        self.leave_question();
         self.drop_machine();
     }
 }

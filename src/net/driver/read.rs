@@ -88,9 +88,11 @@ impl Connection {
         let moved = match read {
             Poll::Pending => false,
             Poll::Ready(Ok(length @ 1..)) => {
-                self.arrived(length);
+                self.clocks.hear();
+                add(&self.shared.stats.bytes_in, length);
                 let left = self.take_in(cx, buffer.get(..length).unwrap_or_default());
                 self.reader.unread = left.into();
+                self.charge(length);
                 true
             }
             Poll::Ready(_) => {
@@ -126,9 +128,8 @@ impl Connection {
         }
     }
 
-    fn arrived(&mut self, length: usize) {
-        self.clocks.hear();
-        add(&self.shared.stats.bytes_in, length);
+    /// What was read is handled; reading on is what costs.
+    fn charge(&mut self, length: usize) {
         let wait = self.reader.bytes.take(
             u32::try_from(length).unwrap_or(u32::MAX),
             self.clocks.now.into_std(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
-use super::harness::{Server, Wishes};
+use super::harness::{Client, Server, Wishes};
 use crate::stream::End;
 
 #[tokio::test]
@@ -89,4 +89,19 @@ async fn much_is_written_whole_and_reported_once_it_is_out() {
     assert_eq!(text.matches("<message").count(), 300);
     client.expect("</message>").await;
     server.until(|_| seat.written.load(SeqCst) > before).await;
+}
+
+#[tokio::test]
+async fn where_the_bytes_are_cut_does_not_matter() {
+    let mut server = Server::start(Wishes::plaintext());
+    let mut client = Client::plain(server.connect().await);
+    client.log_in("localhost").await;
+    let seat = server.seat().await;
+    let text = "<message id='1'><body>ä &amp; ö</body></message> \n<presence/><message id='2'/>";
+    for byte in text.bytes() {
+        client.send_bytes(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    client.send_bytes(&text.as_bytes().repeat(100)).await;
+    server.until(|_| seat.heard() == 303).await;
 }

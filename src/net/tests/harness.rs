@@ -361,7 +361,11 @@ impl Client {
     }
 
     pub(super) async fn send(&mut self, text: &str) {
-        self.io.write_all(text.as_bytes()).await.unwrap();
+        self.send_bytes(text.as_bytes()).await;
+    }
+
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.io.write_all(bytes).await.unwrap();
         self.io.flush().await.unwrap();
     }
 

@@ -101,3 +101,39 @@ async fn what_is_no_tls_is_counted() {
     client.expect_end().await;
     assert_eq!(server.stats.tls_failures.load(Relaxed), 1);
 }
+
+#[tokio::test]
+async fn plaintext_nowhere_else() {
+    let mut wishes = Wishes::plaintext();
+    wishes.options.addresses = vec!["0.0.0.0:0".parse().unwrap()];
+    let server = Server::start(wishes);
+    let address = ("127.0.0.1", server.listeners.addresses()[0].port());
+    let mut client = Client::plain(tokio::net::TcpStream::connect(address).await.unwrap());
+    client.send(&header("localhost")).await;
+    let features = client.expect("</stream:features>").await;
+    assert!(
+        features.contains("<starttls") && !features.contains("<mechanism"),
+        "{features}"
+    );
+}
+
+#[tokio::test]
+async fn plaintext_from_a_trusted_proxy_and_then_no_second_tls() {
+    let mut wishes = Wishes::plaintext();
+    wishes.options.addresses = vec!["0.0.0.0:0".parse().unwrap()];
+    wishes.options.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let server = Server::start(wishes);
+    let address = ("127.0.0.1", server.listeners.addresses()[0].port());
+    let mut client = Client::plain(tokio::net::TcpStream::connect(address).await.unwrap());
+    client
+        .send(&format!(
+            "PROXY TCP4 192.0.2.1 198.51.100.1 1 5222\r\n{}",
+            header("localhost")
+        ))
+        .await;
+    let features = client.expect("</stream:features>").await;
+    assert!(
+        features.contains("<mechanism") && !features.contains("<starttls"),
+        "{features}"
+    );
+}
