@@ -56,8 +56,12 @@ fn run(engine: EngineKind, in_flight: u64) {
     }
     let (wall, cpu) = (began.elapsed(), self::cpu() - cpu);
     let stats = store.stats();
+    drop(store);
+    let reopening = Instant::now();
+    drop(Store::open(Options::new(engine, dir.path()), Clock::system()).unwrap());
+    let reopened = reopening.elapsed();
     println!(
-        "{engine:>6}, {in_flight:>4} in flight: {:>6.1} us CPU per message (submitting thread {:.1}), {:>6.0} messages/s, {:.0} batches per group, {} syncs, {:.1} ms per write, {:.2} bytes on disk per byte",
+        "{engine:>6}, {in_flight:>4} in flight: {:>6.1} us CPU per message (submitting thread {:.1}), {:>6.0} messages/s, {:.0} batches per group, {} syncs, {:.1} ms per write, {:.2} bytes on disk per byte, opened and closed again in {reopened:.1?}",
         per(cpu, messages),
         per(own.used(), messages),
         messages as f64 / wall.as_secs_f64(),

@@ -1,13 +1,15 @@
-//! Copying a store into a new one of any engine, offline.
+//! Filling a new store from records of whatever origin: another engine's store, or a backup.
 
-use super::engine::{EngineError, RawOp};
+use super::engine::RawOp;
+use super::open::{self, Opened};
 use super::snapshot::Checked;
-use super::{Direction, Key, OpenError, Options, Range, Snapshot, Space, open, value};
+use super::{Direction, Key, OpenError, Options, Range, Snapshot, Space, value};
 
 /// Rows and bytes written at once, whichever is reached first.
 const ROWS: usize = 500;
+const BYTES: usize = 4 << 20;
 
-/// What a copy has moved.
+/// What has been moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Records.
@@ -19,25 +21,14 @@ pub struct Copied {
 /// Copies everything in the store of `from` into the empty store of `to`, verifying every checksum. The
 /// source is only read. Neither may be open elsewhere.
 pub fn copy(from: &Options, to: &Options) -> Result<Copied, OpenError> {
-    let occupied = std::fs::read_dir(&to.path).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
-        return Err(OpenError::NotEmpty {
-            path: to.path.clone(),
-        });
-    }
+    let mut filling = Filling::begin(to)?;
     let source = open::open(from)?;
-    let target = open::open(to)?;
-    let written = |source| OpenError::Engine {
-        path: to.path.clone(),
-        source,
-    };
     let unreadable = |source| OpenError::Read {
         path: from.path.clone(),
         source,
     };
     let snapshot = source.engine.snapshot().map_err(unreadable)?;
     let view = Checked(&*snapshot);
-    let mut copied = Copied::default();
     for space in Space::all() {
         let mut range = Range::all();
         loop {
@@ -46,26 +37,82 @@ pub fn copy(from: &Options, to: &Options) -> Result<Copied, OpenError> {
                 .map_err(unreadable)?;
             let Some((last, _)) = rows.last() else { break };
             range = range.after(&**last);
-            let mut ops = Vec::with_capacity(rows.len());
             for (key, value) in rows {
-                let key = Key::in_space(space, &key);
-                copied.records += 1;
-                copied.bytes += (key.len() + value.len()) as u64;
-                let value = Some(value::seal(&key, value));
-                ops.push(RawOp { key, value });
+                filling.put(space, &key, value)?;
             }
-            target.engine.write(&ops, false).map_err(written)?;
         }
     }
-    let closed: Result<(), EngineError> = target
-        .engine
-        .write(&[], true)
-        .and_then(|()| target.engine.close());
-    closed.map_err(written)?;
     drop(snapshot);
     source.engine.close().map_err(|source| OpenError::Engine {
         path: from.path.clone(),
         source,
     })?;
-    Ok(copied)
+    filling.finish()
+}
+
+/// A new store while it is filled. The records must be all of a store's, [`Space::META`] included; nothing is durable, and
+/// the store is not to be used, before [`Filling::finish`].
+pub struct Filling {
+    opened: Opened,
+    options: Options,
+    ops: Vec<RawOp>,
+    waiting: usize,
+    copied: Copied,
+}
+
+impl Filling {
+    /// Begins a store in a directory that is empty or not there.
+    pub fn begin(options: &Options) -> Result<Filling, OpenError> {
+        let occupied =
+            std::fs::read_dir(&options.path).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            return Err(OpenError::NotEmpty {
+                path: options.path.clone(),
+            });
+        }
+        let opened = open::open(options)?;
+        Ok(Filling {
+            opened,
+            options: options.clone(),
+            ops: Vec::new(),
+            waiting: 0,
+            copied: Copied::default(),
+        })
+    }
+
+    /// Adds one record.
+    pub fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) -> Result<(), OpenError> {
+        let key = Key::in_space(space, key);
+        let bytes = key.len() + value.len();
+        self.copied.records += 1;
+        self.copied.bytes += bytes as u64;
+        self.waiting += bytes;
+        let value = Some(value::seal(&key, value));
+        self.ops.push(RawOp { key, value });
+        if self.ops.len() >= ROWS || self.waiting >= BYTES {
+            self.flush(false)?;
+        }
+        Ok(())
+    }
+
+    /// Makes it durable and closes it.
+    pub fn finish(mut self) -> Result<Copied, OpenError> {
+        self.flush(true)?;
+        let closed = self.opened.engine.close();
+        closed.map_err(|source| OpenError::Engine {
+            path: self.options.path.clone(),
+            source,
+        })?;
+        Ok(self.copied)
+    }
+
+    fn flush(&mut self, durable: bool) -> Result<(), OpenError> {
+        let written = self.opened.engine.write(&self.ops, durable);
+        self.ops.clear();
+        self.waiting = 0;
+        written.map_err(|source| OpenError::Engine {
+            path: self.options.path.clone(),
+            source,
+        })
+    }
 }

@@ -27,7 +27,7 @@ mod value;
 mod watch;
 
 pub use batch::{Batch, MAX_KEY, MAX_RANGE};
-pub use copy::{Copied, copy};
+pub use copy::{Copied, Filling, copy};
 pub use engine::{Engine, EngineError, EngineKind, EngineStats, RawOp};
 pub use error::{CommitError, OpenError, StoreError};
 pub use handle::Store;

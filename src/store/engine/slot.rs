@@ -22,21 +22,29 @@ impl<T> Slot<T> {
             .clone()
     }
 
-    /// Takes the database out when no read uses it any more, and gives it to `close`.
+    /// Takes the database out as soon as no read uses it, and gives it to `close`. Reads go on until then.
     pub(crate) fn close<E>(&self, close: impl FnOnce(T) -> E) -> Result<E, EngineError> {
         let began = Instant::now();
-        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let mut database = slot.take().ok_or(EngineError::Closed)?;
         loop {
-            match Arc::try_unwrap(database) {
-                Ok(database) => return Ok(close(database)),
-                Err(shared) => database = shared,
+            if let Some(database) = self.take()? {
+                return Ok(close(database));
             }
             if began.elapsed() > PATIENCE {
-                *slot = Some(database);
                 return Err(EngineError::Ailing("reads are still running".to_owned()));
             }
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The database, unless something still uses it.
+    fn take(&self) -> Result<Option<T>, EngineError> {
+        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match Arc::try_unwrap(slot.take().ok_or(EngineError::Closed)?) {
+            Ok(database) => Ok(Some(database)),
+            Err(shared) => {
+                *slot = Some(shared);
+                Ok(None)
+            }
         }
     }
 
