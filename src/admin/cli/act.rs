@@ -231,18 +231,15 @@ fn act(
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let mut printer = print::Printer::new(common.json);
     let socket = loaded.config.in_data_dir(&loaded.config.control.socket);
-    runtime.block_on(async {
-        match Client::connect(&socket).await {
-            Ok(Some(client)) => remote(client, command, given, &mut printer).await,
-            Ok(None) => {
-                // Engines may want a runtime around them while they open.
-                make_data_dir(&loaded.config.server.data_dir)?;
-                let acts = program.acts(loaded)?;
-                Ok(local(&*acts, command, &given, &mut printer).await)
-            }
-            Err(error) => Err(unreachable_socket(&socket, &error)),
+    match runtime.block_on(Client::connect(&socket)) {
+        Ok(Some(client)) => runtime.block_on(remote(client, command, given, &mut printer)),
+        Ok(None) => {
+            make_data_dir(&loaded.config.server.data_dir)?;
+            let acts = program.acts(loaded)?;
+            Ok(runtime.block_on(local(&*acts, command, &given, &mut printer)))
         }
-    })
+        Err(error) => Err(unreachable_socket(&socket, &error)),
+    }
 }
 
 fn unreachable_socket(socket: &Path, error: &std::io::Error) -> String {

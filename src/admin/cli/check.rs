@@ -105,9 +105,6 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
     }
     findings.push(descriptors(loaded.config.limits.connections.total));
     findings.extend(program.findings(loaded));
-    if !running && !findings.iter().any(|finding| finding.level == Level::Error) {
-        findings.push(store(program, loaded));
-    }
     findings
 }
 
@@ -198,26 +195,5 @@ fn descriptors(connections: u32) -> Finding {
             Level::Good,
             format!("open files: {needed} needed at most, allowed"),
         ),
-    }
-}
-
-fn store(program: &dyn Program, loaded: &Loaded) -> Finding {
-    let store = &loaded.config.store;
-    let path = loaded.config.in_data_dir(&store.path);
-    if !path.exists() {
-        return Finding::new(
-            Level::Note,
-            format!(
-                "the store {} is not there yet; the server makes it",
-                path.display()
-            ),
-        );
-    }
-    match program.acts(loaded) {
-        Ok(_) => Finding::new(
-            Level::Good,
-            format!("store: {} ({}) opens", path.display(), store.engine),
-        ),
-        Err(text) => Finding::new(Level::Error, text),
     }
 }

@@ -33,7 +33,7 @@ pub trait Program: Sync {
         stop: watch::Receiver<bool>,
     ) -> Running<'a>;
 
-    /// The acts over the store alone, while no server runs.
+    /// The acts over the store alone, while no server runs. Called outside of any runtime.
     ///
     /// # Errors
     /// In words, such as that the store is in use.
