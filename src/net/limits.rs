@@ -311,6 +311,11 @@ mod tests {
     }
 
     #[test]
+    fn there_are_descriptors() {
+        assert!(raise_descriptor_limit() > 0);
+    }
+
+    #[test]
     fn exempt_addresses_count_only_in_the_total() {
         let admission = admission(3, 1, 10, 1);
         let _held: Vec<Ticket> = (0..3)

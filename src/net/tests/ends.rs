@@ -48,7 +48,7 @@ async fn bad_xml() {
 async fn silence_is_asked_about_then_ended() {
     let mut wishes = Wishes::new();
     wishes.stream.idle = Duration::from_millis(200);
-    wishes.options.timeouts.dead_after = Duration::from_millis(300);
+    wishes.options.timeouts.dead_after = Duration::from_secs(1);
     let mut server = Server::start(wishes);
     let (mut client, seat) = server.bound().await;
     client.expect("urn:xmpp:ping").await;
@@ -82,12 +82,12 @@ async fn a_panic_costs_one_connection() {
 #[tokio::test]
 async fn a_session_bound_for_nobody_is_closed() {
     let mut wishes = Wishes::new();
-    wishes.stream.bind = Duration::from_millis(300);
-    wishes.bind_delay = Duration::from_millis(1200);
+    wishes.stream.bind = Duration::from_millis(600);
+    wishes.bind_delay = Duration::from_millis(2000);
     let mut server = Server::start(wishes);
     let mut client = Client::direct(server.connect().await, "localhost").await;
     let login = async { client.log_in("localhost").await };
-    let _ = tokio::time::timeout(Duration::from_millis(800), login).await;
+    let _ = tokio::time::timeout(Duration::from_millis(1100), login).await;
     let seat = server.seat().await;
     server.until(|_| seat.ends() == [End::ConnectionLost]).await;
 }
