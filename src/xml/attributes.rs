@@ -37,22 +37,28 @@ impl<'a> Attributes<'a> {
             .and_then(|end| inner.split_at_checked(end))
             .ok_or(XmlError::NotWellFormed("attribute value without an end"))?;
         self.rest = rest.get(1..).unwrap_or_default();
-        Ok(Some((name.trim_end_matches(SPACE), value)))
+        Ok(Some((trim_end(name), value)))
     }
 }
 
-const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
-
 fn trim(text: &str) -> &str {
-    text.trim_start_matches(SPACE)
+    let spaces = text.bytes().take_while(|&b| is_space(b)).count();
+    text.get(spaces..).unwrap_or_default()
+}
+
+fn trim_end(text: &str) -> &str {
+    let spaces = text.bytes().rev().take_while(|&b| is_space(b)).count();
+    text.get(..text.len() - spaces).unwrap_or_default()
 }
 
 /// What an attribute value means: references replaced, literal white space turned into spaces (XML 1.0 §3.3.3).
 pub(super) fn normalise(raw: &str) -> Result<Cow<'_, str>, XmlError> {
-    let special = |b: u8| matches!(b, b'<' | b'&') | ((b < b' ') & is_space(b));
-    let Some(first) = raw.bytes().position(special) else {
+    // Of the controls only white space is left here.
+    let special = |b: u8| (b == b'<') | (b == b'&') | (b < b' ');
+    if !raw.bytes().fold(false, |seen, b| seen | special(b)) {
         return Ok(Cow::Borrowed(raw));
-    };
+    }
+    let first = raw.bytes().position(special).unwrap_or_default();
     let mut value = String::with_capacity(raw.len());
     let (mut rest, mut at) = (raw, first);
     loop {

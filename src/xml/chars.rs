@@ -39,8 +39,11 @@ pub(super) fn is_ncname(name: &str) -> bool {
         return false;
     };
     let ascii_ok = |b: u8| CLASS.get(usize::from(b)).copied().unwrap_or(0);
+    if ascii_ok(first) == START && bytes.iter().all(|&b| ascii_ok(b) != 0) {
+        return true;
+    }
     if name.is_ascii() {
-        return ascii_ok(first) == START && bytes.iter().all(|&b| ascii_ok(b) != 0);
+        return false;
     }
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)

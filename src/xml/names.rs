@@ -38,18 +38,34 @@ pub(super) struct Name {
     pub(super) prefix: Span,
     /// The element that had it as an attribute last: duplicates are found with it.
     last: u32,
+    /// See [`tag`].
+    tag: u32,
 }
 
 impl Name {
-    const fn new(local: Span, ns: Span) -> Self {
+    const fn new(local: Span, ns: Span, tag: u32) -> Self {
         let prefix = Span { start: 0, len: 0 };
         Self {
             local,
             ns,
             prefix,
             last: u32::MAX,
+            tag,
         }
     }
+}
+
+/// Length, first and last byte of a local name: tells most different names apart.
+fn tag(local: &str) -> u32 {
+    let bytes = local.as_bytes();
+    let ends = [bytes.first(), bytes.last()].map(|byte| byte.map_or(0, |&b| u32::from(b)));
+    let [first, last] = ends;
+    (bytes.len() as u32) << 16 | first << 8 | last
+}
+
+/// Whether two pieces are equal; quick for the short ones that names and prefixes are.
+pub(super) fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.as_bytes().first() == b.as_bytes().first() && (a.len() < 2 || a == b)
 }
 
 /// The names of one tree. Equal names have equal numbers.
@@ -72,10 +88,11 @@ impl Names {
     }
 
     pub(super) fn at(&self, number: u32) -> Name {
-        self.list
-            .get(number as usize)
-            .copied()
-            .unwrap_or(Name::new(Span::default(), Span::default()))
+        self.list.get(number as usize).copied().unwrap_or(Name::new(
+            Span::default(),
+            Span::default(),
+            0,
+        ))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -117,7 +134,7 @@ impl Names {
         let number = match self.find(local, ns, text) {
             Some(number) => number,
             None => {
-                let name = Name::new(Span::append(text, local), ns);
+                let name = Name::new(Span::append(text, local), ns, tag(local));
                 self.push(name, text)
             }
         };
@@ -139,9 +156,8 @@ impl Names {
     }
 
     fn find(&self, local: &str, ns: Span, text: &str) -> Option<u32> {
-        let same = |name: &Name| {
-            name.local.len as usize == local.len() && name.ns == ns && name.local.of(text) == local
-        };
+        let tag = tag(local);
+        let same = |name: &Name| name.tag == tag && name.ns == ns && name.local.of(text) == local;
         match &self.index {
             Some(index) => index.find(index.hash(local, ns), |n| same(&self.at(n))),
             None => self

@@ -120,7 +120,8 @@ impl<'a> Parser<'a> {
             self.declarations += ns.len as usize + DECLARATION;
         }
         self.tree.open_in(local, ns);
-        for (name, value) in std::mem::take(&mut self.attributes) {
+        for at in 0..self.attributes.len() {
+            let (name, value) = self.attributes.get(at).copied().unwrap_or_default();
             let (prefix, local) = self.split(name)?;
             let value = normalise(value)?;
             let ns = self.scope.attribute(prefix, &mut self.tree)?;
@@ -132,6 +133,7 @@ impl<'a> Parser<'a> {
                 return Err(XmlError::NotWellFormed("attribute given twice"));
             }
         }
+        self.attributes.clear();
         if empty {
             self.end();
         }

@@ -2,7 +2,7 @@
 
 use super::builder::TreeBuilder;
 use super::context::Context;
-use super::names::Span;
+use super::names::{Span, same};
 use super::{XML, XMLNS, XmlError};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -59,13 +59,13 @@ impl<'a> Scope<'a> {
             }
             _ => {}
         }
-        let same = |binding: &&Binding<'_>| binding.depth == depth;
+        let here = |binding: &&Binding<'_>| binding.depth == depth;
         if self
             .bindings
             .iter()
             .rev()
-            .take_while(same)
-            .any(|binding| binding.prefix == prefix)
+            .take_while(here)
+            .any(|binding| same(binding.prefix, prefix))
         {
             return Err(XmlError::NotWellFormed("namespace declared twice"));
         }
@@ -97,7 +97,7 @@ impl<'a> Scope<'a> {
             .bindings
             .iter_mut()
             .rev()
-            .find(|binding| binding.prefix == prefix)
+            .find(|binding| same(binding.prefix, prefix))
         {
             Some(binding) => {
                 let ns = &binding.ns;
@@ -126,7 +126,7 @@ impl<'a> Scope<'a> {
             .bindings
             .iter_mut()
             .rev()
-            .find(|binding| binding.prefix == prefix)
+            .find(|binding| same(binding.prefix, prefix))
         {
             Some(binding) => {
                 let ns = &binding.ns;

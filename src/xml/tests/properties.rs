@@ -23,7 +23,7 @@ fn runs() -> u64 {
     std::env::var("FUZZ_RUNS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(4000)
+        .unwrap_or(2000)
 }
 
 #[test]
