@@ -1,10 +1,6 @@
 //! Authentication as it runs: SASL1 (RFC 6120 §6) and SASL2 (XEP-0388 1.0.4) over one [`Exchange`], and what SASL2 does between
 //! proof and success: upgrades (XEP-0480 0.2.0), inline requests, Bind 2 (XEP-0386).
 
-use super::acks;
-use super::bind2;
-use super::features;
-use super::input::Action;
 use super::login::{Flow, Login, Stage};
 use super::out::Out;
 use super::question::{Answer, Bound, InlineRequest, Question};
@@ -13,25 +9,26 @@ use super::sasl::failure::{SaslCondition, SaslFailure};
 use super::sasl::hash::ScramHash;
 use super::sasl::profile::{self, Profile};
 use super::sasl::request::{self, Wishes};
-use super::sasl::{base64, offer, upgrade};
+use super::sasl::{offer, upgrade};
+use super::seat::End;
 use super::tables::When;
-use crate::proto::{Condition, Jid, StreamCondition, StreamError, ns};
+use crate::proto::{Jid, StreamCondition, StreamError};
 use crate::xml::{El, Element};
 
 /// One attempt to log in.
 pub(super) struct Attempt {
-    profile: Profile,
+    pub profile: Profile,
     mechanism: String,
     exchange: Box<dyn Exchange>,
-    wishes: Wishes,
+    pub wishes: Wishes,
     /// Set once the mechanism succeeded.
-    proved: Option<Proved>,
+    pub proved: Option<Proved>,
     /// The session, if Bind 2 was asked for and granted.
-    bound: Option<Bound>,
+    pub bound: Option<Bound>,
     /// Whether acknowledgements begin with it; whether the client wanted to be able to resume.
-    acks: Option<bool>,
+    pub acks: Option<bool>,
     /// What goes into `<success/>`.
-    results: Vec<Element>,
+    pub results: Vec<Element>,
     phase: Phase,
 }
 
@@ -383,67 +380,13 @@ impl Login {
         })));
         self.wait(attempt, Phase::Inline)
     }
+}
 
-    fn succeed(&mut self, mut attempt: Attempt, out: &mut Out<'_>) -> Flow {
-        let Some(mut proved) = attempt.proved.take() else {
-            return StreamCondition::InternalServerError.into();
-        };
-        let data = proved.data.take();
-        self.agent = std::mem::take(&mut attempt.wishes.agent);
-        match attempt.profile {
-            Profile::Sasl1 => {
-                self.user = Some(proved);
-                out.element(&success1(data));
-                self.restart(out)
-            }
-            Profile::Sasl2 => self.succeed2(attempt, proved, data, out),
-        }
-    }
-
-    /// `<success/>`, and features right after it, without a restart (XEP-0388 §2.6.1).
-    fn succeed2(
-        &mut self,
-        attempt: Attempt,
-        proved: Proved,
-        data: Option<Vec<u8>>,
-        out: &mut Out<'_>,
-    ) -> Flow {
-        let Some(host) = self.host.clone() else {
-            return StreamCondition::InternalServerError.into();
-        };
-        let acks = attempt.acks.filter(|_| attempt.bound.is_some());
-        let address = attempt
-            .bound
-            .as_ref()
-            .map_or(&proved.user, |bound| &bound.jid);
-        let mut success = Element::new("success", ns::SASL2)
-            .with_children(data.map(|data| additional_data(&data)))
-            .with_child(
-                Element::new("authorization-identifier", ns::SASL2).with_text(address.as_str()),
-            );
-        if attempt.wishes.resume {
-            success = success.with_child(acks::failed(Condition::ItemNotFound));
-        }
-        let bound = attempt.bound.map(|mut bound| {
-            let inline = std::mem::take(&mut bound.inline);
-            (bound, bind2::bound(acks.map(|_| acks::enabled()), inline))
-        });
-        let (session, bound) = bound.unzip();
-        success = success.with_children(bound).with_children(attempt.results);
-        let context = features::context(&host, &self.bindings, &proved.user);
-        let features =
-            features::authenticated(&self.settings, &context, session.is_some(), acks.is_some());
-        out.element(&success);
-        out.element(&features);
-        out.push(Action::SetLimits(self.settings.limits.after_login));
-        match session {
-            Some(session) => self.seat(session, acks, out),
-            None => {
-                self.user = Some(proved);
-                self.stage = Stage::Authenticated;
-                out.deadline(Some(self.settings.limits.bind));
-                Flow::Stay
-            }
+/// A session that was bound for an attempt which then came to nothing must hear of it.
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(bound) = self.bound.take() {
+            bound.seat.closed(End::ConnectionLost);
         }
     }
 }
@@ -454,19 +397,4 @@ impl Attempt {
         let bound = self.bound.as_ref().map(|bound| &bound.jid);
         bound.or(self.proved.as_ref().map(|proved| &proved.user))
     }
-}
-
-/// `<success/>` of SASL1; data of no length is "=" (RFC 6120 §6.4.6).
-fn success1(data: Option<Vec<u8>>) -> Element {
-    let success = Element::new("success", ns::SASL);
-    match data {
-        None => success,
-        Some(data) if data.is_empty() => success.with_text("="),
-        Some(data) => success.with_text(&base64::encode(&data)),
-    }
-}
-
-/// `<additional-data/>` of SASL2.
-pub(super) fn additional_data(data: &[u8]) -> Element {
-    Element::new("additional-data", ns::SASL2).with_text(&base64::encode(data))
 }

@@ -6,6 +6,7 @@ use super::input::Action;
 use super::login::{Flow, Login, Stage};
 use super::out::Out;
 use super::question::{self, Answer, BindRequest, Question, UserAgent};
+use super::seat::End;
 use crate::proto::{Condition, Jid, StanzaError, StreamCondition, StreamError, ns};
 use crate::xml::{El, Element};
 
@@ -101,6 +102,7 @@ impl Login {
     /// Hands the stream over to its session; login is over.
     pub fn seat(&mut self, bound: question::Bound, acks: Option<bool>, out: &mut Out<'_>) -> Flow {
         let Some(host) = self.host.take() else {
+            bound.seat.closed(End::Error);
             return StreamCondition::InternalServerError.into();
         };
         if let Some(resume) = acks {

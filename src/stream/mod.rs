@@ -20,6 +20,7 @@ pub mod sasl;
 mod seat;
 mod settings;
 mod starttls;
+mod success;
 pub mod tables;
 mod tls;
 

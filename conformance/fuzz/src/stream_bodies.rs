@@ -10,10 +10,11 @@ use super::proto::Jid;
 use super::stream::sasl::plain::Plain;
 use super::stream::sasl::scram_message::{ClientFinal, ClientFirst};
 use super::stream::sasl::{base64 as codec, keys::ScramKeys};
+use super::stream::tables::{BindInline, Inline, Tables, Tag, When};
 use super::stream::{
     AckError, Action, Answer, Authorized, Bound, End, Host, Hosts, Input, Intake, Machine,
     Mechanisms, NonzaVerdict, Outgoing, Peer, Question, SaslCondition, ScramHash, Seat, Secret,
-    Settings, StreamLimits, Tables, Tls, TlsVersion,
+    Settings, StreamLimits, Tls, TlsVersion,
 };
 use super::xml::{Element, Frame, Framer, Limits, parse, parse_header};
 
@@ -311,7 +312,7 @@ fn settings() -> Arc<Settings> {
             upgrades: ScramHash::ALL.to_vec(),
             iterations: 4096,
         },
-        tables: Arc::new(Tables::default()),
+        tables: Arc::new(tables()),
     };
     let second = Duration::from_secs(1);
     Arc::new(Settings {
@@ -327,6 +328,27 @@ fn settings() -> Arc<Settings> {
         },
         key: Secret::new([2; 32]),
     })
+}
+
+fn tables() -> Tables {
+    let tags = |name| vec![Tag { name, ns: "urn:x" }];
+    let inline = |name, when| Inline {
+        tags: tags(name),
+        make: Box::new(|_| None),
+        when,
+    };
+    Tables {
+        nonzas: tags("nonza"),
+        inlines: vec![
+            inline("early", When::BeforeBind),
+            inline("late", When::IntoSuccess),
+        ],
+        bind_inlines: vec![BindInline {
+            tags: tags("in-bind"),
+            var: "urn:x",
+        }],
+        ..Tables::default()
+    }
 }
 
 fn tls() -> Tls {

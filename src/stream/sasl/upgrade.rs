@@ -6,7 +6,7 @@ use super::hash::ScramHash;
 use super::keys::{SALT_BYTES, ScramKeys};
 use crate::proto::ns;
 use crate::runtime::random;
-use crate::stream::attempt::additional_data;
+use crate::stream::success::additional_data;
 use crate::xml::{El, Element};
 
 /// The least number of PBKDF2 rounds for new keys (RFC 7677 §4).

@@ -246,6 +246,23 @@ fn anonymous_binds_inline_too() {
 }
 
 #[test]
+fn a_session_bound_for_nothing_hears_of_it() {
+    let mut play = Play::tls().opened();
+    play.slow = true;
+    let inside = format!("<late xmlns='urn:test'/>{}", bind(""));
+    play.say(&authenticate("PLAIN", RIGHT, &inside));
+    for _ in 0..3 {
+        let question = play.pending.remove(0);
+        let answer = play.answer(question);
+        play.input(Input::Answer(answer));
+    }
+    assert!(matches!(&play.pending[..], [Question::Inline(_)]));
+    assert!(play.seat.0.lock().unwrap().closed.is_empty());
+    play.input(Input::Stop(None));
+    assert_eq!(play.seat.0.lock().unwrap().closed, [End::ConnectionLost]);
+}
+
+#[test]
 fn an_answer_that_fits_no_question_is_our_fault() {
     let mut play = Play::tls().opened();
     play.slow = true;
