@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use waxwing_fuzz::mutate::{Random, mutate};
-use waxwing_fuzz::xml_bodies;
+use waxwing_fuzz::{stream_bodies, xml_bodies};
 
 fn drive(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -34,4 +34,29 @@ fn xml() {
 #[test]
 fn framer() {
     drive("framer", xml_bodies::framer);
+}
+
+#[test]
+fn base64() {
+    drive("base64", stream_bodies::base64);
+}
+
+#[test]
+fn plain() {
+    drive("plain", stream_bodies::plain);
+}
+
+#[test]
+fn scram_final() {
+    drive("scram_final", stream_bodies::scram_final);
+}
+
+#[test]
+fn scram_first() {
+    drive("scram_first", stream_bodies::scram_first);
+}
+
+#[test]
+fn stream() {
+    drive("stream", stream_bodies::stream);
 }
