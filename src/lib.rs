@@ -10,6 +10,7 @@ pub mod net;
 pub mod proto;
 pub mod router;
 pub mod runtime;
+pub mod server;
 pub mod session;
 pub mod state;
 pub mod store;

@@ -83,6 +83,12 @@ pub struct SessionInfo {
     pub interested: bool,
     /// Id of the client installation (XEP-0388 user-agent), if it told one.
     pub client_id: Option<Box<str>>,
+    /// When it was bound, Unix milliseconds.
+    pub since: u64,
+    /// From where.
+    pub address: Box<str>,
+    /// The client's software and device by its own word, if it said.
+    pub client: Option<Box<str>>,
     /// Whom it sent directed available presence (RFC 6121 §4.6), bounded.
     pub directed: Vec<Jid>,
     /// How far it has been served from the undelivered index.

@@ -11,7 +11,7 @@ pub mod roster;
 
 use std::sync::Arc;
 
-use crate::config::{Modules, Section};
+use crate::config::{ModuleSettings, Modules};
 use crate::hooks::registrar::Builder;
 use crate::hooks::{Deps, Info, Module, ModuleError};
 
@@ -35,11 +35,13 @@ macro_rules! modules {
             Ok(())
         }
 
-        /// What may stand under `[modules.…]`, by module.
-        pub fn sections() -> Vec<(Info, Section)> {
-            vec![$((<$module as Module>::INFO, {
-                <<$module as Module>::Config as crate::config::Describe>::describe()
-            })),*]
+        /// What the modules declare about their configuration.
+        pub fn settings() -> Vec<ModuleSettings> {
+            vec![$({
+                let info = <$module as Module>::INFO;
+                type Config = <$module as Module>::Config;
+                ModuleSettings::of::<Config>(info.name, info.doc, info.on_by_default)
+            }),*]
         }
     };
 }

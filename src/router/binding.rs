@@ -14,8 +14,7 @@ use crate::runtime::random;
 use crate::session::owners::Slot;
 use crate::session::seat::Seat;
 use crate::session::work::{Bind, Ended, Inbox, Work};
-use crate::store::Mid;
-use crate::stream::{BindRequest, Bound, End};
+use crate::stream::{BindRequest, Bound, End, UserAgent};
 
 impl Inbox for SlotInbox {
     fn post(&self, work: Work) {
@@ -30,8 +29,12 @@ struct SlotInbox(Arc<Slot<Router>>);
 pub struct SessionSummary {
     /// Full JID.
     pub jid: Jid,
-    /// Whether it is available, and with which priority.
-    pub priority: Option<i8>,
+    /// When it was bound, Unix milliseconds.
+    pub since: u64,
+    /// From where.
+    pub address: String,
+    /// The client by its own word.
+    pub client: Option<String>,
 }
 
 impl Router {
@@ -93,6 +96,9 @@ impl Router {
             presence: None,
             priority: 0,
             interested: false,
+            since: self.clock.wall(),
+            address: request.address.into(),
+            client: client_name(&request.agent),
             client_id: request.agent.id.map(Into::into),
             directed: Vec::new(),
             intake: Backlog::Closed,
@@ -219,13 +225,24 @@ impl Router {
     }
 }
 
+fn client_name(agent: &UserAgent) -> Option<Box<str>> {
+    let words: Vec<&str> = [&agent.software, &agent.device]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    (!words.is_empty()).then(|| words.join(", ").into())
+}
+
 fn summaries(account: &Account) -> Vec<SessionSummary> {
     account
         .sessions
         .iter()
         .map(|session| SessionSummary {
             jid: session.jid.clone(),
-            priority: session.presence.as_ref().map(|_| session.priority),
+            since: session.since,
+            address: session.address.to_string(),
+            client: session.client.as_deref().map(str::to_owned),
         })
         .collect()
 }

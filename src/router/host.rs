@@ -49,7 +49,7 @@ impl Router {
     }
 
     /// Tells the modules of all hosts what happened.
-    pub(super) fn tell(&self, event: &Event) {
+    pub fn tell(&self, event: &Event) {
         for host in self.hosts.load().values() {
             for hook in host.tables.events() {
                 hook(event);

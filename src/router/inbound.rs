@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::pipeline::Passed;
+use crate::config::Reach;
 use crate::hooks::{
     Account, Envelope, Facts, Ledger, Origin, Outgoing, Path, SessionId, SessionInfo, Verdict,
 };
@@ -145,11 +146,16 @@ impl Router {
 
     /// Guests stay on their host unless its policy lets them roam (XEP-0175 §4).
     pub(super) fn confined(&self, account: &Account, to: &Jid) -> bool {
-        account.guest
-            && to.domain() != account.jid.domain()
-            && self
-                .host(account.jid.domain())
-                .is_none_or(|host| !host.guests_roam)
+        if !account.guest || to.domain() == account.jid.domain() {
+            return false;
+        }
+        match self
+            .host(account.jid.domain())
+            .map(|host| host.guests_reach)
+        {
+            Some(Reach::Everybody) => false,
+            Some(Reach::Domain) | None => true,
+        }
     }
 }
 

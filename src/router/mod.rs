@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::config::AccountLimits;
+use crate::config::{AccountLimits, Reach};
 use crate::hooks::{Deps, Envelope, Tables};
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
-use crate::session::owners::{Owners, Slot};
+use crate::session::owners::Owners;
 use crate::session::seat::{SeatLimits, Shared};
 use crate::session::work::Work;
 use crate::store::Store;
@@ -67,8 +67,8 @@ pub struct Host {
     pub tables: Arc<Tables>,
     /// Whether guests (SASL ANONYMOUS) live here, who have no accounts.
     pub guests: bool,
-    /// Whether guests may write to other domains and other hosts here.
-    pub guests_roam: bool,
+    /// Whom guests may reach.
+    pub guests_reach: Reach,
 }
 
 /// The hosts by domain.
@@ -188,15 +188,19 @@ impl Router {
         }
     }
 
+    /// Forgets all owners, so that nothing keeps the router alive.
+    pub fn close(&self) {
+        self.owners().clear();
+        if let Some(services) = self.services.get() {
+            services.clear();
+        }
+    }
+
     fn owners(&self) -> &Owners<Router> {
         match self.accounts.get() {
             Some(owners) => owners,
             None => unreachable!("set before the router is handed out"),
         }
-    }
-
-    fn slot(&self, account: &Jid) -> Arc<Slot<Router>> {
-        self.owners().slot(account)
     }
 
     /// Sends an envelope on to its owner: an account, a service, a host, or another domain.

@@ -188,6 +188,15 @@ impl<K: Keeper> Owners<K> {
             .collect()
     }
 
+    /// Forgets every owner, whatever it is doing; for the end of the server.
+    pub fn clear(&self) {
+        for shard in self.all() {
+            for slot in std::mem::take(&mut *lock(shard)).into_values() {
+                lock(&slot.inbox).gone = true;
+            }
+        }
+    }
+
     /// Forgets owners that were idle since the sweep before the last one. Returns how many.
     pub fn sweep(&self) -> usize {
         let now = self.sweeps.fetch_add(1, Ordering::Relaxed);

@@ -78,9 +78,9 @@ struct Inner {
     reader: Option<Waker>,
 }
 
-enum Queued {
-    Stanza(Outgoing, usize),
-    Raw(Vec<u8>),
+struct Queued {
+    item: Outgoing,
+    size: usize,
 }
 
 impl Seat {
@@ -172,24 +172,20 @@ impl Inner {
         }
     }
 
-    /// Writes one queued piece; counts it if it is a stanza.
-    fn write(&mut self, piece: Queued, out: &mut Vec<u8>) {
-        match piece {
-            Queued::Raw(bytes) => out.extend_from_slice(&bytes),
-            Queued::Stanza(item, size) => {
-                self.queued_bytes = self.queued_bytes.saturating_sub(size);
-                match &item.to {
-                    Some(to) => item.stanza.write_to(to, None, out),
-                    None => item.stanza.write(None, out),
-                }
-                if self.acks {
-                    self.sent = self.sent.wrapping_add(1);
-                    self.since_ask += 1;
-                    self.unacked.push_back(item.entry);
-                } else if let Some(entry) = item.entry {
-                    self.on_the_wire.push(entry);
-                }
-            }
+    /// Writes one queued stanza.
+    fn write(&mut self, queued: Queued, out: &mut Vec<u8>) {
+        let Queued { item, size } = queued;
+        self.queued_bytes = self.queued_bytes.saturating_sub(size);
+        match &item.to {
+            Some(to) => item.stanza.write_to(to, None, out),
+            None => item.stanza.write(None, out),
+        }
+        if self.acks {
+            self.sent = self.sent.wrapping_add(1);
+            self.since_ask += 1;
+            self.unacked.push_back(item.entry);
+        } else if let Some(entry) = item.entry {
+            self.on_the_wire.push(entry);
         }
     }
 
@@ -289,7 +285,7 @@ impl Outbox for Seat {
                 return Pushed::Full;
             }
             inner.queued_bytes += size;
-            inner.queue.push_back(Queued::Stanza(item, size));
+            inner.queue.push_back(Queued { item, size });
             inner.wake_writer()
         };
         if let Some(waker) = waker {
@@ -307,10 +303,7 @@ impl Outbox for Seat {
 
     fn in_flight(&self) -> Vec<Entry> {
         let inner = self.lock();
-        let queued = inner.queue.iter().filter_map(|piece| match piece {
-            Queued::Stanza(item, _) => item.entry,
-            Queued::Raw(_) => None,
-        });
+        let queued = inner.queue.iter().filter_map(|queued| queued.item.entry);
         inner
             .unacked
             .iter()
@@ -478,10 +471,7 @@ impl stream::Seat for Seat {
             inner.reader = None;
             inner.writer = None;
             let queued = std::mem::take(&mut inner.queue);
-            let queued = queued.into_iter().filter_map(|piece| match piece {
-                Queued::Stanza(item, _) => item.entry,
-                Queued::Raw(_) => None,
-            });
+            let queued = queued.into_iter().filter_map(|queued| queued.item.entry);
             let mut all: Vec<Entry> = std::mem::take(&mut inner.unacked)
                 .into_iter()
                 .flatten()

@@ -32,6 +32,10 @@ settings! {
         pub allowed: bool = false;
         /// Whom guests may reach: their own domain only, or everybody.
         pub reach: Reach = Reach::Domain;
+        /// Guests at once.
+        pub sessions: u32 = 1_000 => within(1..=1_000_000);
+        /// Guests of one address at once (of one /64 for IPv6).
+        pub sessions_per_address: u32 = 10 => within(1..=1_000_000);
     }
 }
 

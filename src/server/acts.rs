@@ -1,0 +1,205 @@
+//! The acts of administration, over the running server or over the store alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::admin::{AccountInfo, Act, ActError, Acts, Password, SessionInfo};
+use crate::hooks::Event;
+use crate::proto::error::{StreamCondition, StreamError};
+use crate::proto::jid::Jid;
+use crate::router::Router;
+use crate::state::accounts::{AccountError, Accounts, Record};
+
+/// What administration can do here.
+pub struct ServerActs {
+    hosts: Vec<String>,
+    accounts: Accounts,
+    router: Option<Arc<Router>>,
+}
+
+impl ServerActs {
+    /// Over accounts; with the router when the server runs. `hosts` are those with accounts.
+    pub fn new(mut hosts: Vec<String>, accounts: Accounts, router: Option<Arc<Router>>) -> Self {
+        hosts.sort();
+        ServerActs {
+            hosts,
+            accounts,
+            router,
+        }
+    }
+
+    fn check(&self, host: &str) -> Result<(), ActError> {
+        if self.hosts.iter().any(|known| known == host) {
+            Ok(())
+        } else {
+            Err(ActError::NoSuchHost {
+                host: host.to_owned(),
+                known: self.hosts.clone(),
+            })
+        }
+    }
+
+    fn end(&self, account: &Jid, error: StreamError) -> usize {
+        let Some(router) = &self.router else {
+            return 0;
+        };
+        let count = router.sessions(account).len();
+        router.end_sessions(account, error);
+        router.reread(account);
+        count
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(router) = &self.router {
+            router.tell(&event);
+        }
+    }
+}
+
+impl Acts for ServerActs {
+    fn accounts(&self) -> &dyn crate::admin::Accounts {
+        self
+    }
+}
+
+impl crate::admin::Accounts for ServerActs {
+    fn hosts(&self) -> Vec<String> {
+        self.hosts.clone()
+    }
+
+    fn create<'a>(&'a self, account: &'a Jid, password: &'a Password) -> Act<'a, ()> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            self.accounts.create(account, &password.0).await?;
+            self.tell(Event::AccountCreated(account.clone()));
+            Ok(())
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        host: &'a str,
+        after: Option<&'a Jid>,
+        limit: usize,
+    ) -> Act<'a, Vec<AccountInfo>> {
+        Box::pin(async move {
+            self.check(host)?;
+            let host = Jid::parse(host).map_err(|e| ActError::Bad(e.to_string()))?;
+            let accounts = self
+                .accounts
+                .list(&host, after, limit)
+                .await
+                .map_err(AccountError::from)?;
+            Ok(accounts
+                .into_iter()
+                .map(|(jid, record)| info(jid, record))
+                .collect())
+        })
+    }
+
+    fn show<'a>(&'a self, account: &'a Jid) -> Act<'a, Option<AccountInfo>> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            let record = self
+                .accounts
+                .find(account)
+                .await
+                .map_err(AccountError::from)?;
+            Ok(record.map(|record| info(account.clone(), record)))
+        })
+    }
+
+    fn set_password<'a>(&'a self, account: &'a Jid, password: &'a Password) -> Act<'a, ()> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            self.accounts.set_password(account, &password.0).await?;
+            self.end(account, because("the password was changed"));
+            self.tell(Event::PasswordChanged(account.clone()));
+            Ok(())
+        })
+    }
+
+    fn disable<'a>(&'a self, account: &'a Jid, reason: &'a str) -> Act<'a, ()> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            let reason = Some(reason.to_owned());
+            self.accounts.set_disabled(account, reason).await?;
+            self.end(account, because("the account was disabled"));
+            self.tell(Event::AccountDisabled(account.clone()));
+            Ok(())
+        })
+    }
+
+    fn enable<'a>(&'a self, account: &'a Jid) -> Act<'a, ()> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            self.accounts.set_disabled(account, None).await?;
+            Ok(())
+        })
+    }
+
+    fn delete<'a>(&'a self, account: &'a Jid) -> Act<'a, ()> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            self.end(account, because("the account was removed"));
+            self.accounts.delete(account).await?;
+            if let Some(router) = &self.router {
+                router.reread(account);
+            }
+            self.tell(Event::AccountDeleted(account.clone()));
+            Ok(())
+        })
+    }
+
+    fn sessions<'a>(&'a self, account: &'a Jid) -> Act<'a, Vec<SessionInfo>> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            let sessions = self
+                .router
+                .as_ref()
+                .map(|router| router.sessions(account))
+                .unwrap_or_default();
+            let shown = sessions.into_iter().map(|session| SessionInfo {
+                jid: session.jid,
+                since: session.since,
+                address: session.address,
+                client: session.client,
+            });
+            Ok(shown.collect())
+        })
+    }
+
+    fn end_sessions<'a>(&'a self, account: &'a Jid, reason: &'a str) -> Act<'a, usize> {
+        Box::pin(async move {
+            self.check(account.domain())?;
+            Ok(self.end(account, because(reason)))
+        })
+    }
+}
+
+fn because(reason: &str) -> StreamError {
+    StreamError::new(StreamCondition::NotAuthorized).with_text(reason)
+}
+
+fn info(account: Jid, record: Record) -> AccountInfo {
+    AccountInfo {
+        account,
+        created: record.created,
+        disabled: record.disabled,
+    }
+}
+
+impl From<AccountError> for ActError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Exists(jid) => ActError::Exists(jid),
+            AccountError::Unknown(jid) => ActError::NoSuchAccount(jid),
+            AccountError::Address(text) => ActError::Bad(text),
+            AccountError::Password(_) => ActError::Bad(error.to_string()),
+            AccountError::Store(_) | AccountError::Commit(_) => ActError::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Guest policies by host, of the hosts that take guests.
+pub(super) type GuestHosts = HashMap<String, crate::config::Guests>;

@@ -1,0 +1,214 @@
+//! Answers the questions of the stream machine from accounts and sessions.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::config::Guests;
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::router::Router;
+use crate::runtime::clock::Clock;
+use crate::state::accounts::{AccountError, Accounts};
+use crate::state::guesses::Guesses;
+use crate::stream::{
+    Answer, Authorized, BindRequest, Bound, Desk, Question, SaslCondition, SaslFailure, ScramHash,
+    ScramKeys, Seat, Secret,
+};
+
+/// The desk of a server.
+#[derive(Clone)]
+pub struct ServerDesk(Arc<Inner>);
+
+struct Inner {
+    router: Arc<Router>,
+    accounts: Accounts,
+    guesses: Guesses,
+    clock: Clock,
+    guests: HashMap<String, Guests>,
+    guest_seats: Mutex<Vec<GuestSeat>>,
+}
+
+struct GuestSeat {
+    host: String,
+    address: String,
+    seat: Weak<dyn Seat>,
+}
+
+impl ServerDesk {
+    /// Over the router and the accounts; `guests` by host, for hosts that take them.
+    pub fn new(
+        router: Arc<Router>,
+        accounts: Accounts,
+        guesses: Guesses,
+        clock: Clock,
+        guests: HashMap<String, Guests>,
+    ) -> Self {
+        ServerDesk(Arc::new(Inner {
+            router,
+            accounts,
+            guesses,
+            clock,
+            guests,
+            guest_seats: Mutex::default(),
+        }))
+    }
+}
+
+impl Desk for ServerDesk {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let inner = self.0.clone();
+        Box::pin(async move { inner.answer(question).await })
+    }
+}
+
+impl Inner {
+    async fn answer(self: Arc<Self>, question: Question) -> Answer {
+        match question {
+            Question::Credentials { user, hash, .. } => {
+                Answer::Credentials(self.keys(&user, hash).await)
+            }
+            Question::Password { user, password } => {
+                Answer::Password(self.check_password(user, password).await)
+            }
+            Question::Failed { user, address } => {
+                let delay =
+                    self.guesses
+                        .failed(user.bare_str(), &network(&address), self.clock.now());
+                tracing::info!(account = %user, %address, ?delay, "login failed");
+                tokio::time::sleep(delay).await;
+                Answer::Noted
+            }
+            Question::Authorize { user } => Answer::Authorized(self.authorize(&user).await),
+            Question::Upgrade { user, hash, keys } => {
+                Answer::Upgraded(self.upgrade(&user, hash, &keys).await)
+            }
+            Question::Bind(request) => Answer::Bound(self.bind(*request).await),
+            Question::Inline(_) => Answer::Inline(Vec::new()),
+            Question::Module(question) => Answer::Module(question.payload),
+        }
+    }
+
+    async fn keys(&self, user: &Jid, hash: ScramHash) -> Result<ScramKeys, SaslFailure> {
+        self.accounts
+            .keys(user, hash)
+            .await
+            .map_err(|error| broken(user, &error))
+    }
+
+    /// PLAIN costs a full PBKDF2, for the unknown as for the known, away from the sockets.
+    async fn check_password(&self, user: Jid, password: Secret) -> Result<(), SaslFailure> {
+        let keys = self.keys(&user, ScramHash::Sha256).await?;
+        let right = tokio::task::spawn_blocking(move || {
+            password.expose_str().is_some_and(|password| {
+                stringprep::saslprep(password)
+                    .is_ok_and(|password| keys.verify_password(ScramHash::Sha256, &password))
+            })
+        })
+        .await
+        .unwrap_or(false);
+        if right {
+            Ok(())
+        } else {
+            Err(SaslCondition::NotAuthorized.into())
+        }
+    }
+
+    async fn authorize(&self, user: &Jid) -> Result<Authorized, SaslFailure> {
+        if self.guests.contains_key(user.domain()) {
+            return Ok(Authorized::default());
+        }
+        let record = self
+            .accounts
+            .find(user)
+            .await
+            .map_err(|error| broken(user, &error))?;
+        match record {
+            Some(record) if record.disabled.is_some() => Err(SaslCondition::AccountDisabled.into()),
+            Some(record) => Ok(Authorized {
+                missing: ScramHash::ALL
+                    .into_iter()
+                    .filter(|hash| record.keys(*hash).is_none())
+                    .collect(),
+            }),
+            None => Err(SaslCondition::NotAuthorized.into()),
+        }
+    }
+
+    async fn upgrade(
+        &self,
+        user: &Jid,
+        hash: ScramHash,
+        keys: &ScramKeys,
+    ) -> Result<(), SaslFailure> {
+        match self.accounts.add_keys(user, hash, keys).await {
+            Ok(()) => Ok(()),
+            Err(AccountError::Store(error)) => Err(broken(user, &error)),
+            Err(_) => Err(SaslCondition::TemporaryAuthFailure.into()),
+        }
+    }
+
+    async fn bind(&self, request: BindRequest) -> Result<Bound, StanzaError> {
+        let (user, address) = (request.user.clone(), network(&request.address));
+        let guests = self.guests.get(user.domain());
+        if let Some(policy) = guests {
+            self.room_for_guest(policy, user.domain(), &address)?;
+        }
+        let bound = self.router.bind_session(request).await?;
+        if guests.is_some() {
+            self.guest_seats().push(GuestSeat {
+                host: user.domain().to_owned(),
+                address,
+                seat: Arc::downgrade(&bound.seat),
+            });
+        } else {
+            self.guesses.succeeded(user.bare_str(), &address);
+        }
+        tracing::info!(session = %bound.jid, "logged in");
+        Ok(bound)
+    }
+
+    fn room_for_guest(
+        &self,
+        policy: &Guests,
+        host: &str,
+        address: &str,
+    ) -> Result<(), StanzaError> {
+        let mut seats = self.guest_seats();
+        seats.retain(|guest| guest.seat.strong_count() > 0);
+        let here = seats.iter().filter(|guest| guest.host == host).count();
+        let same = seats
+            .iter()
+            .filter(|guest| guest.host == host && guest.address == address)
+            .count();
+        if here >= policy.sessions as usize || same >= policy.sessions_per_address as usize {
+            return Err(StanzaError::from(Condition::ResourceConstraint)
+                .with_text("Too many guests; try again later"));
+        }
+        Ok(())
+    }
+
+    fn guest_seats(&self) -> std::sync::MutexGuard<'_, Vec<GuestSeat>> {
+        self.guest_seats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn broken(user: &Jid, error: &dyn std::fmt::Display) -> SaslFailure {
+    tracing::error!(account = %user, %error, "an account cannot be read; run `waxwing check`");
+    SaslCondition::TemporaryAuthFailure.into()
+}
+
+/// What counts as one address: an IPv4 address, or an IPv6 /64.
+fn network(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V6(ip)) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(ip) => ip.to_string(),
+        Err(_) => address.to_owned(),
+    }
+}

@@ -1,0 +1,264 @@
+//! The composition root: builds every room in its order, serves, drains, stops.
+
+mod acts;
+mod desk;
+mod program;
+mod settings;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::admin::Acts;
+use crate::admin::socket::ControlSocket;
+use crate::config::Config;
+use crate::hooks::Builder;
+use crate::modules;
+use crate::net::tls::{TlsOptions, TlsStore};
+use crate::net::{Admission, ClientListeners, NetStats, Surroundings, serve_client};
+use crate::proto::jid::Jid;
+use crate::router::{self, Router};
+use crate::runtime::clock::Clock;
+use crate::state::accounts::Accounts;
+use crate::state::guesses::Guesses;
+use crate::state::secret::server_secret;
+use crate::store::Store;
+use crate::stream::{self, Secret, Settings};
+
+use acts::ServerActs;
+use desk::ServerDesk;
+pub use program::Waxwing;
+
+/// Registers what a program adds to the modules of the list, for one host.
+pub type Extra = fn(&mut Builder, &crate::hooks::Deps) -> Result<(), crate::hooks::ModuleError>;
+
+/// Why a server did not start, in words for the administrator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+/// A running server.
+pub struct Server {
+    router: Arc<Router>,
+    store: Store,
+    listeners: Vec<ClientListeners>,
+    tls: Arc<TlsStore>,
+    acts: Arc<dyn Acts>,
+    tasks: Vec<JoinHandle<()>>,
+    patience: Duration,
+}
+
+impl Server {
+    /// Starts a server. Clients can connect when this returns.
+    ///
+    /// # Errors
+    /// In words: what is wrong and what to do.
+    pub async fn start(config: &Config) -> Result<Server, StartError> {
+        Server::start_with(config, &[]).await
+    }
+
+    /// Starts a server with modules from outside the list.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(config: &Config, extra: &[Extra]) -> Result<Server, StartError> {
+        let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
+        settings::make_private(&config.server.data_dir).map_err(StartError)?;
+        let clock = Clock::system();
+        let certificates = settings::certificates(config).map_err(StartError)?;
+        let tls = TlsStore::open(TlsOptions::new(certificates)).map_err(|e| words(&e))?;
+        let tls = Arc::new(tls);
+        let options = settings::store(config);
+        let opening = clock.clone();
+        let store = tokio::task::spawn_blocking(move || Store::open(options, opening))
+            .await
+            .map_err(|e| words(&e))?
+            .map_err(|e| words(&e))?;
+        let secret = server_secret(&store).await.map_err(|e| words(&e))?;
+        let accounts = accounts(config, &store, &clock, secret.clone());
+        let router = Router::new(store.clone(), clock.clone(), settings::router(config));
+        let hosts = hosts(config, &router, extra)?;
+        let stream_settings = Arc::new(Settings {
+            hosts: Arc::new(stream_hosts(config, &hosts)?),
+            limits: settings::stream(config),
+            key: secret,
+        });
+        router.set_hosts(hosts);
+        let desk = ServerDesk::new(
+            router.clone(),
+            accounts.clone(),
+            Guesses::new(&config.auth),
+            clock.clone(),
+            guests(config),
+        );
+        let stats = Arc::new(NetStats::default());
+        let around = Surroundings {
+            desk: Arc::new(desk),
+            tls: tls.clone(),
+            admission: Admission::new(settings::connections(config), stats.clone()),
+            stats,
+        };
+        let mut server = Server {
+            acts: Arc::new(ServerActs::new(
+                account_hosts(config),
+                accounts,
+                Some(router.clone()),
+            )),
+            tasks: vec![tokio::spawn(router.clone().run())],
+            router,
+            store,
+            listeners: Vec::new(),
+            tls,
+            patience: config.server.drain_timeout.0,
+        };
+        server.control(config)?;
+        for listen in &config.listen {
+            let options = settings::listener(config, listen);
+            let listeners = serve_client(options, stream_settings.clone(), around.clone())
+                .map_err(|e| words(&e))?;
+            server.listeners.push(listeners);
+        }
+        Ok(server)
+    }
+
+    fn control(&mut self, config: &Config) -> Result<(), StartError> {
+        let path = config.server.data_dir.join(&config.control.socket);
+        let socket = ControlSocket::bind(&path).map_err(|error| {
+            StartError(format!(
+                "cannot bind the control socket {}: {error}",
+                path.display()
+            ))
+        })?;
+        self.tasks
+            .push(tokio::spawn(socket.serve(self.acts.clone())));
+        Ok(())
+    }
+
+    /// Where clients connect.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .flat_map(|listeners| listeners.addresses().iter().copied())
+            .collect()
+    }
+
+    /// What administration can do.
+    pub fn acts(&self) -> &Arc<dyn Acts> {
+        &self.acts
+    }
+
+    /// The certificates in use.
+    pub fn tls(&self) -> &Arc<TlsStore> {
+        &self.tls
+    }
+
+    /// Ends all streams with `system-shutdown`, writes everything, and closes the store.
+    pub async fn stop(self) {
+        self.router.drain();
+        self.router.drained(self.patience).await;
+        for listeners in self.listeners {
+            let left = listeners.stop(self.patience).await;
+            if left > 0 {
+                tracing::warn!(left, "connections did not end in time and were cut");
+            }
+        }
+        self.store.close().await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.router.close();
+    }
+}
+
+fn accounts(config: &Config, store: &Store, clock: &Clock, secret: Secret) -> Accounts {
+    let iterations = config.auth.scram_iterations;
+    Accounts::new(store.clone(), clock.clone(), iterations, secret)
+}
+
+fn account_hosts(config: &Config) -> Vec<String> {
+    config
+        .hosts
+        .iter()
+        .filter(|(_, host)| !host.guests.allowed)
+        .map(|(domain, _)| domain.clone())
+        .collect()
+}
+
+fn guests(config: &Config) -> acts::GuestHosts {
+    config
+        .hosts
+        .iter()
+        .filter(|(_, host)| host.guests.allowed)
+        .map(|(domain, host)| (domain.clone(), host.guests.clone()))
+        .collect()
+}
+
+/// Builds the modules of every host and freezes its tables.
+fn hosts(
+    config: &Config,
+    router: &Arc<Router>,
+    extra: &[Extra],
+) -> Result<router::Hosts, StartError> {
+    let mut hosts = router::Hosts::new();
+    for (domain, host) in &config.hosts {
+        let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
+        let deps = router.deps(&jid, &config.limits.account);
+        let mut builder = Builder::new(jid.clone());
+        let registered = modules::register(&mut builder, &deps, &config.modules, &host.modules)
+            .and_then(|()| extra.iter().try_for_each(|more| more(&mut builder, &deps)));
+        registered.map_err(|error| StartError(format!("{domain}: {error}")))?;
+        hosts.insert(
+            jid.domain().into(),
+            Arc::new(router::Host {
+                domain: jid,
+                tables: Arc::new(builder.freeze()),
+                guests: host.guests.allowed,
+                guests_reach: host.guests.reach,
+            }),
+        );
+    }
+    Ok(hosts)
+}
+
+/// The hosts as the stream machine sees them.
+struct StreamHosts {
+    hosts: HashMap<String, Arc<stream::Host>>,
+    default: Arc<stream::Host>,
+}
+
+impl stream::Hosts for StreamHosts {
+    fn host(&self, domain: &str) -> Option<Arc<stream::Host>> {
+        self.hosts.get(domain).cloned()
+    }
+
+    fn default_host(&self) -> Arc<stream::Host> {
+        self.default.clone()
+    }
+}
+
+fn stream_hosts(config: &Config, hosts: &router::Hosts) -> Result<StreamHosts, StartError> {
+    let mut known = HashMap::new();
+    for (domain, policy) in &config.hosts {
+        let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
+        if let Some(host) = hosts.get(jid.domain()) {
+            let host = Arc::new(stream::Host {
+                domain: jid.clone(),
+                mechanisms: settings::mechanisms(config, policy),
+                tables: host.tables.stream().clone(),
+            });
+            known.insert(jid.domain().to_owned(), host);
+        }
+    }
+    let first = config.hosts.keys().next();
+    let default = first
+        .and_then(|domain| Jid::parse(domain).ok())
+        .and_then(|jid| known.get(jid.domain()).cloned())
+        .ok_or_else(|| StartError("no domain is served".to_owned()))?;
+    Ok(StreamHosts {
+        hosts: known,
+        default,
+    })
+}

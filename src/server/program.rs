@@ -1,0 +1,123 @@
+//! The program behind the command line.
+
+use tokio::sync::watch;
+
+use super::{Server, account_hosts, accounts, acts::ServerActs, settings};
+use crate::admin::cli::{Program, Ready, Running};
+use crate::admin::{Acts, Finding, Level};
+use crate::config::{Loaded, ModuleSettings};
+use crate::net::tls::{self, TlsOptions, TlsStore};
+use crate::runtime::clock::Clock;
+use crate::state::secret::server_secret;
+use crate::store::{OpenError, Store};
+
+/// waxwing, as its command line sees it.
+pub struct Waxwing;
+
+impl Program for Waxwing {
+    fn modules(&self) -> Vec<ModuleSettings> {
+        crate::modules::settings()
+    }
+
+    fn serve<'a>(
+        &'a self,
+        loaded: Loaded,
+        ready: Ready,
+        mut stop: watch::Receiver<bool>,
+    ) -> Running<'a> {
+        Box::pin(async move {
+            let server = Server::start(&loaded.config)
+                .await
+                .map_err(|error| error.to_string())?;
+            for finding in server.tls().check(Clock::system().wall()) {
+                log(&finding);
+            }
+            for address in server.addresses() {
+                tracing::info!(%address, "clients can connect");
+            }
+            ready();
+            // An error means that nobody can ask for a stop any more: the same as being asked.
+            let _ = stop.wait_for(|stop| *stop).await;
+            server.stop().await;
+            Ok(())
+        })
+    }
+
+    fn acts(&self, loaded: &Loaded) -> Result<Box<dyn Acts>, String> {
+        let config = &loaded.config;
+        settings::make_private(&config.server.data_dir)?;
+        let clock = Clock::system();
+        let store =
+            Store::open(settings::store(config), clock.clone()).map_err(|e| e.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
+        let secret = runtime
+            .block_on(server_secret(&store))
+            .map_err(|e| e.to_string())?;
+        let accounts = accounts(config, &store, &clock, secret);
+        Ok(Box::new(ServerActs::new(
+            account_hosts(config),
+            accounts,
+            None,
+        )))
+    }
+
+    fn findings(&self, loaded: &Loaded) -> Vec<Finding> {
+        let mut findings = certificate_findings(loaded);
+        findings.push(store_finding(loaded));
+        findings
+    }
+
+    fn fingerprint(&self, loaded: &Loaded, domain: &str) -> Result<String, String> {
+        settings::make_private(&loaded.config.server.data_dir)?;
+        let certificates = settings::certificates(&loaded.config)?;
+        let tls = TlsStore::open(TlsOptions::new(certificates)).map_err(|e| e.to_string())?;
+        Ok(tls.choose(Some(domain), None).fingerprint_text())
+    }
+}
+
+fn certificate_findings(loaded: &Loaded) -> Vec<Finding> {
+    let opened = settings::certificates(&loaded.config).and_then(|certificates| {
+        TlsStore::open(TlsOptions::new(certificates)).map_err(|e| e.to_string())
+    });
+    match opened {
+        Ok(tls) => tls
+            .check(Clock::system().wall())
+            .into_iter()
+            .map(translate)
+            .collect(),
+        Err(text) => vec![Finding::new(Level::Error, text)],
+    }
+}
+
+fn store_finding(loaded: &Loaded) -> Finding {
+    let options = settings::store(&loaded.config);
+    if !options.path.exists() {
+        let text = format!("the store will be made in {}", options.path.display());
+        return Finding::new(Level::Note, text);
+    }
+    match Store::open(options, Clock::system()) {
+        Ok(_) => Finding::new(Level::Good, "the store opens"),
+        Err(error @ OpenError::Locked { .. }) => Finding::new(Level::Note, error.to_string()),
+        Err(error) => Finding::new(Level::Error, error.to_string()),
+    }
+}
+
+fn translate(finding: tls::Finding) -> Finding {
+    let level = match finding.level {
+        tls::Level::Note => Level::Note,
+        tls::Level::Warning => Level::Warning,
+        tls::Level::Error => Level::Error,
+    };
+    Finding::new(level, finding.to_string())
+}
+
+fn log(finding: &tls::Finding) {
+    match finding.level {
+        tls::Level::Note => tracing::info!("{finding}"),
+        tls::Level::Warning => tracing::warn!("{finding}"),
+        tls::Level::Error => tracing::error!("{finding}"),
+    }
+}

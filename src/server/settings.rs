@@ -1,0 +1,190 @@
+//! From the configuration to what each room is given.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{Config, Host, Mechanism, Network, StoreEngine};
+use crate::net::tls::{CertificateSource, self_signed};
+use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
+use crate::router;
+use crate::session::seat::SeatLimits;
+use crate::store::{EngineKind, Options};
+use crate::stream::{Mechanisms, ScramHash, StreamLimits};
+use crate::xml;
+
+/// Questions the server may have open at once.
+const OPEN_QUESTIONS: usize = 100_000;
+/// How long a stanza may wait for a hook, and an iq for its answer (P30).
+const IQ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a message is recognised when a client sends it again.
+const RESEND_WINDOW: Duration = Duration::from_secs(600);
+
+pub(super) fn store(config: &Config) -> Options {
+    let engine = match config.store.engine {
+        StoreEngine::Fjall => EngineKind::Fjall,
+        StoreEngine::Sled => EngineKind::Sled,
+    };
+    let path = config.server.data_dir.join(&config.store.path);
+    Options {
+        cache_bytes: config.store.cache.0,
+        reserve_bytes: config.store.reserve.0,
+        readers: config.store.readers as usize,
+        ..Options::new(engine, path)
+    }
+}
+
+pub(super) fn router(config: &Config) -> router::Limits {
+    let (session, account) = (&config.limits.session, &config.limits.account);
+    router::Limits {
+        seat: SeatLimits {
+            queue_bytes: session.outgoing.as_usize(),
+            queue_stanzas: session.unacknowledged as usize,
+            window: session.uncommitted,
+        },
+        sessions_per_account: account.sessions as usize,
+        inbox: account.inbox as usize,
+        undelivered: account.offline_messages,
+        undelivered_bytes: account.offline_bytes.0,
+        roster_items: account.roster_items as usize,
+        directed: session.directed_presence as usize,
+        questions: OPEN_QUESTIONS,
+        iq_timeout: IQ_TIMEOUT,
+        resend_window: RESEND_WINDOW,
+    }
+}
+
+pub(super) fn stream(config: &Config) -> StreamLimits {
+    let limits = &config.limits.stream;
+    let xml = |bytes: usize| xml::Limits {
+        stanza_bytes: bytes,
+        depth: limits.depth as usize,
+        attributes: limits.attributes as usize,
+        namespaces: limits.namespaces as usize,
+        name_bytes: limits.name_bytes.as_usize(),
+        parsed_factor: limits.parsed_factor as usize,
+    };
+    StreamLimits {
+        before_login: xml(limits.stanza_bytes_before_login.as_usize()),
+        after_login: xml(limits.stanza_bytes.as_usize()),
+        header: limits.header_timeout.0,
+        login: limits.login_timeout.0,
+        bind: limits.login_timeout.0,
+        close: limits.close_timeout.0,
+        idle: limits.ping_after.0,
+    }
+}
+
+pub(super) fn mechanisms(config: &Config, host: &Host) -> Mechanisms {
+    let chosen = host.mechanisms.as_ref().unwrap_or(&config.auth.mechanisms);
+    let guests = host.guests.allowed;
+    let scram: Vec<ScramHash> = chosen
+        .iter()
+        .filter_map(|mechanism| match mechanism {
+            Mechanism::ScramSha512 => Some(ScramHash::Sha512),
+            Mechanism::ScramSha256 => Some(ScramHash::Sha256),
+            Mechanism::ScramSha1 => Some(ScramHash::Sha1),
+            Mechanism::Plain => None,
+        })
+        .collect();
+    let upgrades = [ScramHash::Sha512, ScramHash::Sha256]
+        .into_iter()
+        .filter(|hash| scram.contains(hash))
+        .collect();
+    Mechanisms {
+        scram: if guests { Vec::new() } else { scram },
+        plain: !guests && chosen.contains(&Mechanism::Plain),
+        anonymous: guests,
+        upgrades,
+        iterations: config.auth.scram_iterations,
+    }
+}
+
+pub(super) fn connections(config: &Config) -> ConnectionLimits {
+    let limits = &config.limits.connections;
+    let descriptors = crate::net::raise_descriptor_limit();
+    if descriptors < limits.total {
+        tracing::warn!(
+            allowed = descriptors,
+            configured = limits.total,
+            "the system allows fewer connections than configured; raise LimitNOFILE (or `ulimit -n`)"
+        );
+    }
+    ConnectionLimits {
+        total: limits.total.min(descriptors),
+        per_address: limits.per_address,
+        half_open: limits.unauthenticated,
+        half_open_per_address: limits.unauthenticated_per_address,
+        exempt: limits.exempt.iter().filter_map(subnet).collect(),
+    }
+}
+
+fn subnet(network: &Network) -> Option<Subnet> {
+    network.to_string().parse().ok()
+}
+
+pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> ListenerOptions {
+    let (stream, session) = (&config.limits.stream, &config.limits.session);
+    let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    ListenerOptions {
+        addresses: vec![listen.address],
+        plaintext: listen.tls == crate::config::ListenTls::None,
+        trusted_proxies: listen.proxies.iter().filter_map(subnet).collect(),
+        timeouts: Timeouts {
+            first_byte: stream.header_timeout.0,
+            handshake: stream.tls_timeout.0,
+            dead_after: stream.ping_timeout.0,
+            write: stream.write_timeout.0,
+        },
+        rates: Rates {
+            bytes: narrow(session.bytes_per_second.0),
+            bytes_burst: narrow(session.bytes_burst.0),
+            stanzas: session.stanzas_per_second,
+            stanzas_burst: session.stanzas_burst,
+        },
+    }
+}
+
+/// Where the certificate of each host lies; one for `localhost` is made if none is configured.
+///
+/// # Errors
+/// In words: the self-signed certificate could not be made.
+pub(super) fn certificates(config: &Config) -> Result<Vec<CertificateSource>, String> {
+    config
+        .hosts
+        .iter()
+        .map(|(domain, host)| certificate(config, domain, host))
+        .collect()
+}
+
+fn certificate(config: &Config, domain: &str, host: &Host) -> Result<CertificateSource, String> {
+    let folder = config.server.data_dir.join(&config.tls.directory);
+    if let Some(chain) = &host.certificate {
+        return Ok(CertificateSource {
+            domain: domain.to_owned(),
+            chain: chain.clone(),
+            key: host.key.clone(),
+        });
+    }
+    let own = folder.join(domain);
+    if domain == "localhost" && !own.exists() {
+        make_private(&folder)?;
+        return self_signed(&folder, domain)
+            .map(|made| made.source)
+            .map_err(|error| error.to_string());
+    }
+    Ok(CertificateSource {
+        domain: domain.to_owned(),
+        chain: own.join("fullchain.pem"),
+        key: Some(own.join("privkey.pem")),
+    })
+}
+
+/// Makes a directory that belongs to the server alone.
+pub(super) fn make_private(path: &PathBuf) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| format!("cannot make the directory {}: {error}", path.display()))
+}
