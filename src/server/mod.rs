@@ -125,7 +125,7 @@ impl Server {
     }
 
     fn control(&mut self, config: &Config) -> Result<(), StartError> {
-        let path = config.server.data_dir.join(&config.control.socket);
+        let path = config.in_data_dir(&config.control.socket);
         let socket = ControlSocket::bind(&path).map_err(|error| {
             StartError(format!(
                 "cannot bind the control socket {}: {error}",

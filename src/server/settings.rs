@@ -1,6 +1,6 @@
 //! From the configuration to what each room is given.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Config, Host, Mechanism, Network, StoreEngine};
@@ -24,7 +24,7 @@ pub(super) fn store(config: &Config) -> Options {
         StoreEngine::Fjall => EngineKind::Fjall,
         StoreEngine::Sled => EngineKind::Sled,
     };
-    let path = config.server.data_dir.join(&config.store.path);
+    let path = config.in_data_dir(&config.store.path);
     Options {
         cache_bytes: config.store.cache.0,
         reserve_bytes: config.store.reserve.0,
@@ -151,22 +151,15 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
 pub(super) fn certificates(config: &Config) -> Result<Vec<CertificateSource>, String> {
     config
         .hosts
-        .iter()
-        .map(|(domain, host)| certificate(config, domain, host))
+        .keys()
+        .map(|domain| certificate(config, domain))
         .collect()
 }
 
-fn certificate(config: &Config, domain: &str, host: &Host) -> Result<CertificateSource, String> {
-    let folder = config.server.data_dir.join(&config.tls.directory);
-    if let Some(chain) = &host.certificate {
-        return Ok(CertificateSource {
-            domain: domain.to_owned(),
-            chain: chain.clone(),
-            key: host.key.clone(),
-        });
-    }
-    let own = folder.join(domain);
-    if domain == "localhost" && !own.exists() {
+fn certificate(config: &Config, domain: &str) -> Result<CertificateSource, String> {
+    let (chain, key) = config.certificate(domain);
+    if domain == "localhost" && !chain.exists() {
+        let folder = config.in_data_dir(&config.tls.directory);
         make_private(&folder)?;
         return self_signed(&folder, domain)
             .map(|made| made.source)
@@ -174,13 +167,13 @@ fn certificate(config: &Config, domain: &str, host: &Host) -> Result<Certificate
     }
     Ok(CertificateSource {
         domain: domain.to_owned(),
-        chain: own.join("fullchain.pem"),
-        key: Some(own.join("privkey.pem")),
+        chain,
+        key,
     })
 }
 
 /// Makes a directory that belongs to the server alone.
-pub(super) fn make_private(path: &PathBuf) -> Result<(), String> {
+pub(super) fn make_private(path: &Path) -> Result<(), String> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
