@@ -96,6 +96,9 @@ fn addresses(port: u16) -> Result<Vec<SocketAddr>, String> {
             Err(error) => return Err(format!("cannot listen on {address}: {error}")),
         }
     }
+    if free.is_empty() {
+        return Err("this machine has no loopback address to listen on".to_owned());
+    }
     Ok(free)
 }
 
@@ -109,7 +112,11 @@ fn configure(
     let file = directory.join("waxwing.toml");
     let data_dir = toml::Value::String(directory.display().to_string());
     let mut text = format!(
-        "# Written by `waxwing quickstart` at every start: copy it before you change it.\n\n[server]\ndata_dir = {data_dir}\n\n[hosts.{DOMAIN}]\n\n[log]\nlevel = \"warn\"\n"
+        "# Written by `waxwing quickstart` at every start: copy it before you change it.\n\n\
+         [server]\ndata_dir = {data_dir}\n\n\
+         [hosts.{DOMAIN}]\n\n\
+         [limits.connections]\ntotal = 1000\n\n\
+         [log]\nlevel = \"warn,waxwing::net::tls::self_signed=error\"\n"
     );
     for address in addresses {
         text.push_str(&format!("\n[[listen]]\naddress = \"{address}\"\n"));
@@ -189,10 +196,13 @@ fn screen(options: &Options, passwords: &BTreeMap<String, String>, fingerprint: 
                It shows the fingerprint above and asks whether to trust it.
   Profanity    /connect {user} server {DOMAIN} port {port} tls trust
 
-  More accounts: waxwing --config {directory}/waxwing.toml user add NAME@{DOMAIN}
+  More accounts: {program} --config {directory}/waxwing.toml user add NAME@{DOMAIN}
   Everything is kept in {directory}; the next start shows the same accounts.
 
 ",
         version = env!("CARGO_PKG_VERSION"),
+        program = std::env::args()
+            .next()
+            .unwrap_or_else(|| "waxwing".to_owned()),
     )
 }
