@@ -8,6 +8,7 @@
 
 mod command_line;
 mod logins;
+mod quickstart;
 mod scenario;
 mod store_conformance;
 mod store_crash;

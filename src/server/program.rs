@@ -64,10 +64,15 @@ impl Program for Waxwing {
         )))
     }
 
-    fn findings(&self, loaded: &Loaded) -> Vec<Finding> {
-        let mut findings = certificate_findings(loaded);
-        findings.push(store_finding(loaded));
-        findings
+    fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding> {
+        let domains = loaded.config.hosts.keys();
+        domains
+            .flat_map(|domain| certificate_findings(loaded, domain))
+            .collect()
+    }
+
+    fn check_store(&self, loaded: &Loaded) -> Finding {
+        store_finding(loaded)
     }
 
     fn fingerprint(&self, loaded: &Loaded, domain: &str) -> Result<String, String> {
@@ -78,18 +83,24 @@ impl Program for Waxwing {
     }
 }
 
-fn certificate_findings(loaded: &Loaded) -> Vec<Finding> {
-    let opened = settings::certificates(&loaded.config).and_then(|certificates| {
-        TlsStore::open(TlsOptions::new(certificates)).map_err(|e| e.to_string())
-    });
-    match opened {
-        Ok(tls) => tls
-            .check(Clock::system().wall())
-            .into_iter()
-            .map(translate)
-            .collect(),
-        Err(text) => vec![Finding::new(Level::Error, text)],
+fn certificate_findings(loaded: &Loaded, domain: &str) -> Vec<Finding> {
+    if settings::made_at_start(&loaded.config, domain) {
+        let text = format!("certificate of {domain}: a self-signed one is made at the first start");
+        return vec![Finding::new(Level::Note, text)];
     }
+    let source = settings::certificate(&loaded.config, domain);
+    let opened = source.and_then(|source| {
+        TlsStore::open(TlsOptions::new(vec![source])).map_err(|error| error.to_string())
+    });
+    let found = match opened {
+        Ok(tls) => tls.check(Clock::system().wall()),
+        Err(text) => return vec![Finding::new(Level::Error, text)],
+    };
+    if found.is_empty() {
+        let text = format!("certificate of {domain}");
+        return vec![Finding::new(Level::Good, text)];
+    }
+    found.into_iter().map(translate).collect()
 }
 
 fn store_finding(loaded: &Loaded) -> Finding {
@@ -111,7 +122,10 @@ fn translate(finding: tls::Finding) -> Finding {
         tls::Level::Warning => Level::Warning,
         tls::Level::Error => Level::Error,
     };
-    Finding::new(level, finding.to_string())
+    Finding::new(
+        level,
+        format!("certificate of {}: {}", finding.domain, finding.text),
+    )
 }
 
 fn log(finding: &tls::Finding) {

@@ -156,9 +156,9 @@ pub(super) fn certificates(config: &Config) -> Result<Vec<CertificateSource>, St
         .collect()
 }
 
-fn certificate(config: &Config, domain: &str) -> Result<CertificateSource, String> {
+pub(super) fn certificate(config: &Config, domain: &str) -> Result<CertificateSource, String> {
     let (chain, key) = config.certificate(domain);
-    if domain == "localhost" && !chain.exists() {
+    if makes_its_own(config, domain) {
         let folder = config.in_data_dir(&config.tls.directory);
         make_private(&folder)?;
         return self_signed(&folder, domain)
@@ -170,6 +170,19 @@ fn certificate(config: &Config, domain: &str) -> Result<CertificateSource, Strin
         chain,
         key,
     })
+}
+
+/// For `localhost`, unless a certificate was put where it is looked for, or named.
+fn makes_its_own(config: &Config, domain: &str) -> bool {
+    let named = |host: &Host| host.certificate.is_some();
+    let named = config.hosts.get(domain).is_some_and(named);
+    domain == "localhost" && !named && !config.certificate(domain).0.exists()
+}
+
+/// Whether the next start makes a certificate for the domain.
+pub(super) fn made_at_start(config: &Config, domain: &str) -> bool {
+    let folder = config.in_data_dir(&config.tls.directory);
+    makes_its_own(config, domain) && !folder.join("localhost.crt").exists()
 }
 
 /// Makes a directory that belongs to the server alone.

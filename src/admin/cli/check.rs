@@ -104,7 +104,10 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
         findings.extend(ports(loaded));
     }
     findings.push(descriptors(loaded.config.limits.connections.total));
-    findings.extend(program.findings(loaded));
+    findings.extend(program.check_certificates(loaded));
+    if !running {
+        findings.push(program.check_store(loaded));
+    }
     findings
 }
 

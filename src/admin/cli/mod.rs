@@ -39,8 +39,11 @@ pub trait Program: Sync {
     /// In words, such as that the store is in use.
     fn acts(&self, loaded: &Loaded) -> Result<Box<dyn Acts>, String>;
 
-    /// What is to be said about certificates and the store.
-    fn findings(&self, loaded: &Loaded) -> Vec<Finding>;
+    /// What is to be said about the certificates of every host. Writes nothing.
+    fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding>;
+
+    /// Whether the store opens. Writes nothing where there is none yet.
+    fn check_store(&self, loaded: &Loaded) -> Finding;
 
     /// The SHA-256 fingerprint of the certificate of a domain, made first if it is one the server makes itself.
     ///
