@@ -4,6 +4,7 @@ use super::names::{Names, Span};
 use super::node::{Node, View};
 use super::{El, Element, XMLNS, XmlError, chars};
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 
 /// Builds an [`Element`] from events: `open`, its `attr`s, its contents, `close`.
 ///
@@ -244,7 +245,8 @@ pub(super) fn copy(from: El<'_>, nodes: &mut Vec<Node>, names: &mut Names, text:
 #[derive(Default)]
 struct NameMap {
     names: SmallVec<[Option<u32>; 32]>,
-    namespaces: SmallVec<[(Span, Span); 8]>,
+    /// By where they are stored in the tree copied from.
+    namespaces: BTreeMap<u32, Span>,
 }
 
 impl NameMap {
@@ -254,11 +256,13 @@ impl NameMap {
             return *known;
         }
         let old = from.names().at(name);
-        let ns = match self.namespaces.iter().find(|(known, _)| *known == old.ns) {
-            Some((_, ns)) => *ns,
-            None => {
+        let ns = match self.namespaces.get(&old.ns.start) {
+            Some(ns) if old.ns.len > 0 => *ns,
+            _ => {
                 let ns = names.namespace(from.piece(old.ns), text);
-                self.namespaces.push((old.ns, ns));
+                if old.ns.len > 0 {
+                    self.namespaces.insert(old.ns.start, ns);
+                }
                 ns
             }
         };

@@ -9,7 +9,8 @@ pub struct Limits {
     pub depth: usize,
     /// Attributes of one element, namespace declarations included.
     pub attributes: usize,
-    /// Namespace declarations in one top-level element, or in the stream header.
+    /// Namespace declarations in force at one place, those of the stream header not counted; likewise in the header. (Not
+    /// in all: an answer may list hundreds of items, each with its own declaration.)
     pub namespaces: usize,
     /// Bytes of one name as written, prefix included.
     pub name_bytes: usize,

@@ -1,5 +1,6 @@
 //! The names of one tree, each stored once.
 
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 /// A piece of the tree's text.
@@ -96,10 +97,7 @@ impl Names {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let index = self
-            .index
-            .as_ref()
-            .map_or(0, |index| index.slots.capacity() * 4 + 64);
+        let index = self.index.as_ref().map_or(0, |index| index.heap_bytes());
         self.list.capacity() * size_of::<Name>() + index
     }
 
@@ -116,16 +114,27 @@ impl Names {
         }
     }
 
-    /// Where `ns` is stored in `text`, stored there first if it is new: equal namespaces have equal spans.
-    pub(super) fn namespace(&self, ns: &str, text: &mut String) -> Span {
+    /// Where `ns` is stored in `text`, stored there first if it is new: equal namespaces have equal spans. A name with
+    /// it has to be interned next.
+    pub(super) fn namespace(&mut self, ns: &str, text: &mut String) -> Span {
         if ns.is_empty() {
             return Span::default();
         }
-        let known = self
-            .list
-            .iter()
-            .find(|name| name.ns.len as usize == ns.len() && name.ns.of(text) == ns);
-        known.map_or_else(|| Span::append(text, ns), |name| name.ns)
+        match &mut self.index {
+            Some(index) => match index.spaces.get(ns) {
+                Some(span) => *span,
+                None => {
+                    let span = Span::append(text, ns);
+                    index.spaces.insert(ns.into(), span);
+                    span
+                }
+            },
+            None => {
+                let has = |name: &&Name| name.ns.len as usize == ns.len() && name.ns.of(text) == ns;
+                let known = self.list.iter().find(has);
+                known.map_or_else(|| Span::append(text, ns), |name| name.ns)
+            }
+        }
     }
 
     /// The number of a name whose namespace is stored already, added if it is new. `prefix` is kept with the first
@@ -183,7 +192,23 @@ impl Names {
     }
 
     fn rebuild(&mut self, text: &str) {
-        let mut index = Index::for_names(self.list.len());
+        let spaces = match self.index.take() {
+            Some(index) => index.spaces,
+            None => {
+                let spaces: BTreeMap<u32, Span> = self
+                    .list
+                    .iter()
+                    .map(|name| (name.ns.start, name.ns))
+                    .collect();
+                let named = |span: Span| (span.of(text).into(), span);
+                spaces
+                    .into_values()
+                    .filter(|span| span.len > 0)
+                    .map(named)
+                    .collect()
+            }
+        };
+        let mut index = Index::new(self.list.len(), spaces);
         for (number, name) in (0u32..).zip(&self.list) {
             index.insert(index.hash(name.local.of(text), name.ns), number);
         }
@@ -197,18 +222,26 @@ struct Index {
     slots: Vec<u32>,
     used: usize,
     keys: RandomState,
+    /// Where every namespace is stored.
+    spaces: HashMap<Box<str>, Span>,
 }
 
 const FREE: u32 = u32::MAX;
 
 impl Index {
-    fn for_names(names: usize) -> Self {
+    fn new(names: usize, spaces: HashMap<Box<str>, Span>) -> Self {
         let slots = vec![FREE; (names * 4).next_power_of_two()];
         Self {
             slots,
             used: 0,
             keys: RandomState::new(),
+            spaces,
         }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let spaces: usize = self.spaces.keys().map(|ns| ns.len() + 32).sum();
+        size_of::<Self>() + self.slots.capacity() * 4 + spaces
     }
 
     fn has_room(&self) -> bool {

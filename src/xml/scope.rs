@@ -10,8 +10,8 @@ use std::borrow::Cow;
 /// The declarations in force, innermost last.
 pub(super) struct Scope<'a> {
     bindings: SmallVec<[Binding<'a>; 8]>,
-    /// How many declarations the element itself made so far.
-    declared: usize,
+    /// How many of them are the context's.
+    outer: usize,
 }
 
 struct Binding<'a> {
@@ -26,14 +26,12 @@ struct Binding<'a> {
 impl<'a> Scope<'a> {
     /// What `context` declares, and `xml`.
     pub(super) fn new(context: &'a Context) -> Self {
-        let bindings = context
+        let bindings: SmallVec<_> = context
             .bindings()
             .map(|(prefix, ns)| Binding::new(prefix, Cow::Borrowed(ns), 0))
             .collect();
-        Self {
-            bindings,
-            declared: 0,
-        }
+        let outer = bindings.len();
+        Self { bindings, outer }
     }
 
     /// Takes the declaration of `prefix` (empty: default) on the element at `depth`.
@@ -44,8 +42,7 @@ impl<'a> Scope<'a> {
         depth: usize,
         limit: usize,
     ) -> Result<(), XmlError> {
-        self.declared += 1;
-        if self.declared > limit {
+        if self.bindings.len() - self.outer >= limit {
             return Err(XmlError::Limit("namespace declarations"));
         }
         match prefix {

@@ -310,9 +310,12 @@ fn limits_hold_to_the_byte() {
     assert_eq!(read("<a><b><c><d/></c></b></a>"), Err(Limit("depth")));
     assert_eq!(read("<a b='1' c='2'/>"), Ok(()));
     assert_eq!(read("<a b='1' c='2' xmlns='d'/>"), Err(Limit("attributes")));
-    assert_eq!(read("<a xmlns='1'><b xmlns='2'/></a>"), Ok(()));
     assert_eq!(
         read("<a xmlns='1'><b xmlns='2'/><c xmlns='3'/></a>"),
+        Ok(())
+    );
+    assert_eq!(
+        read("<a xmlns='1'><b xmlns='2'><c xmlns='3'/></b></a>"),
         Err(Limit("namespace declarations"))
     );
     assert_eq!(read("<abcde/>"), Ok(()));
