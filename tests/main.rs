@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod arrows;
 mod command_line;
 mod logins;
 mod quickstart;

@@ -1,3 +1,5 @@
+//! Capability hashes against the examples of XEP-0115 and XEP-0390.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Data forms: read, written, checked (XEP-0004).
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;

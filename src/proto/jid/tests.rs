@@ -1,3 +1,5 @@
+//! Addresses: what is accepted, refused, and made one (RFC 7622).
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;

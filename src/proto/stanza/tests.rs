@@ -1,3 +1,5 @@
+//! Stanzas: read, written, answered (RFC 6120 §8).
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
