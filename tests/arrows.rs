@@ -42,7 +42,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "admin",
-        &["runtime", "xml", "proto", "config", "store", "hooks", "state"],
+        &[
+            "runtime", "xml", "proto", "config", "store", "hooks", "state",
+        ],
     ),
 ];
 
@@ -202,7 +204,10 @@ fn every_arrow_is_allowed() {
             continue;
         }
         let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            wrong.insert(format!("{}: no room {room} in the table", file.path.display()));
+            wrong.insert(format!(
+                "{}: no room {room} in the table",
+                file.path.display()
+            ));
             continue;
         };
         let code = file.code(true);
@@ -253,7 +258,11 @@ fn the_pure_rooms_have_no_clock_and_no_async() {
         let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
         wrong.extend(
             words
-                .find(|word| IMPURE.iter().any(|i| word == i || word.starts_with(&format!("{i}::"))))
+                .find(|word| {
+                    IMPURE
+                        .iter()
+                        .any(|i| word == i || word.starts_with(&format!("{i}::")))
+                })
                 .map(|word| format!("{}: {word}", file.path.display())),
         );
     }
