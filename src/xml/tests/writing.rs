@@ -285,7 +285,7 @@ fn nothing_recurses_and_nothing_is_quadratic() {
         tree.open(
             name,
             if name.ends_with('1') {
-                "urn:1"
+                name
             } else {
                 "urn:2"
             },
