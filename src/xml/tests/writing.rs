@@ -282,15 +282,7 @@ fn nothing_recurses_and_nothing_is_quadratic() {
     let mut tree = TreeBuilder::new();
     tree.open("a", "", "");
     for name in &many {
-        tree.open(
-            name,
-            if name.ends_with('1') {
-                name
-            } else {
-                "urn:2"
-            },
-            "",
-        );
+        tree.open(name, if name.ends_with('1') { name } else { "urn:2" }, "");
         tree.close();
     }
     tree.close();
