@@ -153,7 +153,10 @@ fn damaged(engine: EngineKind, data: &Path, error: &EngineError) -> OpenError {
     OpenError::Damaged {
         engine: engine.name(),
         path: data.to_owned(),
-        reason: error.to_string(),
+        reason: match error {
+            EngineError::Sync(reason) => reason.clone(),
+            other => other.to_string(),
+        },
         hint: match engine {
             EngineKind::Sled => {
                 "; sled is known to refuse its files after a power cut: restore into the engine \"fjall\""
