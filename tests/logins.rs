@@ -35,21 +35,18 @@ async fn try_all(server: &Running, change: fn(Builder) -> Builder) {
 }
 
 #[tokio::test]
-#[ignore = "needs a server: set WAXWING_TEST_SERVER and its like"]
 async fn sasl() {
-    try_all(&start_server("").await, |client| client).await;
+    try_all(&start_server(&[]).await, |client| client).await;
 }
 
 #[tokio::test]
-#[ignore = "needs a server: set WAXWING_TEST_SERVER and its like"]
 async fn sasl2_with_bind2() {
-    try_all(&start_server("").await, |client| client.sasl2()).await;
+    try_all(&start_server(&[]).await, |client| client.sasl2()).await;
 }
 
 #[tokio::test]
-#[ignore = "needs a server: set WAXWING_TEST_SERVER and its like"]
 async fn sasl2_with_stream_management() {
-    let server = start_server("").await;
+    let server = start_server(&[]).await;
     let jid = server.account("alice").await.unwrap();
     let mut client = server
         .client(&jid)
@@ -64,9 +61,8 @@ async fn sasl2_with_stream_management() {
 }
 
 #[tokio::test]
-#[ignore = "needs a server: set WAXWING_TEST_SERVER and its like"]
 async fn direct_tls() {
-    try_all(&start_server("").await, |client| {
+    try_all(&start_server(&[]).await, |client| {
         client.security(Security::Direct)
     })
     .await;
@@ -75,9 +71,8 @@ async fn direct_tls() {
 /// RFC 5802 §6: a client that could bind and sees no -PLUS says `y`; a server that offered one must refuse,
 /// for somebody took it out of the list.
 #[tokio::test]
-#[ignore = "needs a server: set WAXWING_TEST_SERVER and its like"]
 async fn a_downgrade_is_noticed() {
-    let server = start_server("").await;
+    let server = start_server(&[]).await;
     let jid = server.account("alice").await.unwrap();
     let client = server
         .client(&jid)
@@ -88,9 +83,8 @@ async fn a_downgrade_is_noticed() {
 }
 
 #[tokio::test]
-#[ignore = "needs a server: set WAXWING_TEST_SERVER and its like"]
 async fn wrong_passwords() {
-    let server = start_server("").await;
+    let server = start_server(&[]).await;
     let jid = server.account("alice").await.unwrap();
     for (mechanism, binding) in WAYS {
         let client = Client::builder(jid.as_str(), "pen").trust(server.trust.clone());

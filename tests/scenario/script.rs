@@ -9,6 +9,8 @@ use waxwing::xml::{Context, Element, Limits, parse as parse_xml};
 pub struct Dialogue {
     /// What it shows.
     pub heading: String,
+    /// Why the server does otherwise, so far; the dialogue must then fail.
+    pub deviates: Option<String>,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// The accounts it needs, by their names in the text.
@@ -63,6 +65,7 @@ pub fn parse(text: &str) -> Result<Vec<Dialogue>, String> {
         if let Some(heading) = line.strip_prefix("== ") {
             dialogues.push(Dialogue {
                 heading: heading.to_owned(),
+                deviates: None,
                 steps: Vec::new(),
                 accounts: BTreeSet::new(),
             });
@@ -76,6 +79,10 @@ pub fn parse(text: &str) -> Result<Vec<Dialogue>, String> {
         let dialogue = dialogues
             .last_mut()
             .ok_or_else(|| at("no heading".to_owned()))?;
+        if let Some(reason) = line.strip_prefix("deviates: ") {
+            dialogue.deviates = Some(reason.to_owned());
+            continue;
+        }
         let step = step(number, line, block).map_err(at)?;
         dialogue.mention(&step);
         dialogue.steps.push(step);

@@ -1,10 +1,16 @@
 //! The server that tests talk to.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
+use waxwing::admin::Password;
+use waxwing::config::{Request, load};
 use waxwing::proto::{Jid, ns};
 use waxwing::runtime::random;
+use waxwing::server::Server;
 use waxwing::xml::Element;
 
 use super::client::{Builder, Client, Error, Security, Trust};
@@ -12,31 +18,81 @@ use super::client::{Builder, Client, Error, Security, Trust};
 /// A server that runs, and how to reach it.
 #[derive(Clone)]
 pub struct Running {
-    /// Where clients connect; STARTTLS.
+    /// Where clients connect; STARTTLS or direct TLS.
     pub addr: SocketAddr,
     /// The domain it serves.
     pub host: String,
     /// Whom clients believe to be it.
     pub trust: Trust,
+    /// Ours, with the folder of its data; not there if the server is somebody else's.
+    own: Option<Arc<(Server, TempDir)>>,
 }
 
 /// The password of every account in tests.
 const PASSWORD: &str = "pencil";
 
-/// A running server: the one that `WAXWING_TEST_SERVER` (`ADDRESS:PORT`), `WAXWING_TEST_HOST` and
-/// `WAXWING_TEST_FINGERPRINT` (of its certificate, SHA-256 in hexadecimal) describe. `config` is the
-/// TOML a test wishes to have added to the configuration.
-pub async fn start_server(_config: &str) -> Running {
+/// What tests need otherwise than people do.
+const FOR_TESTS: &[&str] = &[
+    r#"auth.mechanisms=["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]"#,
+    "auth.scram_iterations=4096",
+    "auth.failures_free=1000",
+    "store.reserve=0B",
+    "log.level=warn",
+];
+
+/// Starts a server on a port of its own, with `sets` such as `limits.stream.depth=50` on top of the
+/// defaults and [`FOR_TESTS`].
+///
+/// With `WAXWING_TEST_SERVER` (`ADDRESS:PORT`), `WAXWING_TEST_HOST` and `WAXWING_TEST_FINGERPRINT` (of
+/// its certificate, SHA-256 in hexadecimal) it is that server, whoever wrote it; accounts are then made
+/// by in-band registration (XEP-0077).
+pub async fn start_server(sets: &[&str]) -> Running {
+    if let Some(foreign) = foreign() {
+        return foreign;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let request = Request {
+        file: Some(write_config(folder.path())),
+        environment: Vec::new(),
+        sets: FOR_TESTS
+            .iter()
+            .chain(sets)
+            .map(|set| (*set).to_owned())
+            .collect(),
+    };
+    let loaded = load(&request, &waxwing::modules::settings()).unwrap_or_else(|e| panic!("{e}"));
+    let server = Server::start(&loaded.config).await.unwrap();
+    Running {
+        addr: server.addresses()[0],
+        host: "localhost".to_owned(),
+        trust: Trust::Fingerprint(server.tls().choose(Some("localhost"), None).fingerprint),
+        own: Some(Arc::new((server, folder))),
+    }
+}
+
+fn write_config(folder: &Path) -> std::path::PathBuf {
+    let file = folder.join("waxwing.toml");
+    let data = folder.join("data");
+    let text = format!(
+        "[server]\ndata_dir = {data:?}\n[hosts.localhost]\n[[listen]]\naddress = \"127.0.0.1:0\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn foreign() -> Option<Running> {
     let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let addr = std::env::var("WAXWING_TEST_SERVER").ok()?;
     let digits = variable("WAXWING_TEST_FINGERPRINT").replace(':', "");
     let bytes: Vec<u8> = (0..digits.len() / 2)
         .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
         .collect();
-    Running {
-        addr: variable("WAXWING_TEST_SERVER").parse().unwrap(),
+    Some(Running {
+        addr: addr.parse().unwrap(),
         host: variable("WAXWING_TEST_HOST"),
         trust: Trust::Fingerprint(bytes.try_into().unwrap()),
-    }
+        own: None,
+    })
 }
 
 impl Running {
@@ -44,16 +100,29 @@ impl Running {
     pub async fn account(&self, name: &str) -> Result<Jid, Error> {
         let node = format!("{name}-{}", &random::id()[..8]);
         let jid = Jid::new(Some(&node), &self.host, None)?;
-        let mut client = self.client(&jid).open(self.addr).await?;
+        match &self.own {
+            Some(own) => {
+                let accounts = own.0.acts().accounts();
+                accounts
+                    .create(&jid, &Password(PASSWORD.to_owned()))
+                    .await
+                    .unwrap();
+            }
+            None => self.register(&jid).await?,
+        }
+        Ok(jid)
+    }
+
+    async fn register(&self, jid: &Jid) -> Result<(), Error> {
+        let mut client = self.client(jid).open(self.addr).await?;
         client.open_stream().await?;
         client.start_tls().await?;
         let leaf = |name, text: &str| Element::new(name, ns::REGISTER).with_text(text);
         let query = Element::new("query", ns::REGISTER)
-            .with_child(leaf("username", &node))
+            .with_child(leaf("username", jid.node().unwrap_or_default()))
             .with_child(leaf("password", PASSWORD));
         client.request("set", None, query).await?;
-        client.close().await?;
-        Ok(jid)
+        client.close().await
     }
 
     /// A client for an account that [`Running::account`] made.
