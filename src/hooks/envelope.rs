@@ -112,14 +112,16 @@ pub enum Effect {
 pub struct Receipt {
     source: Arc<dyn Source>,
     submitted: bool,
+    void: bool,
 }
 
 /// Where stanzas come from and are counted; implemented by the session room.
 pub trait Source: Send + Sync {
     /// One stanza was handed to the committer.
     fn submitted(&self);
-    /// One stanza is through; `submitted` says whether it had been with the committer.
-    fn completed(&self, submitted: bool);
+    /// One stanza is through; `submitted` says whether it had been with the committer. One that
+    /// was not `handled` must never be acknowledged, nor any after it.
+    fn completed(&self, submitted: bool, handled: bool);
     /// Whether a stanza of this source is with the committer now.
     fn committing(&self) -> bool;
 }
@@ -130,6 +132,7 @@ impl Receipt {
         Receipt {
             source,
             submitted: false,
+            void: false,
         }
     }
 
@@ -141,6 +144,11 @@ impl Receipt {
         }
     }
 
+    /// The stanza could not be handled and must not be acknowledged.
+    pub fn void(mut self) {
+        self.void = true;
+    }
+
     /// Whether an earlier stanza of the same source has not come back from the committer.
     pub fn must_queue(&self) -> bool {
         self.source.committing()
@@ -149,6 +157,7 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        self.source.completed(self.submitted);
+        let handled = !self.void && !std::thread::panicking();
+        self.source.completed(self.submitted, handled);
     }
 }

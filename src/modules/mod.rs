@@ -8,6 +8,7 @@ pub mod disco;
 pub mod offline;
 pub mod ping;
 pub mod roster;
+pub mod session;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ macro_rules! modules {
 
 modules![
     roster::Roster,
+    session::Session,
     offline::Offline,
     ping::Ping,
     disco::Disco,

@@ -82,7 +82,7 @@ impl Router {
                 .await;
             let served = router.clone();
             let work = Work::Turn(Box::new(move |turn| match page {
-                Ok(page) => served.serve(turn.account, session, page),
+                Ok(page) => served.serve(turn.account, session, after, page),
                 Err(error) => {
                     tracing::error!(account = %turn.account.jid, %error, "waiting messages cannot be read; run `waxwing check`");
                 }
@@ -92,7 +92,14 @@ impl Router {
     }
 
     /// Hands out a page, then reads the next one, waits for room, or is up to date.
-    fn serve(self: &Arc<Self>, account: &mut Account, session: SessionId, page: Vec<Logged>) {
+    /// A page read for another state of the session than it is in now is dropped.
+    fn serve(
+        self: &Arc<Self>,
+        account: &mut Account,
+        session: SessionId,
+        read_after: Option<Mid>,
+        page: Vec<Logged>,
+    ) {
         let in_flight: Vec<Mid> = account
             .sessions
             .iter()
@@ -106,6 +113,9 @@ impl Router {
         let Backlog::Reading { mut after, .. } = info.intake else {
             return;
         };
+        if after != read_after {
+            return;
+        }
         if page.is_empty() {
             info.intake = Backlog::Live { after };
             return;

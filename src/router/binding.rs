@@ -63,10 +63,11 @@ impl Router {
         let bound = self.make_session(slot, account, request);
         let jid = bound.as_ref().ok().map(|bound| bound.jid.clone());
         if reply.send(bound).is_err() {
-            // The connection went while it was bound; nobody will ever end this session.
-            account
-                .sessions
-                .retain(|session| Some(&session.jid) != jid.as_ref());
+            // The connection went while it was bound; nobody else will ever end this session.
+            let session = jid.and_then(|jid| account.resource(&jid).map(|session| session.id));
+            if let Some(session) = session {
+                self.remove(account, session);
+            }
         }
     }
 

@@ -12,6 +12,13 @@ impl Router {
     /// Returns a stanza to its sender with an error; never in answer to an error. What the
     /// envelope would have written is dropped.
     pub(super) fn bounce(self: &Arc<Self>, envelope: &Envelope, error: &StanzaError) {
+        if !envelope.ledger.batch.is_empty() {
+            // What its turns changed in memory is not written after all.
+            self.doubt(&envelope.to);
+            if let Some(from) = envelope.from() {
+                self.doubt(from);
+            }
+        }
         if let Some(answer) = answer(&envelope.stanza, &envelope.to, error) {
             self.route_on(Box::new(answer));
         }

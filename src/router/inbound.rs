@@ -24,6 +24,8 @@ impl Router {
         inbound: Inbound,
     ) -> After {
         let Some(session) = account.session(inbound.session) else {
+            // The session was ended meanwhile: its client sends this again.
+            inbound.receipt.void();
             return After::Continue;
         };
         let mut stanza = match Stanza::from_element(inbound.element) {

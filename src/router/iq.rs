@@ -109,10 +109,6 @@ impl Router {
                 self.finish(envelope);
             }
             Reply::Error(error) => {
-                if !envelope.ledger.batch.is_empty() {
-                    let account = envelope.to.bare();
-                    self.doubt(&account);
-                }
                 self.bounce(&envelope, &error);
             }
             Reply::Later(future) => {

@@ -123,8 +123,8 @@ impl Keeper for Router {
             Work::Bind(bind) => {
                 let _ = bind.reply.send(Err(Condition::ResourceConstraint.into()));
             }
-            Work::Inbound(_)
-            | Work::Resumed(_)
+            Work::Inbound(inbound) => inbound.receipt.void(),
+            Work::Resumed(_)
             | Work::Nonza(..)
             | Work::Probe(_)
             | Work::Taken(_)
@@ -137,6 +137,12 @@ impl Keeper for Router {
 
     fn idle(&self, account: &Account) -> bool {
         account.sessions.is_empty()
+    }
+
+    /// What others send is bounded here; an account's own work is bounded by its sessions' windows
+    /// and by the committer, and what follows a commit must not be lost.
+    fn is_bounded(&self, work: &Work) -> bool {
+        matches!(work, Work::Arriving(_))
     }
 
     fn inbox_limit(&self) -> usize {

@@ -144,6 +144,10 @@ impl Keeper for ServiceKeeper {
         owner.idle()
     }
 
+    fn is_bounded(&self, work: &ServiceWork) -> bool {
+        matches!(work, ServiceWork::Stanza(_))
+    }
+
     fn inbox_limit(&self) -> usize {
         self.router.limits.inbox
     }

@@ -54,6 +54,8 @@ pub trait Keeper: Send + Sync + Sized + 'static {
     fn refuse(&self, key: &Self::Key, work: Self::Work, why: Refusal);
     /// Whether the owner may leave memory.
     fn idle(&self, state: &Self::State) -> bool;
+    /// Whether this work is refused when the inbox is full; what is not must be bounded otherwise.
+    fn is_bounded(&self, work: &Self::Work) -> bool;
     /// Upper bound of an inbox, in pieces of work.
     fn inbox_limit(&self) -> usize;
 }
@@ -241,7 +243,7 @@ impl<K: Keeper> Slot<K> {
         if inbox.gone {
             return Err(work);
         }
-        if inbox.queue.len() >= self.keeper.inbox_limit() {
+        if self.keeper.is_bounded(&work) && inbox.queue.len() >= self.keeper.inbox_limit() {
             drop(inbox);
             self.keeper.refuse(&self.key, work, Refusal::Full);
             return Ok(());
@@ -487,6 +489,9 @@ mod tests {
         fn idle(&self, _: &u32) -> bool {
             true
         }
+        fn is_bounded(&self, _: &Note) -> bool {
+            true
+        }
         fn inbox_limit(&self) -> usize {
             3
         }
@@ -588,8 +593,11 @@ mod tests {
             fn idle(&self, _: &(u64, bool)) -> bool {
                 false
             }
+            fn is_bounded(&self, (): &()) -> bool {
+                false
+            }
             fn inbox_limit(&self) -> usize {
-                usize::MAX
+                0
             }
         }
         let owners = Arc::new(Owners::new(Arc::new(Counter)));

@@ -71,6 +71,8 @@ struct Inner {
     closed: bool,
     // inbound
     handled: u32,
+    uncounted: u32,
+    frozen: bool,
     outstanding: u32,
     committing: u32,
     owed: u32,
@@ -152,6 +154,17 @@ impl Seat {
 }
 
 impl Inner {
+    /// Counts a stanza that is through (XEP-0198 §4): what came before acknowledgements were
+    /// enabled does not count, and nothing counts after one that was not handled.
+    fn count(&mut self, handled: bool) {
+        self.frozen |= !handled;
+        if self.uncounted > 0 {
+            self.uncounted -= 1;
+        } else if !self.frozen {
+            self.handled = self.handled.wrapping_add(1);
+        }
+    }
+
     fn is_full(&self, limits: &SeatLimits) -> bool {
         self.parked.is_some() || self.outstanding >= limits.window
     }
@@ -235,11 +248,11 @@ impl Source for Seat {
         self.lock().committing += 1;
     }
 
-    fn completed(&self, submitted: bool) {
+    fn completed(&self, submitted: bool, handled: bool) {
         let (reader, writer, parked) = {
             let mut inner = self.lock();
             inner.outstanding = inner.outstanding.saturating_sub(1);
-            inner.handled = inner.handled.wrapping_add(1);
+            inner.count(handled);
             if submitted {
                 inner.committing = inner.committing.saturating_sub(1);
             }
@@ -391,6 +404,7 @@ impl stream::Seat for Seat {
         let mut inner = self.lock();
         inner.acks = true;
         inner.handled = 0;
+        inner.uncounted = inner.outstanding;
     }
 
     fn ack_requested(&self) {

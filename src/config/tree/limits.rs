@@ -74,10 +74,10 @@ settings! {
         pub stanzas_per_second: u32 = 1_000 => within(1..=1_000_000);
         /// Stanzas that may come at once.
         pub stanzas_burst: u32 = 4_000 => within(1..=1_000_000);
-        /// Bytes that wait to be written to the client; beyond it the session ends and messages are kept for later.
-        pub outgoing: Bytes = Bytes::mib(4) => within(Bytes::kib(64)..=Bytes::gib(1));
+        /// Bytes that wait to be written to the client; beyond it messages wait in the store, and other stanzas go back.
+        pub outgoing: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
         /// Stanzas that wait to be written or to be acknowledged by the client (XEP-0198).
-        pub unacknowledged: u32 = 2_000 => within(10..=1_000_000);
+        pub unacknowledged: u32 = 1_000 => within(10..=1_000_000);
         /// Stanzas of one client that wait for the disk at once; further ones are not read yet.
         pub uncommitted: u32 = 64 => within(1..=10_000);
         /// Contacts and others who may be told of one session's presence directly.
