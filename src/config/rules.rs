@@ -86,17 +86,6 @@ impl Rules<'_> {
         if host.mechanisms.as_ref().is_some_and(Vec::is_empty) {
             self.add(&format!("{path}.mechanisms"), no_mechanisms());
         }
-        for account in &host.administrators {
-            let jid = Jid::parse(account);
-            let bare = jid
-                .is_ok_and(|jid| jid.node().is_some() && jid.is_bare() && jid.as_str() == account);
-            if !bare {
-                self.add(
-                    &format!("{path}.administrators"),
-                    format!("\"{account}\" is not an account; write it as \"user@example.org\""),
-                );
-            }
-        }
     }
 
     fn listeners(&mut self) {

@@ -17,7 +17,7 @@ use crate::admin::socket::ControlSocket;
 use crate::config::Config;
 use crate::hooks::Builder;
 use crate::modules;
-use crate::net::tls::{TlsOptions, TlsStore};
+use crate::net::tls::TlsStore;
 use crate::net::{Admission, ClientListeners, NetStats, Surroundings, serve_client};
 use crate::proto::jid::Jid;
 use crate::router::{self, Router};
@@ -69,7 +69,7 @@ impl Server {
         settings::make_private(&config.server.data_dir).map_err(StartError)?;
         let clock = Clock::system();
         let certificates = settings::certificates(config).map_err(StartError)?;
-        let tls = TlsStore::open(TlsOptions::new(certificates)).map_err(|e| words(&e))?;
+        let tls = TlsStore::open(settings::tls(config, certificates)).map_err(|e| words(&e))?;
         let tls = Arc::new(tls);
         let options = settings::store(config);
         let opening = clock.clone();

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Config, Host, Mechanism, Network, StoreEngine};
-use crate::net::tls::{CertificateSource, self_signed};
+use crate::config::{Config, Host, Mechanism, Network, StoreEngine, TlsVersion};
+use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
 use crate::router;
 use crate::session::seat::SeatLimits;
@@ -68,7 +68,7 @@ pub(super) fn stream(config: &Config) -> StreamLimits {
         after_login: xml(limits.stanza_bytes.as_usize()),
         header: limits.header_timeout.0,
         login: limits.login_timeout.0,
-        bind: limits.login_timeout.0,
+        bind: limits.bind_timeout.0,
         close: limits.close_timeout.0,
         idle: limits.ping_after.0,
     }
@@ -170,6 +170,14 @@ pub(super) fn certificate(config: &Config, domain: &str) -> Result<CertificateSo
         chain,
         key,
     })
+}
+
+/// Certificates with the versions that are offered.
+pub(super) fn tls(config: &Config, certificates: Vec<CertificateSource>) -> TlsOptions {
+    TlsOptions {
+        tls12: config.tls.minimum_version == TlsVersion::Tls12,
+        ..TlsOptions::new(certificates)
+    }
 }
 
 /// For `localhost`, unless a certificate was put where it is looked for, or named.

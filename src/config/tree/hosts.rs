@@ -18,8 +18,6 @@ settings! {
         pub key: Option<PathBuf> = None => example("\"/etc/waxwing/example.org/privkey.pem\"");
         /// Mechanisms for this domain instead of those of [auth].
         pub mechanisms: Option<Vec<Mechanism>> = None => example("[\"SCRAM-SHA-256\", \"SCRAM-SHA-1\"]");
-        /// Accounts that may administer this domain from their client.
-        pub administrators: Vec<String> = Vec::new() => example("[\"admin@example.org\"]");
         /// Logging in without an account.
         pub guests: Guests = Guests::default();
         /// Features of this domain: what is written here overrides [modules].

@@ -85,6 +85,7 @@ fn exporter(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::net::tls::TlsOptions;
     use crate::net::tls::testing::{self, Trusting};
     use sha2::{Digest, Sha256};
     use tokio::io::DuplexStream;
@@ -175,5 +176,24 @@ mod tests {
             kinds.push(far.get_ref().1.handshake_kind().unwrap());
         }
         assert_eq!(kinds, [Full, Resumed, Full]);
+    }
+
+    #[tokio::test]
+    async fn tls_1_2_can_be_switched_off() {
+        let (dir, _) = testing::store(&["example.org"]);
+        let source = testing::write(dir.path(), "example.org");
+        let options = TlsOptions {
+            tls12: false,
+            ..TlsOptions::new(vec![source])
+        };
+        let store = TlsStore::open(options).unwrap();
+        for (versions, taken) in [
+            (&[&rustls::version::TLS12], false),
+            (&[&rustls::version::TLS13], true),
+        ] {
+            let client = Trusting::new(versions, &[]);
+            let result = both(&store, &client, "example.org", None).await;
+            assert_eq!(result.is_ok(), taken);
+        }
     }
 }

@@ -86,15 +86,20 @@ fn certified(
     }
 }
 
-/// TLS 1.2 and 1.3; tickets are stateless, so that resumption costs no memory; their keys belong to this certificate alone,
+/// Tickets are stateless, so that resumption costs no memory; their keys belong to this certificate alone,
 /// so that no session is resumed under another one and `tls-server-end-point` always means the certificate in use.
 fn configuration(
     key: CertifiedKey,
     provider: Arc<CryptoProvider>,
     options: &TlsOptions,
 ) -> Result<Arc<ServerConfig>, Error> {
+    let versions: &[_] = if options.tls12 {
+        &[&rustls::version::TLS13, &rustls::version::TLS12]
+    } else {
+        &[&rustls::version::TLS13]
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];

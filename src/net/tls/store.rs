@@ -17,6 +17,8 @@ pub struct TlsOptions {
     pub certificates: Vec<CertificateSource>,
     /// Refuse TLS 1.2 clients without extended master secret (RFC 7627). Without it `tls-exporter` is not offered on TLS 1.2.
     pub require_ems: bool,
+    /// Offer TLS 1.2 (RFC 5246) besides 1.3.
+    pub tls12: bool,
 }
 
 impl TlsOptions {
@@ -25,6 +27,7 @@ impl TlsOptions {
         TlsOptions {
             certificates,
             require_ems: true,
+            tls12: true,
         }
     }
 }
