@@ -1,7 +1,7 @@
 //! Every way to log in that a client of today may choose.
 
 use crate::support::client::{Binding, Builder, Client, Error, Security};
-use crate::support::server::{Running, start_server};
+use crate::support::server::start_server;
 
 /// Mechanism and binding, each of which must work.
 const WAYS: &[(&str, Binding)] = &[
@@ -18,7 +18,8 @@ const WAYS: &[(&str, Binding)] = &[
 ];
 
 /// Logs in by every way, with changes to each client, and says which failed.
-async fn try_all(server: &Running, change: fn(Builder) -> Builder) {
+async fn try_all(change: fn(Builder) -> Builder) {
+    let server = start_server(&[]).await;
     let jid = server.account("alice").await.unwrap();
     let mut failures = Vec::new();
     for (mechanism, binding) in WAYS {
@@ -31,17 +32,18 @@ async fn try_all(server: &Running, change: fn(Builder) -> Builder) {
             Err(error) => failures.push(format!("{mechanism} {binding:?}: {error}")),
         }
     }
+    server.stop().await;
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[tokio::test]
 async fn sasl() {
-    try_all(&start_server(&[]).await, |client| client).await;
+    try_all(|client| client).await;
 }
 
 #[tokio::test]
 async fn sasl2_with_bind2() {
-    try_all(&start_server(&[]).await, |client| client.sasl2()).await;
+    try_all(|client| client.sasl2()).await;
 }
 
 #[tokio::test]
@@ -58,14 +60,12 @@ async fn sasl2_with_stream_management() {
     assert_eq!(client.handled, Some(0));
     client.presence().await.unwrap();
     assert_eq!(client.request_ack().await.unwrap(), 1);
+    server.stop().await;
 }
 
 #[tokio::test]
 async fn direct_tls() {
-    try_all(&start_server(&[]).await, |client| {
-        client.security(Security::Direct)
-    })
-    .await;
+    try_all(|client| client.security(Security::Direct)).await;
 }
 
 /// RFC 5802 §6: a client that could bind and sees no -PLUS says `y`; a server that offered one must refuse,
@@ -80,6 +80,7 @@ async fn a_downgrade_is_noticed() {
         .binding(Binding::NotOffered);
     let refused = client.connect(server.addr).await;
     assert!(matches!(refused, Err(Error::Login(_))));
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -99,4 +100,5 @@ async fn wrong_passwords() {
             Ok(_) => panic!("{mechanism}: logged in"),
         }
     }
+    server.stop().await;
 }

@@ -131,6 +131,7 @@ async fn play_file(name: &str) {
         };
         failures.push(format!("== {heading}\n{name}.txt:{failure}\n"));
     }
+    server.stop().await;
     assert!(
         failures.is_empty(),
         "{} of {all} dialogues failed\n\n{}",

@@ -125,6 +125,14 @@ impl Running {
         client.close().await
     }
 
+    /// Stops the server, if it is ours and nobody else holds it, before its folder goes.
+    pub async fn stop(self) {
+        if let Some((server, folder)) = self.own.and_then(Arc::into_inner) {
+            server.stop().await;
+            drop(folder);
+        }
+    }
+
     /// A client for an account that [`Running::account`] made.
     pub fn client(&self, jid: &Jid) -> Builder {
         Client::builder(jid.as_str(), PASSWORD)
