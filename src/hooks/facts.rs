@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn the_weightiest_payload_names_the_class() {
-        let cases: [(&[(&str, &str)], Class, bool); 7] = [
+        type Case = (&'static [(&'static str, &'static str)], Class, bool);
+        let cases: [Case; 7] = [
             (&[("body", ns::CLIENT)], Class::Content, true),
             (&[("composing", ns::CHAT_STATES)], Class::ChatState, false),
             (

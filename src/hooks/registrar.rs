@@ -19,12 +19,14 @@ use crate::proto::stanza::Stanza;
 use crate::stream::tables::Tag;
 use crate::xml::Element;
 
+type Frozen = Box<dyn FnOnce(&Tables) + Send>;
+
 /// Collects the claims of one host's modules.
 pub struct Builder {
     host: Jid,
     tables: Tables,
     stream: crate::stream::Tables,
-    frozen: Vec<Box<dyn FnOnce(&Tables) + Send>>,
+    frozen: Vec<Frozen>,
     failure: Option<ModuleError>,
 }
 

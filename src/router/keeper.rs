@@ -113,12 +113,13 @@ impl Keeper for Router {
         };
         match work {
             Work::Arriving(envelope) | Work::Committed(envelope, _) => {
-                if let Some(answer) = refusal(&envelope.stanza, why) {
-                    match answer {
-                        Answer::Error(error) => router.bounce(&envelope, &error),
-                        Answer::Unsubscribed => router.send_unsubscribed(key, &envelope),
-                    }
+                match refusal(&envelope.stanza, why) {
+                    Answer::Error(error) => return router.bounce(&envelope, &error),
+                    Answer::Unsubscribed => router.send_unsubscribed(key, &envelope),
+                    Answer::Silence => {}
                 }
+                // What its sender's turn changed stands.
+                router.finish(envelope);
             }
             Work::Bind(bind) => {
                 let _ = bind.reply.send(Err(Condition::ResourceConstraint.into()));
@@ -153,21 +154,24 @@ impl Keeper for Router {
 enum Answer {
     Error(StanzaError),
     Unsubscribed,
+    Silence,
 }
 
-/// How refused work looks to its sender; the unknown and the unavailable look the same.
-fn refusal(stanza: &Stanza, why: Refusal) -> Option<Answer> {
+/// How refused work looks to its sender; the unknown and the unavailable look the same, and
+/// nobody is told whether there is an account (RFC 6121 §8.5.1).
+fn refusal(stanza: &Stanza, why: Refusal) -> Answer {
     let error = match why {
         Refusal::Unknown => Condition::ServiceUnavailable,
         Refusal::Unreadable => Condition::InternalServerError,
         Refusal::Full => Condition::ResourceConstraint,
     };
     match (stanza.kind, why) {
-        (Kind::Presence(PresenceType::Probe), Refusal::Unknown) => Some(Answer::Unsubscribed),
+        (Kind::Presence(PresenceType::Probe), Refusal::Unknown) => Answer::Unsubscribed,
+        (Kind::Presence(_), Refusal::Unknown) => Answer::Silence,
         (Kind::Presence(PresenceType::Subscribe), _) | (Kind::Message(_) | Kind::Iq(_), _) => {
-            Some(Answer::Error(error.into()))
+            Answer::Error(error.into())
         }
-        (Kind::Presence(_), _) => None,
+        (Kind::Presence(_), _) => Answer::Silence,
     }
 }
 

@@ -121,10 +121,11 @@ impl Router {
         };
         let effects = std::mem::take(&mut envelope.ledger.effects);
         let taken = hand_out(account, &envelope, kind, entry);
-        if taken == Taken::None && entry.is_none() {
-            if let Some(error) = unstored_refusal(account, &envelope, kind) {
-                self.bounce(&envelope, &error);
-            }
+        if taken == Taken::None
+            && entry.is_none()
+            && let Some(error) = unstored_refusal(account, &envelope, kind)
+        {
+            self.bounce(&envelope, &error);
         }
         self.follow(account, &mut envelope, taken);
         self.run_effects(effects);

@@ -218,11 +218,11 @@ impl Router {
             return;
         };
         let stanza = &envelope.stanza;
-        if kind != PresenceType::Available {
-            if let Some(from) = &stanza.from {
-                for info in &mut account.sessions {
-                    info.directed.retain(|known| known != from);
-                }
+        if let Some(from) = &stanza.from
+            && kind != PresenceType::Available
+        {
+            for info in &mut account.sessions {
+                info.directed.retain(|known| known != from);
             }
         }
         let to = (stanza.to.as_ref() != Some(&envelope.to)).then_some(&envelope.to);

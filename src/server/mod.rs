@@ -32,6 +32,9 @@ use acts::ServerActs;
 use desk::ServerDesk;
 pub use program::Waxwing;
 
+/// How often certificates are looked at.
+const RENEWALS: Duration = Duration::from_secs(60);
+
 /// Registers what a program adds to the modules of the list, for one host.
 pub type Extra = fn(&mut Builder, &crate::hooks::Deps) -> Result<(), crate::hooks::ModuleError>;
 
@@ -107,7 +110,10 @@ impl Server {
                 accounts,
                 Some(router.clone()),
             )),
-            tasks: vec![tokio::spawn(router.clone().run())],
+            tasks: vec![
+                tokio::spawn(router.clone().run()),
+                tokio::spawn(renewals(tls.clone())),
+            ],
             router,
             store,
             listeners: Vec::new(),
@@ -170,6 +176,26 @@ impl Server {
             task.abort();
         }
         self.router.close();
+    }
+}
+
+/// Takes up renewed certificates without dropping anybody, by looking every so often.
+async fn renewals(tls: Arc<TlsStore>) {
+    let mut ticks = tokio::time::interval(RENEWALS);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let tls = tls.clone();
+        let Ok(report) = tokio::task::spawn_blocking(move || tls.reload(None)).await else {
+            continue;
+        };
+        for domain in report.changed {
+            tracing::info!(%domain, "a new certificate is in use");
+        }
+        for error in report.failed {
+            tracing::warn!(%error, "a certificate could not be loaded; the one in use stays");
+        }
     }
 }
 

@@ -220,10 +220,14 @@ impl Accounts {
         let uid = Uid(record.uid);
         let mut batch = Batch::new();
         batch.delete(Space::ACCOUNT, &account_key(jid));
-        batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
+        self.store.commit(batch).await?;
         for space in OWNED {
-            batch.delete_range(space, Range::prefix(Key::new().u64(uid.0)));
+            let all = Range::prefix(Key::new().u64(uid.0));
+            self.store.erase(space, all).await?;
         }
+        // Gone last: while it stands, what is left can still be found.
+        let mut batch = Batch::new();
+        batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
         self.store.commit(batch).await?;
         Ok(())
     }
