@@ -9,6 +9,7 @@
 mod arrows;
 mod command_line;
 mod logins;
+mod never_lost;
 mod quickstart;
 mod scenario;
 mod store_conformance;

@@ -2,4 +2,5 @@
 
 #[path = "../../examples/client/mod.rs"]
 pub mod client;
+pub mod process;
 pub mod server;

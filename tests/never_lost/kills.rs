@@ -1,0 +1,178 @@
+//! The server ends in the middle of a burst: by kill -9, by SIGTERM.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use waxwing::proto::StreamCondition;
+use waxwing::runtime::random;
+
+use super::talk::{Receiver, Sender, assert_ordered};
+use crate::support::process::{Process, jid};
+
+const ACCOUNTS: &[&str] = &["romeo", "juliet", "sink"];
+
+/// How the recipient is there when the server ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum There {
+    Offline,
+    Plain,
+    Acks,
+}
+
+const WAYS: [There; 3] = [There::Acks, There::Offline, There::Plain];
+
+/// How the server ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Kill,
+    Terminate,
+}
+
+#[tokio::test]
+async fn kill_fjall() {
+    rounds(End::Kill, "fjall").await;
+}
+
+#[tokio::test]
+async fn kill_sled() {
+    rounds(End::Kill, "sled").await;
+}
+
+#[tokio::test]
+async fn terminate() {
+    rounds(End::Terminate, "fjall").await;
+}
+
+/// As many rounds as were asked for, or as fit into ten seconds, but each way at least once.
+async fn rounds(end: End, engine: &str) {
+    let asked = std::env::var("WAXWING_TEST_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());
+    let mut server = Process::start(ACCOUNTS, &[&format!("store.engine={engine}")]);
+    let (began, mut first, mut sum) = (Instant::now(), 1, Counts::default());
+    for round in 0.. {
+        let enough = round >= WAYS.len() && began.elapsed() > Duration::from_secs(10);
+        if round >= asked.max(WAYS.len()) && (asked > 0 || enough) {
+            break;
+        }
+        first = play(&mut server, end, WAYS[round % WAYS.len()], first, &mut sum).await;
+    }
+    let mut receiver = Receiver::log_in(&server, "juliet", true).await;
+    receiver.listen(Duration::from_millis(300)).await;
+    assert!(receiver.got.is_empty(), "{:?} came again", receiver.got);
+    println!("{end:?} {engine}: {sum:?} in {:?}", began.elapsed());
+}
+
+/// What happened in all rounds.
+#[derive(Debug, Default)]
+#[allow(dead_code)]
+struct Counts {
+    rounds: u32,
+    sent: u64,
+    acknowledged: usize,
+    confirmed: usize,
+    came_twice: usize,
+    lost_on_the_wire: usize,
+}
+
+/// One round with messages from `first` on; answers what comes next.
+async fn play(
+    server: &mut Process,
+    end: End,
+    there: There,
+    first: u64,
+    counts: &mut Counts,
+) -> u64 {
+    let mut receiver = match there {
+        There::Offline => None,
+        _ => Some(Receiver::log_in(server, "juliet", there == There::Acks).await),
+    };
+    let mut sender = Sender::log_in(server, "romeo", jid("juliet"), first).await;
+    let moment = Duration::from_millis(50 + u64::from(random::bytes::<1>()[0]) * 3);
+    let receiving = async {
+        let Some(receiver) = &mut receiver else {
+            return;
+        };
+        while !receiver.client.is_over() {
+            receiver.listen(Duration::from_millis(30)).await;
+            if there == There::Acks {
+                receiver.confirm("sink").await;
+            }
+        }
+    };
+    let ending = async {
+        tokio::time::sleep(moment).await;
+        match end {
+            End::Kill => server.kill(),
+            End::Terminate => server.terminate(),
+        }
+    };
+    tokio::join!(sender.burst(Duration::from_secs(60)), receiving, ending);
+    sender.settle(Duration::from_secs(60)).await;
+    if end == End::Terminate {
+        let streams = [&sender.client]
+            .into_iter()
+            .chain(receiver.as_ref().map(|receiver| &receiver.client));
+        for client in streams {
+            let error = client.stream_error.as_ref();
+            assert_eq!(
+                error.map(|error| error.condition),
+                Some(StreamCondition::SystemShutdown)
+            );
+        }
+        assert!(server.wait(Duration::from_secs(30)).success());
+    }
+    assert_eq!(sender.refused, BTreeSet::new());
+    server.restart();
+    let again = after(server, sender.next).await;
+    check(&sender, receiver.as_ref(), &again, there, counts);
+    again.got.last().unwrap() + 1
+}
+
+/// The recipient logs in and gets what waits, up to a message sent after it.
+async fn after(server: &Process, next: u64) -> Receiver {
+    let mut receiver = Receiver::log_in(server, "juliet", true).await;
+    let mut sender = Sender::log_in(server, "romeo", jid("juliet"), next).await;
+    sender.deliver(1).await;
+    receiver.listen_until(next).await;
+    assert!(receiver.confirm("sink").await);
+    receiver
+}
+
+fn check(
+    sender: &Sender,
+    before: Option<&Receiver>,
+    again: &Receiver,
+    there: There,
+    counts: &mut Counts,
+) {
+    let empty = Vec::new();
+    let first = before.map_or(&empty, |receiver| &receiver.got);
+    let confirmed = before.map_or(0, |receiver| receiver.confirmed);
+    assert_ordered(first, "before the end");
+    assert_ordered(&again.got, "after it");
+    let came: BTreeSet<u64> = first.iter().chain(&again.got).copied().collect();
+    let twice: Vec<u64> = again
+        .got
+        .iter()
+        .copied()
+        .filter(|n| first[..confirmed].contains(n))
+        .collect();
+    assert!(twice.is_empty(), "{there:?}: acknowledged, and came again: {twice:?}");
+    let missing: Vec<u64> = (&sender.promised() - &came).into_iter().collect();
+    if there == There::Plain {
+        // Without acknowledgements what was on the wire is taken as received: at most the end of what came.
+        let last = first.last().copied().unwrap_or(0);
+        let next = again.got[0];
+        assert!(
+            missing.iter().all(|n| last < *n && *n < next),
+            "{missing:?} between {last} and {next}"
+        );
+    } else {
+        assert!(missing.is_empty(), "{there:?}: acknowledged, and lost: {missing:?}");
+    }
+    counts.rounds += 1;
+    counts.sent += sender.sent();
+    counts.acknowledged += sender.promised().len();
+    counts.confirmed += confirmed;
+    counts.came_twice += again.got.iter().filter(|n| first.contains(n)).count();
+    counts.lost_on_the_wire += missing.len();
+}

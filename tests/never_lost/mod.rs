@@ -1,0 +1,7 @@
+//! What the server acknowledged arrives: over kill -9, SIGTERM, lost connections, and readers that do not read.
+//!
+//! More rounds of the kills by `WAXWING_TEST_ROUNDS`.
+
+mod connections;
+mod kills;
+mod talk;
