@@ -46,7 +46,11 @@ async fn cut(acks: bool) {
     let missing: BTreeSet<u64> = &sender.promised() - &came;
     // Without acknowledgements what was on the wire is taken as received.
     assert_eq!(&missing - &lost, BTreeSet::new());
-    println!("cut, acks {acks}: {} sent, {} lost on the wire", sender.sent(), missing.len());
+    println!(
+        "cut, acks {acks}: {} sent, {} lost on the wire",
+        sender.sent(),
+        missing.len()
+    );
 }
 
 async fn cut_after(receiver: &mut Receiver, during: Duration) {

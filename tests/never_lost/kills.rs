@@ -156,7 +156,10 @@ fn check(
         .copied()
         .filter(|n| first[..confirmed].contains(n))
         .collect();
-    assert!(twice.is_empty(), "{there:?}: acknowledged, and came again: {twice:?}");
+    assert!(
+        twice.is_empty(),
+        "{there:?}: acknowledged, and came again: {twice:?}"
+    );
     let missing: Vec<u64> = (&sender.promised() - &came).into_iter().collect();
     if there == There::Plain {
         // Without acknowledgements what was on the wire is taken as received: at most the end of what came.
@@ -167,7 +170,10 @@ fn check(
             "{missing:?} between {last} and {next}"
         );
     } else {
-        assert!(missing.is_empty(), "{there:?}: acknowledged, and lost: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "{there:?}: acknowledged, and lost: {missing:?}"
+        );
     }
     counts.rounds += 1;
     counts.sent += sender.sent();

@@ -100,7 +100,10 @@ impl Sender {
             wait = Duration::ZERO;
             if el.is("a", ns::SM) {
                 let h = u64::from(self.client.acked.unwrap());
-                assert!(self.first + h <= self.next, "it acknowledges what was not sent");
+                assert!(
+                    self.first + h <= self.next,
+                    "it acknowledges what was not sent"
+                );
                 self.acked = self.first + h;
             } else if el.is("message", ns::CLIENT) && el.attr("type") == Some("error") {
                 self.refused.insert(el.attr("id").unwrap().parse().unwrap());
