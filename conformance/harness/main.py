@@ -1,0 +1,90 @@
+"""Runs the checks against one server and says how the results differ from expected.toml."""
+
+import argparse
+import asyncio
+import importlib.util
+import logging
+import shutil
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+from check import CHECKS
+from report import Outcome, table, versions
+from server import Server
+
+CONFORMANCE = Path(__file__).resolve().parent.parent
+CLIENTS = ["slixmpp", "profanity", "go_sendxmpp"]
+
+
+def main():
+    arguments = parse()
+    # What clients log is of interest only to who looks for it. asyncio has nothing to say about them.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.basicConfig(filename=arguments.work / "clients.log", level=logging.DEBUG)
+    load_checks()
+    expected = tomllib.loads((CONFORMANCE / "expected.toml").read_text())
+    unknown = set(expected) - {check.name for check in CHECKS}
+    if unknown:
+        sys.exit(f"expected.toml names no checks of ours: {', '.join(sorted(unknown))}")
+    checks = [check for check in CHECKS if not arguments.names or check.name.startswith(tuple(arguments.names))]
+    if not checks:
+        sys.exit("no check has such a name")
+    outcomes, complaints = asyncio.run(run(arguments, checks, expected))
+    text = table(outcomes, versions())
+    print(text)
+    to = arguments.to or arguments.default_to
+    to.mkdir(parents=True, exist_ok=True)
+    (to / "report.md").write_text(text)
+    for name in ("server.log", "clients.log"):
+        shutil.copy(arguments.work / name, to / name)
+    complaints += [outcome.complaint for outcome in outcomes if outcome.complaint]
+    for complaint in complaints:
+        print(complaint)
+    print(f"the table and the logs are in {to}")
+    counts = [sum(outcome.result == result for outcome in outcomes) for result in ("pass", "fail", "skip")]
+    print("conformance: {} passed, {} failed, {} skipped".format(*counts))
+    sys.exit(1 if complaints else 0)
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--default-to", type=Path, required=True)
+    parser.add_argument("--to", type=Path, help="where report.md and the logs go")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only checks whose names begin so")
+    return parser.parse_args()
+
+
+def load_checks():
+    """Importing a file of checks registers them."""
+    for client in CLIENTS:
+        for path in sorted((CONFORMANCE / client).glob("*.py")):
+            spec = importlib.util.spec_from_file_location(f"checks_{client}_{path.stem}", path)
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+async def run(arguments, checks, expected):
+    server = Server(arguments.binary, arguments.work)
+    await server.start()
+    outcomes, complaints = [], []
+    try:
+        for check in checks:
+            started = time.monotonic()
+            result, why = await check.run(server)
+            outcome = Outcome(check, result, why, time.monotonic() - started, expected.get(check.name))
+            outcomes.append(outcome)
+            print(f"{outcome.verdict:9} {check.name:40} {outcome.seconds:5.1f} s  {why}", flush=True)
+            if server.process.returncode is not None:
+                complaints.append(f"the server ended during {check.name}")
+                break
+    finally:
+        status = await server.stop()
+    if status != 0:
+        complaints.append(f"the server did not stop cleanly: exit status {status}")
+    return outcomes, complaints
+
+
+main()

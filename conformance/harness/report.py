@@ -1,0 +1,56 @@
+"""Results as a table, compared with what is expected."""
+
+import importlib.metadata
+import subprocess
+from dataclasses import dataclass
+
+from check import Check
+
+
+@dataclass
+class Outcome:
+    check: Check
+    result: str
+    why: str
+    seconds: float
+    deviation: str | None
+
+    @property
+    def verdict(self):
+        if self.result == "fail":
+            return "deviation" if self.deviation else "FAIL"
+        return "PASS?" if self.result == "pass" and self.deviation else self.result
+
+    @property
+    def complaint(self):
+        """What is unexpected about it, if anything."""
+        if self.verdict == "FAIL":
+            return f"{self.check.name} failed: {self.why}"
+        if self.verdict == "PASS?":
+            return f"{self.check.name} passed, but expected.toml knows a deviation: take it out"
+        return None
+
+
+def table(outcomes, known):
+    lines = ["| client | behaviour | result | seconds |", "|---|---|---|---|"]
+    for outcome in outcomes:
+        client = f"{outcome.check.client} {known.get(outcome.check.client, '')}".strip()
+        why = outcome.deviation if outcome.verdict == "deviation" else outcome.why
+        result = outcome.verdict + (f": {why}" if why else "")
+        cells = [client, outcome.check.behaviour, result, f"{outcome.seconds:.1f}"]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def versions():
+    """The version of each client that is here."""
+    return {
+        "slixmpp": importlib.metadata.version("slixmpp"),
+        "profanity": debian("profanity"),
+        "go_sendxmpp": debian("go-sendxmpp"),
+    }
+
+
+def debian(package):
+    query = ["dpkg-query", "--show", "--showformat", "${Version}", package]
+    return subprocess.run(query, capture_output=True, text=True).stdout

@@ -1,0 +1,133 @@
+"""The waxwing under test, with a CA made for it, on loopback."""
+
+import asyncio
+import secrets
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+DOMAIN = "capulet.test"
+
+CONFIG = """
+[server]
+data_dir = "{work}/data"
+
+[hosts."{domain}"]
+certificate = "{work}/server.pem"
+key = "{work}/server.key"
+
+[[listen]]
+address = "127.0.0.1:{port}"
+
+# The clients are here to show behaviour, not how fast Python computes PBKDF2.
+[auth]
+scram_iterations = 4096
+
+[log]
+level = "debug"
+"""
+
+
+@dataclass
+class Account:
+    address: str
+    password: str
+
+
+class Server:
+    """`ca` is the CA that signed for the server, `wrong_ca` another; both also as folders hashed for OpenSSL."""
+
+    host = "127.0.0.1"
+    domain = DOMAIN
+
+    def __init__(self, binary, work):
+        self.binary, self.work = Path(binary), Path(work)
+        self.ca, self.wrong_ca = self.work / "ca/ca.pem", self.work / "wrong-ca/ca.pem"
+        self.log = self.work / "server.log"
+        self.port = free_port()
+        self.accounts = 0
+
+    async def start(self):
+        for ca in (self.ca, self.wrong_ca):
+            make_ca(ca)
+        sign(self.ca, self.work, DOMAIN)
+        text = CONFIG.format(work=self.work, domain=DOMAIN, port=self.port)
+        (self.work / "waxwing.toml").write_text(text)
+        with self.log.open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(*self.command("serve"), stderr=log)
+        for _ in range(300):
+            if self.process.returncode is not None:
+                break
+            if " ready" in self.log.read_text(errors="replace"):
+                return
+            await asyncio.sleep(0.1)
+        raise SystemExit(f"the server did not become ready:\n{self.log.read_text(errors='replace')}")
+
+    async def stop(self):
+        """The exit status after SIGTERM; None if the server had to be killed."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(20):
+                return await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            return None
+
+    def command(self, *arguments):
+        return [str(self.binary), "--config", str(self.work / "waxwing.toml"), *arguments]
+
+    async def admin(self, *arguments, line=""):
+        """Runs an administrative command, with `line` as standard input."""
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        output, _ = await process.communicate(f"{line}\n".encode())
+        if process.returncode != 0:
+            raise RuntimeError(f"waxwing {' '.join(arguments)}: {output.decode()}")
+
+    async def new_account(self, name):
+        self.accounts += 1
+        account = Account(f"{name}{self.accounts}@{DOMAIN}", secrets.token_urlsafe(9))
+        await self.admin("user", "add", account.address, "--stdin", line=account.password)
+        return account
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+
+def make_ca(ca):
+    ca.parent.mkdir()
+    openssl(
+        *["req", "-x509", *KEY, "-days", "90", "-subj", "/CN=A CA for tests"],
+        *["-addext", "keyUsage=critical,keyCertSign", "-keyout", ca.with_suffix(".key"), "-out", ca],
+    )
+    # Some clients take a folder of certificates named by their hashes.
+    (ca.parent / "hashed").mkdir()
+    (ca.parent / "hashed/ca.pem").write_bytes(ca.read_bytes())
+    openssl("rehash", ca.parent / "hashed")
+
+
+def sign(ca, folder, domain):
+    request, names = folder / "request.pem", folder / "names"
+    names.write_text(f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
+    openssl("req", *KEY, "-subj", f"/CN={domain}", "-keyout", folder / "server.key", "-out", request)
+    openssl(
+        *["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"],
+        *["-days", "60", "-extfile", names, "-out", folder / "server.pem"],
+    )

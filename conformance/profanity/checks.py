@@ -1,0 +1,129 @@
+"""Profanity in a terminal, with slixmpp on the other side."""
+
+from check import check, equal, expect
+from terminal import Terminal, own_folder
+from xmpp import befriend, login
+
+RC = """
+[connection]
+tls.certpath={certificates}
+[ui]
+splash=false
+[logging]
+chlog=false
+[presence]
+saved.status=none
+"""
+
+
+async def profanity(case, account, ca=None):
+    """Profanity, on the way to the server."""
+    folder = own_folder(case.server.work)
+    rc = folder / "config/profanity/profrc"
+    rc.parent.mkdir(parents=True)
+    rc.write_text(RC.format(certificates=(ca or case.server.ca).parent / "hashed"))
+    environment = {
+        "HOME": folder,
+        "XDG_CONFIG_HOME": folder / "config",
+        "XDG_DATA_HOME": folder / "data",
+        "LC_ALL": "C.UTF-8",
+    }
+    terminal = Terminal(folder, ["profanity", "--log", "DEBUG"], environment)
+    case.closing(terminal.close)
+    await terminal.sees("Profanity")
+    terminal.type(f"/connect {account.address} server {case.server.host} port {case.server.port} tls force")
+    await terminal.sees("Enter password:")
+    terminal.type(account.password)
+    return terminal
+
+
+async def online(case, account):
+    """Profanity, logged in."""
+    terminal = await profanity(case, account)
+    await terminal.sees(f"{account.address}", "logged in successfully")
+    return terminal
+
+
+@check("profanity", "log in, the certificate verified by the CA")
+async def logging_in(case):
+    terminal = await online(case, await case.account("romeo"))
+    terminal.type("/tls cert")
+    await terminal.sees("A CA for tests")
+
+
+@check("profanity", "a wrong CA: it shows the certificate, waits, and leaves when told to deny")
+async def wrong_ca(case):
+    terminal = await profanity(case, await case.account("romeo"), case.server.wrong_ca)
+    screen = await terminal.sees("TLS certificate verification failed", "/tls allow")
+    expect("logged in" not in screen, "logged in all the same")
+    terminal.type("/tls deny")
+    await terminal.sees("Login failed")
+
+
+@check("profanity", "a wrong password is said to be wrong")
+async def wrong_password(case):
+    account = await case.account("romeo")
+    account.password = "wrong"
+    await (await profanity(case, account)).sees("Login failed")
+
+
+@check("profanity", "the roster, with names and groups")
+async def roster(case):
+    account = await case.account("romeo")
+    other = await login(case, account, priority=-1)
+    await other.update_roster(f"nurse@{case.server.domain}", name="Angelica", groups=["Capulets"])
+    terminal = await online(case, account)
+    terminal.type("/roster")
+    await terminal.sees("Angelica", f"nurse@{case.server.domain}", "Capulets")
+
+
+@check("profanity", "asks for a subscription and sees the contact")
+async def subscribing(case):
+    juliet = await login(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    terminal = await online(case, account)
+    terminal.type(f"/sub request {juliet.boundjid.bare}")
+    await juliet.presence(account.address, "subscribe")
+    juliet.send_presence(pto=account.address, ptype="subscribed")
+    await terminal.sees(f"Subscription received from {juliet.boundjid.bare}")
+    terminal.type("/roster")
+    await terminal.sees("to")
+
+
+@check("profanity", "allows a subscription; the contact sees it come and go")
+async def allowing(case):
+    juliet = await login(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    terminal = await online(case, account)
+    juliet.send_presence_subscription(account.address)
+    await terminal.sees(f"Received authorization request from {juliet.boundjid.bare}")
+    terminal.type(f"/sub allow {juliet.boundjid.bare}")
+    await juliet.presence(account.address)
+    terminal.type("/disconnect")
+    await juliet.presence(account.address, "unavailable")
+
+
+@check("profanity", "chat both ways")
+async def chat(case):
+    juliet = await login(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    terminal = await online(case, account)
+    terminal.type(f"/msg {juliet.boundjid.bare} my lips, two blushing pilgrims")
+    message = await juliet.message("my lips, two blushing pilgrims")
+    juliet.send_message(message["from"], "you do wrong your hand too much \N{ROSE}", mtype="chat")
+    await terminal.sees("you do wrong your hand too much \N{ROSE}")
+
+
+@check("profanity", "what was sent while it was away, once, with the time")
+async def offline(case):
+    juliet = await login(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    for number in (1, 2, 3):
+        juliet.send_message(account.address, f"come at the hour of nine, {number}", mtype="chat")
+    await juliet["xep_0199"].ping(timeout=15)
+    terminal = await online(case, account)
+    terminal.type(f"/msg {juliet.boundjid.bare}")
+    wanted = [f"come at the hour of nine, {number}" for number in (1, 2, 3)]
+    screen = await terminal.sees(*wanted)
+    equal([screen.count(text) for text in wanted], [1, 1, 1], "how often")
+    expect(screen.index(wanted[0]) < screen.index(wanted[2]), "not in order")
