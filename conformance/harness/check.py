@@ -57,9 +57,9 @@ class Case:
         self.server = server
         self.opened = contextlib.AsyncExitStack()
 
-    async def account(self, name):
+    async def account(self, name, *domain):
         """A new account whose localpart begins with `name`."""
-        return await self.server.new_account(name)
+        return await self.server.new_account(name, *domain)
 
     def closing(self, close):
         """`close`, an async function, is called at the end."""

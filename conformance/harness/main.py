@@ -15,7 +15,7 @@ from report import Outcome, table, versions
 from server import Server
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
-CLIENTS = ["slixmpp", "profanity", "go_sendxmpp"]
+CLIENTS = ["slixmpp", "profanity", "go_sendxmpp", "xmppjs"]
 
 
 def main():
@@ -32,7 +32,7 @@ def main():
     if not checks:
         sys.exit("no check has such a name")
     outcomes, complaints = asyncio.run(run(arguments, checks, expected))
-    text = table(outcomes, versions())
+    text = table(outcomes, versions(arguments.work))
     print(text)
     to = arguments.to or arguments.default_to
     to.mkdir(parents=True, exist_ok=True)

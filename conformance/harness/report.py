@@ -1,6 +1,7 @@
 """Results as a table, compared with what is expected."""
 
 import importlib.metadata
+import json
 import subprocess
 from dataclasses import dataclass
 
@@ -42,15 +43,20 @@ def table(outcomes, known):
     return "\n".join(lines) + "\n"
 
 
-def versions():
+def versions(work):
     """The version of each client that is here."""
     return {
         "slixmpp": importlib.metadata.version("slixmpp"),
         "profanity": debian("profanity"),
         "go_sendxmpp": debian("go-sendxmpp"),
+        "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
     }
 
 
 def debian(package):
     query = ["dpkg-query", "--show", "--showformat", "${Version}", package]
     return subprocess.run(query, capture_output=True, text=True).stdout
+
+
+def npm(package):
+    return json.loads(package.read_text())["version"] if package.exists() else ""

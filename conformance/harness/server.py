@@ -1,13 +1,15 @@
 """The waxwing under test, with a CA made for it, on loopback."""
 
 import asyncio
+import re
 import secrets
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 DOMAIN = "capulet.test"
+# For clients that know no SCRAM.
+PLAIN_DOMAIN = "plain.capulet.test"
 
 CONFIG = """
 [server]
@@ -17,8 +19,13 @@ data_dir = "{work}/data"
 certificate = "{work}/server.pem"
 key = "{work}/server.key"
 
+[hosts."{plain_domain}"]
+certificate = "{work}/server.pem"
+key = "{work}/server.key"
+mechanisms = ["SCRAM-SHA-256", "PLAIN"]
+
 [[listen]]
-address = "127.0.0.1:{port}"
+address = "127.0.0.1:0"
 
 # The clients are here to show behaviour, not how fast Python computes PBKDF2.
 [auth]
@@ -40,29 +47,33 @@ class Server:
 
     host = "127.0.0.1"
     domain = DOMAIN
+    plain_domain = PLAIN_DOMAIN
 
     def __init__(self, binary, work):
         self.binary, self.work = Path(binary), Path(work)
         self.ca, self.wrong_ca = self.work / "ca/ca.pem", self.work / "wrong-ca/ca.pem"
         self.log = self.work / "server.log"
-        self.port = free_port()
+        self.port = None
         self.accounts = 0
 
     async def start(self):
         for ca in (self.ca, self.wrong_ca):
             make_ca(ca)
-        sign(self.ca, self.work, DOMAIN)
-        text = CONFIG.format(work=self.work, domain=DOMAIN, port=self.port)
+        sign(self.ca, self.work, [DOMAIN, PLAIN_DOMAIN])
+        text = CONFIG.format(work=self.work, domain=DOMAIN, plain_domain=PLAIN_DOMAIN)
         (self.work / "waxwing.toml").write_text(text)
         with self.log.open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(*self.command("serve"), stderr=log)
         for _ in range(300):
+            text = self.log.read_text(errors="replace")
             if self.process.returncode is not None:
                 break
-            if " ready" in self.log.read_text(errors="replace"):
+            if listening := re.search(r"clients can connect address=127\.0\.0\.1:(\d+)", text):
+                self.port = int(listening[1])
                 return
             await asyncio.sleep(0.1)
-        raise SystemExit(f"the server did not become ready:\n{self.log.read_text(errors='replace')}")
+        await self.stop()
+        raise SystemExit(f"the server did not become ready:\n{text}")
 
     async def stop(self):
         """The exit status after SIGTERM; None if the server had to be killed."""
@@ -91,17 +102,11 @@ class Server:
         if process.returncode != 0:
             raise RuntimeError(f"waxwing {' '.join(arguments)}: {output.decode()}")
 
-    async def new_account(self, name):
+    async def new_account(self, name, domain=DOMAIN):
         self.accounts += 1
-        account = Account(f"{name}{self.accounts}@{DOMAIN}", secrets.token_urlsafe(9))
+        account = Account(f"{name}{self.accounts}@{domain}", secrets.token_urlsafe(9))
         await self.admin("user", "add", account.address, "--stdin", line=account.password)
         return account
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def openssl(*arguments):
@@ -123,11 +128,12 @@ def make_ca(ca):
     openssl("rehash", ca.parent / "hashed")
 
 
-def sign(ca, folder, domain):
-    request, names = folder / "request.pem", folder / "names"
-    names.write_text(f"subjectAltName=DNS:{domain}\nextendedKeyUsage=serverAuth\n")
-    openssl("req", *KEY, "-subj", f"/CN={domain}", "-keyout", folder / "server.key", "-out", request)
+def sign(ca, folder, domains):
+    request, extensions = folder / "request.pem", folder / "extensions"
+    names = ",".join(f"DNS:{domain}" for domain in domains)
+    extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
+    openssl("req", *KEY, "-subj", f"/CN={domains[0]}", "-keyout", folder / "server.key", "-out", request)
     openssl(
         *["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"],
-        *["-days", "60", "-extfile", names, "-out", folder / "server.pem"],
+        *["-days", "60", "-extfile", extensions, "-out", folder / "server.pem"],
     )

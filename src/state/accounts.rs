@@ -159,15 +159,15 @@ impl Accounts {
             .await
     }
 
-    /// The SCRAM keys of an account, or keys nobody can prove for an unknown or disabled one and
-    /// for one without keys of this hash: the asker cannot tell (P5).
+    /// The SCRAM keys of an account, or keys nobody can prove for an unknown one and for one
+    /// without keys of this hash: the asker cannot tell (P5). A disabled account keeps its keys: who
+    /// proves to be its owner may hear that it is disabled (RFC 6120 §6.5.2).
     ///
     /// # Errors
     /// The store's.
     pub async fn keys(&self, jid: &Jid, hash: ScramHash) -> Result<ScramKeys, StoreError> {
         let record = self.find(jid).await?;
         Ok(record
-            .filter(|record| record.disabled.is_none())
             .and_then(|record| record.keys(hash))
             .unwrap_or_else(|| ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations)))
     }

@@ -57,6 +57,10 @@ enum Phase {
 /// Failed attempts after which the stream ends (RFC 6120 §6.4.5, P24).
 const FAILURES: u8 = 3;
 
+/// Attempts with a channel-binding type not offered that do not count: a client that knows `tls-unique` alone goes through
+/// the -PLUS mechanism of each hash before it tries one without.
+const MISFITS: u8 = 3;
+
 impl Attempt {
     pub fn is_waiting(&self) -> bool {
         !matches!(
@@ -200,7 +204,7 @@ impl Login {
     /// A wrong proof is told to the desk, which may take its time, before the client hears of it.
     fn note(&mut self, attempt: Box<Attempt>, failure: SaslFailure, out: &mut Out<'_>) -> Flow {
         match attempt.exchange.user() {
-            Some(user) if failure.condition == SaslCondition::NotAuthorized => {
+            Some(user) if failure.condition == SaslCondition::NotAuthorized && !failure.misfit => {
                 out.ask(Question::Failed {
                     user: user.clone(),
                     address: self.peer.address.clone(),
@@ -215,6 +219,10 @@ impl Login {
     fn fail(&mut self, profile: Profile, failure: SaslFailure, out: &mut Out<'_>) -> Flow {
         self.stage = Stage::Open;
         out.element(&profile.failure(&failure));
+        if failure.misfit && self.misfits < MISFITS {
+            self.misfits += 1;
+            return Flow::Stay;
+        }
         self.failures += 1;
         match self.failures >= FAILURES {
             true => StreamError::new(StreamCondition::PolicyViolation)

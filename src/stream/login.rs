@@ -33,6 +33,8 @@ pub(super) struct Login {
     pub agent: UserAgent,
     /// Failed authentications on this connection.
     pub failures: u8,
+    /// Those that failed for a channel-binding type not offered, and are not counted among the others.
+    pub misfits: u8,
     /// Failed bind requests.
     pub bind_failures: u8,
     /// The time to log in is running.
@@ -95,6 +97,7 @@ impl Login {
             user: None,
             agent: UserAgent::default(),
             failures: 0,
+            misfits: 0,
             bind_failures: 0,
             timed: false,
             opened: false,
@@ -258,6 +261,7 @@ impl Login {
         let fresh = Login::new(self.settings.clone(), self.peer.clone(), Some(tls));
         *self = Login {
             failures: self.failures,
+            misfits: self.misfits,
             timed: self.timed,
             ..fresh
         };

@@ -43,6 +43,8 @@ pub struct Framer {
 enum State {
     /// Before the first byte of a document.
     Start,
+    /// Before the first byte of a document that takes the place of another: white space belongs to that one still.
+    Restart,
     /// Between pieces.
     Between,
     /// Inside an element, outside of markup.
@@ -100,9 +102,13 @@ impl Framer {
         }
     }
 
-    /// Forgets everything and expects a new stream header (RFC 6120 §4.3.3).
+    /// Forgets everything and expects a new stream header (RFC 6120 §4.3.3). White space before it is swallowed: some
+    /// clients end `<auth/>` with a line feed (RFC 6120 §6.3.5 says they must not).
     pub fn restart(&mut self) {
-        *self = Self::new(self.limits);
+        *self = Self {
+            state: State::Restart,
+            ..Self::new(self.limits)
+        };
     }
 
     /// The limits in force.
@@ -153,7 +159,7 @@ impl Framer {
         let (mut start, mut at) = (0, 0);
         loop {
             let mut rest = bytes.get(at..).unwrap_or_default();
-            if !self.in_header && matches!(self.state, State::Between | State::Ended) {
+            if self.skips_space() {
                 at += rest
                     .iter()
                     .position(|&b| !is_space(b))
@@ -182,6 +188,14 @@ impl Framer {
             if !matches!(found, Found::Nothing) {
                 return Ok((found, start, at));
             }
+        }
+    }
+
+    fn skips_space(&self) -> bool {
+        match self.state {
+            State::Restart => true,
+            State::Between | State::Ended => !self.in_header,
+            _ => false,
         }
     }
 
@@ -234,7 +248,7 @@ impl Framer {
     /// Looks at the front of `rest`, whose first byte is `first`: how many bytes are dealt with, and what they complete.
     fn step(&mut self, first: u8, rest: &[u8]) -> Result<(usize, Found), XmlError> {
         match self.state {
-            State::Start | State::Between => self.outside(first),
+            State::Start | State::Restart | State::Between => self.outside(first),
             State::Text => Ok(self.skip_to(memchr(b'<', rest), rest, State::Markup)),
             State::Markup => self.markup(first),
             State::StartTag { slash } => self.start_tag(slash, rest),
@@ -264,7 +278,7 @@ impl Framer {
     }
 
     fn outside(&mut self, first: u8) -> Result<(usize, Found), XmlError> {
-        let start = self.state == State::Start;
+        let start = matches!(self.state, State::Start | State::Restart);
         self.state = match first {
             b'<' => State::Markup,
             _ if is_space(first) => State::Between,

@@ -144,7 +144,10 @@ pub fn explain(error: &MechanismError) -> SaslFailure {
         }
         _ => return SaslCondition::NotAuthorized.into(),
     };
-    SaslFailure::with_text(condition, text)
+    SaslFailure {
+        misfit: matches!(error, E::ChannelBindingMechanismIncorrect),
+        ..SaslFailure::with_text(condition, text)
+    }
 }
 
 /// An answer that does not fit the question: our own mistake.

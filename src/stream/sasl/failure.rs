@@ -54,6 +54,9 @@ pub struct SaslFailure {
     pub condition: SaslCondition,
     /// Words for a person, in English.
     pub text: Option<String>,
+    /// The client asked for a channel-binding type that is not offered: it tried no secret, and may go on to
+    /// another mechanism.
+    pub misfit: bool,
 }
 
 impl SaslFailure {
@@ -62,6 +65,7 @@ impl SaslFailure {
         SaslFailure {
             condition,
             text: Some(text.into()),
+            misfit: false,
         }
     }
 }
@@ -71,6 +75,7 @@ impl From<SaslCondition> for SaslFailure {
         SaslFailure {
             condition,
             text: None,
+            misfit: false,
         }
     }
 }

@@ -267,6 +267,33 @@ fn flags_that_do_not_fit_the_mechanism() {
     assert!(heard.contains("<invalid-mechanism/>"), "{heard}");
 }
 
+/// Tries the -PLUS mechanism of each hash with a binding that is not offered.
+fn try_tls_unique(play: &mut Play) -> String {
+    let tries = ScramHash::ALL.map(|hash| {
+        let client = Client::new(hash, "p=tls-unique,,", &[5; 12]);
+        client.play(play, hash.mechanism(true))
+    });
+    tries.concat()
+}
+
+#[test]
+fn a_client_that_knows_another_binding_may_do_without() {
+    let mut play = Play::tls().opened();
+    let heard = try_tls_unique(&mut play);
+    assert_eq!(heard.matches("<not-authorized/>").count(), 3, "{heard}");
+    assert!(!play.questions.iter().any(|asked| asked.contains("Failed")));
+    let client = Client::new(ScramHash::Sha256, "n,,", &[]);
+    let heard = client.play(&mut play, "SCRAM-SHA-256");
+    assert!(heard.starts_with("<success"), "{heard}");
+}
+
+#[test]
+fn another_binding_again_and_again_ends_the_stream() {
+    let mut play = Play::tls().opened();
+    assert!(!try_tls_unique(&mut play).contains("<policy-violation"));
+    assert!(try_tls_unique(&mut play).contains("<policy-violation"));
+}
+
 #[test]
 fn an_unknown_user_takes_the_same_steps() {
     let steps = |user: &str, password| {

@@ -39,3 +39,22 @@ fn a_stream_is_cut_and_read() {
     assert_eq!(framer.next(&mut input), Ok(Some(Frame::Footer)));
     assert_eq!(framer.next(&mut input), Ok(None));
 }
+
+#[test]
+fn white_space_before_a_restarted_stream_belongs_to_the_one_before() {
+    let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+                  xmlns:stream='http://etherx.jabber.org/streams'>";
+    let stream = format!(" \r\n{header}");
+    for split in 0..stream.len() {
+        let mut framer = Framer::new(Limits::default());
+        framer.restart();
+        let (mut first, mut second) = stream.as_bytes().split_at(split);
+        assert_eq!(framer.next(&mut first), Ok(None));
+        assert_eq!(
+            framer.next(&mut second),
+            Ok(Some(Frame::Header(header.as_bytes())))
+        );
+    }
+    let mut first_of_all = Framer::new(Limits::default());
+    assert!(first_of_all.next(&mut stream.as_bytes()).is_err());
+}

@@ -1,0 +1,67 @@
+"""A program without a terminal: its lines as they come."""
+
+import asyncio
+import os
+import subprocess
+
+from check import within
+
+PATIENCE = 15
+
+
+class Program:
+    """Lines of standard output and standard error are kept in one queue."""
+
+    def __init__(self, process):
+        self.process, self.seen, self.lines = process, [], asyncio.Queue()
+        self.reading = asyncio.ensure_future(self.read())
+
+    @classmethod
+    async def start(cls, case, command, environment=None):
+        process = await asyncio.create_subprocess_exec(
+            *map(str, command),
+            env=os.environ | {name: str(value) for name, value in (environment or {}).items()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        program = cls(process)
+        case.closing(program.close)
+        return program
+
+    async def read(self):
+        async for line in self.process.stdout:
+            text = line.decode(errors="replace").rstrip("\n")
+            self.seen.append(text)
+            self.lines.put_nowait(text)
+
+    async def line(self, text):
+        """The next line that contains the text."""
+
+        async def search():
+            while text not in (line := await self.lines.get()):
+                pass
+            return line
+
+        try:
+            return await within(PATIENCE, search(), f"a line with {text!r}")
+        except Exception as error:
+            error.args = (f"{error}; the program said: {self.seen}",)
+            raise
+
+    async def send(self, text):
+        self.process.stdin.write(f"{text}\n".encode())
+        await self.process.stdin.drain()
+
+    async def ended(self, text=None):
+        """The exit status, once its input is closed, with `text` as the last of it."""
+        if text is not None:
+            await self.send(text)
+        self.process.stdin.close()
+        return await within(PATIENCE, self.process.wait(), "the end of the program")
+
+    async def close(self):
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        self.reading.cancel()
