@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    waxwing::admin::cli::main(&waxwing::server::Waxwing)
+    waxwing::admin::cli::main(&waxwing::server::Waxwing::default())
 }

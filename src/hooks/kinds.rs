@@ -10,6 +10,7 @@ use super::turn::Turn;
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
+use crate::stream::InlineRequest;
 use crate::xml::{El, Element};
 
 /// Which way a stanza takes through the server.
@@ -19,12 +20,6 @@ pub enum Path {
     FromClient,
     /// To a local account, in that account's turn.
     ToClient,
-    /// To another domain.
-    ToRemote,
-    /// From another domain, before it reaches anybody here.
-    FromRemote,
-    /// From a service of this server.
-    FromService,
 }
 
 /// When on its way a hook sees the stanza. Inside a phase the order is that of the module list.
@@ -36,9 +31,9 @@ pub enum Phase {
     Amend,
     /// What must be durable joins the batch.
     Record,
-    /// After the commit: copies for the account's other sessions.
+    /// After the commit of a message to an account: copies for its other sessions.
     Mirror,
-    /// After the commit, when no session took it live.
+    /// After the commit of a message to an account, when no session took it live.
     Absent,
 }
 
@@ -168,6 +163,12 @@ pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
 pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
 /// Handles a nonza of a bound stream, in its account's turn.
 pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
+/// The future of the answers to a request inside `<authenticate/>`.
+pub type Inlined = Pin<Box<dyn Future<Output = Vec<Element>> + Send>>;
+/// Answers a request inside `<authenticate/>`.
+pub type OnInline = Arc<dyn Fn(&InlineRequest, &Element) -> Inlined + Send + Sync>;
+/// Answers a request inside `<bind/>`, in its account's turn.
+pub type OnBind = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) -> Option<Element> + Send + Sync>;
 /// Makes the question that a silent client is asked.
 pub type Probe = Arc<dyn Fn(&Jid) -> Stanza + Send + Sync>;
 /// Runs every so often.

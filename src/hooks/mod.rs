@@ -1,7 +1,8 @@
 //! The extension interface: what a feature sees of the server, and all it may ask of it.
 //!
 //! A feature is a [`Module`]: it is built once per host, registers its hooks with a [`Registrar`],
-//! and the tables are frozen. The core calls hooks by table and knows no feature by name; no
+//! and the tables are frozen. It stands as a [`Listed`] in the list of the server or of a program
+//! around it (`examples/module_outside.rs` is one). The core calls hooks by table and knows no feature by name; no
 //! feature knows another. Hooks run synchronously in the turn of the owner whose state they may
 //! change; one that truly has to wait answers `Later` with a future.
 
@@ -10,6 +11,7 @@ pub mod deps;
 pub mod envelope;
 pub mod facts;
 pub mod kinds;
+mod listed;
 pub mod parts;
 pub mod registrar;
 pub mod service;
@@ -25,8 +27,9 @@ pub use deps::{AskError, Deps, Floor, Question};
 pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{
-    Event, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
+    Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
 };
+pub use listed::Listed;
 pub use parts::{Part, Parts};
 pub use registrar::{Builder, Registrar};
 pub use tables::Tables;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::account::SessionId;
 use super::envelope::Envelope;
 use super::kinds::{
-    Event, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
+    Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
 };
 use super::service::{Service, ServiceEntry};
 use super::tables::Tables;
@@ -16,7 +16,10 @@ use crate::proto::disco::Identity;
 use crate::proto::form::Form;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
-use crate::stream::tables::Tag;
+use crate::stream::InlineRequest;
+use crate::stream::sasl::exchange::MechanismFactory;
+use crate::stream::sasl::offer::is_built_in;
+use crate::stream::tables::{BindInline, Feature, FeatureContext, Inline, Stage, Tag, When};
 use crate::xml::Element;
 
 type Frozen = Box<dyn FnOnce(&Tables) + Send>;
@@ -45,8 +48,15 @@ impl Builder {
     /// Registers a module.
     ///
     /// # Errors
-    /// A claim that another module made before.
+    /// A claim, or a name, that another module made before.
     pub fn add<M: Module>(&mut self, module: Arc<M>) -> Result<(), ModuleError> {
+        let name = M::INFO.name;
+        if self.tables.modules.iter().any(|other| other.name == name) {
+            return Err(ModuleError {
+                module: name,
+                reason: "there is another module of this name".to_owned(),
+            });
+        }
         self.tables.modules.push(M::INFO);
         let mut registrar = Registrar {
             info: M::INFO,
@@ -227,10 +237,58 @@ impl Registrar<'_> {
         self.refuse_if(taken, || format!("the address {domain}"));
     }
 
-    /// What the stream machine announces and accepts: features, nonzas, inline elements,
-    /// mechanisms, upgrade tasks.
-    pub fn stream(&mut self) -> &mut crate::stream::Tables {
-        &mut self.builder.stream
+    /// Announces a feature of client streams; `make` may leave it out for a stream.
+    pub fn stream_feature(
+        &mut self,
+        stage: Stage,
+        make: impl Fn(&FeatureContext<'_>) -> Option<Element> + Send + Sync + 'static,
+    ) {
+        let make = Box::new(make);
+        self.builder.stream.features.push(Feature { stage, make });
+    }
+
+    /// Adds a SASL mechanism.
+    pub fn mechanism(&mut self, mechanism: impl MechanismFactory + 'static) {
+        let name = mechanism.name();
+        let mechanisms = &mut self.builder.stream.mechanisms;
+        let taken = is_built_in(name) || mechanisms.iter().any(|other| other.name() == name);
+        mechanisms.push(Arc::new(mechanism));
+        self.refuse_if(taken, || format!("the SASL mechanism {name}"));
+    }
+
+    /// Answers a request inside `<authenticate/>` (XEP-0388) with elements for `<success/>`.
+    /// `announce` makes what stands for it inside `<inline/>`.
+    pub fn inline(
+        &mut self,
+        when: When,
+        (ns, name): (&'static str, &'static str),
+        announce: impl Fn(&FeatureContext<'_>) -> Option<Element> + Send + Sync + 'static,
+        f: impl Fn(&InlineRequest, &Element) -> Inlined + Send + Sync + 'static,
+    ) {
+        self.builder.stream.inlines.push(Inline {
+            tags: vec![Tag { name, ns }],
+            make: Box::new(announce),
+            when,
+        });
+        let table = &mut self.builder.tables.inlines;
+        let free = table.claim((ns, name), (), Arc::new(f));
+        self.refuse_if(!free, || format!("{{{ns}}}{name} inside <authenticate/>"));
+    }
+
+    /// Answers a request inside `<bind/>` (XEP-0386), in the account's turn, with an element for
+    /// `<bound/>`; it is announced as the feature `ns`.
+    pub fn bind_inline(
+        &mut self,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Element, SessionId, &mut Turn<'_>) -> Option<Element> + Send + Sync + 'static,
+    ) {
+        self.builder.stream.bind_inlines.push(BindInline {
+            tags: vec![Tag { name, ns }],
+            var: ns,
+        });
+        let table = &mut self.builder.tables.bind_inlines;
+        let free = table.claim((ns, name), (), Arc::new(f));
+        self.refuse_if(!free, || format!("{{{ns}}}{name} inside <bind/>"));
     }
 
     fn transit(

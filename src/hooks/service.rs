@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use super::deps::Floor;
-use super::envelope::{Envelope, Ledger};
+use super::envelope::{Effect, Envelope, Ledger, Origin};
+use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
+use crate::store::Batch;
+use crate::xml::Element;
 
 /// What one owner of a service (a room, a node, a slot) does in its turn.
 pub trait ServiceOwner: Send {
-    /// Handles a stanza addressed to this owner.
-    fn handle(&mut self, envelope: Box<Envelope>, turn: &mut ServiceTurn<'_>);
+    /// Handles a stanza addressed to this owner. An iq `get` or `set` must be answered.
+    fn handle(&mut self, envelope: &mut Envelope, turn: &mut ServiceTurn<'_>);
 
     /// State to keep while the owner is not in memory; `None` when it need not come back.
+    ///
+    /// Asked for before an idle owner is forgotten, when the server stops, and after a turn that
+    /// wished so ([`ServiceTurn::write_down`]).
     fn suspend(&self) -> Option<Vec<u8>>;
 
     /// Whether it may leave memory now.
@@ -20,12 +27,57 @@ pub trait ServiceOwner: Send {
 
 /// One turn of a service's owner.
 pub struct ServiceTurn<'a> {
+    /// The service's domain.
+    pub domain: &'a Jid,
     /// The owner's key.
     pub key: &'a str,
     /// What this turn commits and does afterwards.
     pub ledger: &'a mut Ledger,
     /// The rest of the server.
     pub floor: &'a Arc<dyn Floor>,
+    /// Whether the owner's state joins the batch.
+    pub(crate) written_down: &'a mut bool,
+}
+
+impl ServiceTurn<'_> {
+    /// The batch that commits with this turn.
+    pub fn batch(&mut self) -> &mut Batch {
+        &mut self.ledger.batch
+    }
+
+    /// Puts the owner's state, as it is when the turn ends, into this turn's batch. If the commit
+    /// fails the owner wakes again from what was written before.
+    pub fn write_down(&mut self) {
+        *self.written_down = true;
+    }
+
+    /// Sends a stanza of the service's after the commit; dropped when it has no `to`.
+    pub fn send(&mut self, stanza: Stanza) {
+        if let Some(to) = stanza.to.clone() {
+            let envelope = Envelope::new(Arc::new(stanza), to, Origin::Service);
+            self.ledger.effects.push(Effect::Send(Box::new(envelope)));
+        }
+    }
+
+    /// Answers an iq after the commit.
+    pub fn reply(&mut self, request: &Envelope, payload: Option<Element>) {
+        let mut answer = request.stanza.reply();
+        answer.from = Some(request.to.clone());
+        answer.to = request.from().cloned();
+        if let Some(payload) = payload {
+            answer = answer.with_child(payload);
+        }
+        self.send(answer);
+    }
+
+    /// Returns a stanza to its sender with an error; never in answer to an error.
+    pub fn refuse(&mut self, envelope: &Envelope, error: &StanzaError) {
+        if let Some(mut answer) = envelope.stanza.error(error) {
+            answer.from = Some(envelope.to.clone());
+            answer.to = envelope.from().cloned();
+            self.send(answer);
+        }
+    }
 }
 
 /// A service under one domain.
@@ -42,7 +94,7 @@ pub trait Service: Send + Sync + 'static {
 pub struct ServiceEntry {
     /// Its domain.
     pub domain: Jid,
-    /// The kind, which is also the name of its storage space.
+    /// The kind.
     pub kind: &'static str,
     /// The service.
     pub service: Arc<dyn Service>,

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::Info as ModuleInfo;
 use super::kinds::{
-    AccountIq, HostIq, Job, Life, Nonza, OnDelivered, OnEvent, Path, Phase, Probe, To, Transit,
-    Verb, Which,
+    AccountIq, HostIq, Inlined, Job, Life, Nonza, OnBind, OnDelivered, OnEvent, OnInline, Path,
+    Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use crate::proto::disco::Info;
-use crate::stream;
-use crate::xml::El;
+use crate::stream::{self, InlineRequest};
+use crate::xml::{El, Element};
 
-const PATHS: usize = 5;
+const PATHS: usize = 2;
 const PHASES: usize = 5;
 
 #[derive(Default)]
@@ -83,6 +83,8 @@ pub struct Tables {
     pub(super) events: Vec<OnEvent>,
     pub(super) delivered: Vec<OnDelivered>,
     pub(super) nonzas: ByName<(), Nonza>,
+    pub(super) inlines: ByName<(), OnInline>,
+    pub(super) bind_inlines: ByName<(), OnBind>,
     pub(super) probe: Option<Probe>,
     pub(super) jobs: Vec<(Duration, Job)>,
     pub(super) services: Vec<ServiceEntry>,
@@ -129,6 +131,17 @@ impl Tables {
     /// The handler of a nonza of a bound stream.
     pub fn nonza(&self, element: El<'_>) -> Option<&Nonza> {
         self.nonzas.find(element, ())
+    }
+
+    /// The answer to a request inside `<authenticate/>`, if a module claimed it.
+    pub fn inline(&self, request: &InlineRequest, element: &Element) -> Option<Inlined> {
+        let hook = self.inlines.find(element.root(), ())?;
+        Some(hook(request, element))
+    }
+
+    /// The handler of a request inside `<bind/>`.
+    pub fn bind_inline(&self, element: El<'_>) -> Option<&OnBind> {
+        self.bind_inlines.find(element, ())
     }
 
     /// How a silent client is asked whether it is there.

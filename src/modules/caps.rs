@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::hooks::{Deps, Info, Module, ModuleError, Registrar, To};
 use crate::proto::{caps, ns};
 use crate::settings;
-use crate::stream::tables::{Feature, Stage};
+use crate::stream::tables::Stage;
 use crate::xml::Element;
 
 settings! {
@@ -38,9 +38,8 @@ impl Module for Caps {
         r.feature(To::Host, ns::CAPS2);
         for which in 0..2 {
             let this = self.clone();
-            r.stream().features.push(Feature {
-                stage: Stage::Authenticated,
-                make: Box::new(move |_| this.elements.get()?.get(which)?.clone()),
+            r.stream_feature(Stage::Authenticated, move |_| {
+                this.elements.get()?.get(which)?.clone()
             });
         }
         r.frozen(move |tables| {

@@ -12,7 +12,7 @@ use crate::proto::stanza::{PresenceType, Stanza};
 use crate::settings;
 use crate::state::roster::{Push, Roster as Contacts, Since, push_stanza};
 use crate::state::subscription::State;
-use crate::stream::tables::{Feature, Stage};
+use crate::stream::tables::Stage;
 use crate::xml::{El, Element};
 
 /// Longest name of a contact or group, in bytes.
@@ -56,10 +56,7 @@ impl Module for Roster {
     fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
         const QUERY: (&str, &str) = (ns::ROSTER, "query");
         for (name, ns) in [("ver", ns::ROSTER_VER), ("sub", ns::PRE_APPROVAL)] {
-            r.stream().features.push(Feature {
-                stage: Stage::Authenticated,
-                make: Box::new(move |_| Some(Element::new(name, ns))),
-            });
+            r.stream_feature(Stage::Authenticated, move |_| Some(Element::new(name, ns)));
         }
         r.account_iq(To::OwnAccount, Verb::Get, QUERY, get);
         r.account_iq(To::OwnAccount, Verb::Set, QUERY, move |q, turn| {

@@ -51,17 +51,18 @@ impl Questions {
         Ok(answer)
     }
 
-    /// An answer came; one from somebody else than was asked is ignored.
-    pub(super) fn answered(&self, stanza: &Stanza) {
+    /// An answer came: whether a question was open for it. One from somebody else than was asked
+    /// is none.
+    pub(super) fn answered(&self, stanza: &Stanza) -> bool {
         let (Some(id), Some(from)) = (&stanza.id, &stanza.from) else {
-            return;
+            return false;
         };
         let mut open = self.lock();
         if open.get(id).is_none_or(|question| question.to != *from) {
-            return;
+            return false;
         }
         let Some(question) = open.remove(id) else {
-            return;
+            return false;
         };
         drop(open);
         let answer = match stanza.kind {
@@ -70,6 +71,7 @@ impl Questions {
         };
         // Who asked may have gone.
         let _ = question.reply.send(answer);
+        true
     }
 
     /// Forgets questions whose time is over; their askers have timed out themselves.

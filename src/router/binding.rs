@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Router;
 use super::presence::farewell;
-use crate::hooks::{Account, Backlog, Entry, Parts, SessionEvent, SessionId, SessionInfo};
+use crate::hooks::{Account, Backlog, Entry, Ledger, Parts, SessionEvent, SessionId, SessionInfo};
 use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::runtime::random;
@@ -15,6 +15,7 @@ use crate::session::owners::Slot;
 use crate::session::seat::Seat;
 use crate::session::work::{Bind, Ended, Inbox, Work};
 use crate::stream::{BindRequest, Bound, End, UserAgent};
+use crate::xml::Element;
 
 impl Inbox for SlotInbox {
     fn post(&self, work: Work) {
@@ -107,11 +108,28 @@ impl Router {
             outbox: seat.clone(),
         });
         self.live(account, seat.id(), SessionEvent::Bound);
-        Ok(Bound {
-            jid,
-            seat,
-            inline: Vec::new(),
-        })
+        let inline = self.bind_inlines(account, seat.id(), &request.inline);
+        Ok(Bound { jid, seat, inline })
+    }
+
+    /// What the modules say to requests inside `<bind/>`, in the order of the requests.
+    fn bind_inlines(
+        self: &Arc<Self>,
+        account: &mut Account,
+        id: SessionId,
+        requests: &[Element],
+    ) -> Vec<Element> {
+        let tables = account.tables.clone();
+        let mut answers = Vec::new();
+        for request in requests {
+            if let Some(hook) = tables.bind_inline(request.root()) {
+                let mut ledger = Ledger::default();
+                let answer = self.turn(account, &mut ledger, |turn| hook(request, id, turn));
+                answers.extend(answer);
+                self.finish_act(ledger, &account.jid);
+            }
+        }
+        answers
     }
 
     /// A newer session takes the place of older ones (RFC 6120 §7.7.2.2, "conflict").
@@ -201,12 +219,11 @@ impl Router {
             .unwrap_or_default()
     }
 
-    /// Ends every session with `system-shutdown` and has the services write down what they keep.
+    /// Ends every session with `system-shutdown`.
     pub fn drain(self: &Arc<Self>) {
         for account in self.owners().keys() {
             self.end_sessions(&account, StreamError::from(StreamCondition::SystemShutdown));
         }
-        self.suspend_services();
     }
 
     /// Waits until no session is left, at most `patience`.

@@ -137,6 +137,7 @@ impl Router {
             }
             (What::Stanza(envelope, _), Err(error)) => {
                 self.doubt(&envelope.to);
+                self.doubt_service(&envelope);
                 if let Some(from) = envelope.from() {
                     self.doubt(from);
                 }

@@ -8,7 +8,7 @@ use crate::hooks::{Account, Parts, Uid};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, PresenceType, Stanza};
-use crate::session::owners::{After, Keeper, Refusal, Slot};
+use crate::session::owners::{After, Keeper, Refusal, Rest, Slot};
 use crate::session::work::Work;
 use crate::state::accounts::{self, Record};
 use crate::state::log::Waiting;
@@ -136,8 +136,13 @@ impl Keeper for Router {
         }
     }
 
-    fn idle(&self, account: &Account) -> bool {
-        account.sessions.is_empty()
+    /// All that an account keeps is on disk already.
+    fn rest(&self, account: &Account) -> Rest<Work> {
+        if account.sessions.is_empty() {
+            Rest::Leave
+        } else {
+            Rest::Stay
+        }
     }
 
     /// What others send is bounded here; an account's own work is bounded by its sessions' windows

@@ -159,12 +159,16 @@ impl Router {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.owners().sweep();
-            if let Some(services) = self.services.get() {
-                services.sweep();
-            }
-            self.questions.expire(self.clock.now());
+            self.sweep_once();
         }
+    }
+
+    fn sweep_once(&self) {
+        self.owners().sweep();
+        if let Some(services) = self.services.get() {
+            services.sweep();
+        }
+        self.questions.expire(self.clock.now());
     }
 
     async fn jobs(self: Arc<Self>) {

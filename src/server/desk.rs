@@ -13,9 +13,10 @@ use crate::runtime::clock::Clock;
 use crate::state::accounts::{AccountError, Accounts};
 use crate::state::guesses::Guesses;
 use crate::stream::{
-    Answer, Authorized, BindRequest, Bound, Desk, Question, SaslCondition, SaslFailure, ScramHash,
-    ScramKeys, Seat, Secret,
+    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, Question, SaslCondition,
+    SaslFailure, ScramHash, ScramKeys, Seat, Secret,
 };
+use crate::xml::Element;
 
 /// The desk of a server.
 #[derive(Clone)]
@@ -85,8 +86,8 @@ impl Inner {
                 Answer::Upgraded(self.upgrade(&user, hash, &keys).await)
             }
             Question::Bind(request) => Answer::Bound(self.bind(*request).await),
-            Question::Inline(_) => Answer::Inline(Vec::new()),
-            Question::Module(question) => Answer::Module(question.payload),
+            Question::Inline(request) => Answer::Inline(self.inline(&request).await),
+            Question::Module(question) => Answer::Module(question.answer.await),
         }
     }
 
@@ -147,6 +148,20 @@ impl Inner {
             Err(AccountError::Store(error)) => Err(broken(user, &error)),
             Err(_) => Err(SaslCondition::TemporaryAuthFailure.into()),
         }
+    }
+
+    /// What the modules say to requests inside `<authenticate/>`, in the order of the requests.
+    async fn inline(&self, request: &InlineRequest) -> Vec<Element> {
+        let Some(host) = self.router.host(request.user.domain()) else {
+            return Vec::new();
+        };
+        let mut answers = Vec::new();
+        for element in &request.elements {
+            if let Some(answer) = host.tables.inline(request, element) {
+                answers.extend(answer.await);
+            }
+        }
+        answers
     }
 
     async fn bind(&self, request: BindRequest) -> Result<Bound, StanzaError> {

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
 use crate::config::Config;
-use crate::hooks::Builder;
+use crate::hooks::{Builder, Listed, Tables};
 use crate::modules;
 use crate::net::tls::TlsStore;
 use crate::net::{Admission, ClientListeners, NetStats, Surroundings, serve_client};
@@ -34,9 +34,6 @@ pub use program::Waxwing;
 
 /// How often certificates are looked at.
 const RENEWALS: Duration = Duration::from_secs(60);
-
-/// Registers what a program adds to the modules of the list, for one host.
-pub type Extra = fn(&mut Builder, &crate::hooks::Deps) -> Result<(), crate::hooks::ModuleError>;
 
 /// Why a server did not start, in words for the administrator.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +64,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub async fn start_with(config: &Config, extra: &[Extra]) -> Result<Server, StartError> {
+    pub async fn start_with(config: &Config, extra: &[Listed]) -> Result<Server, StartError> {
         let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
         settings::make_private(&config.server.data_dir).map_err(StartError)?;
         let clock = Clock::system();
@@ -171,6 +168,7 @@ impl Server {
                 tracing::warn!(left, "connections did not end in time and were cut");
             }
         }
+        self.router.suspend_services(self.patience).await;
         self.store.close().await;
         for task in &self.tasks {
             task.abort();
@@ -226,27 +224,59 @@ fn guests(config: &Config) -> acts::GuestHosts {
 fn hosts(
     config: &Config,
     router: &Arc<Router>,
-    extra: &[Extra],
+    extra: &[Listed],
 ) -> Result<router::Hosts, StartError> {
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
         let deps = router.deps(&jid, &config.limits.account);
         let mut builder = Builder::new(jid.clone());
-        let registered = modules::register(&mut builder, &deps, &config.modules, &host.modules)
-            .and_then(|()| extra.iter().try_for_each(|more| more(&mut builder, &deps)));
-        registered.map_err(|error| StartError(format!("{domain}: {error}")))?;
+        for module in modules::LIST.iter().chain(extra) {
+            module
+                .add(&mut builder, &deps, &config.modules, &host.modules)
+                .map_err(|error| StartError(format!("{domain}: {error}")))?;
+        }
+        let tables = builder.freeze();
+        check_services(config, &hosts, domain, &tables)?;
         hosts.insert(
             jid.domain().into(),
             Arc::new(router::Host {
                 domain: jid,
-                tables: Arc::new(builder.freeze()),
+                tables: Arc::new(tables),
                 guests: host.guests.allowed,
                 guests_reach: host.guests.reach,
             }),
         );
     }
     Ok(hosts)
+}
+
+/// A service's address is neither a host nor a service of another host.
+fn check_services(
+    config: &Config,
+    earlier: &router::Hosts,
+    domain: &str,
+    tables: &Tables,
+) -> Result<(), StartError> {
+    for service in tables.services() {
+        let address = service.domain.as_str();
+        let same = |host: &&Arc<router::Host>| {
+            let mut services = host.tables.services().iter();
+            services.any(|other| other.domain == service.domain)
+        };
+        let taken = if config.hosts.contains_key(address) {
+            "is a host of its own".to_owned()
+        } else if let Some(host) = earlier.values().find(same) {
+            format!("is a service of {} already", host.domain)
+        } else {
+            continue;
+        };
+        return Err(StartError(format!(
+            "{domain}: the address {address} ({}) {taken}; give one of the two another address",
+            service.kind
+        )));
+    }
+    Ok(())
 }
 
 /// The hosts as the stream machine sees them.

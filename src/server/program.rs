@@ -6,17 +6,29 @@ use super::{Server, account_hosts, accounts, acts::ServerActs, settings};
 use crate::admin::cli::{Program, Ready, Running};
 use crate::admin::{Acts, Finding, Level};
 use crate::config::{Loaded, ModuleSettings};
+use crate::hooks::Listed;
 use crate::net::tls::{self, TlsOptions, TlsStore};
 use crate::runtime::clock::Clock;
 use crate::state::secret::server_secret;
 use crate::store::{OpenError, Store};
 
 /// waxwing, as its command line sees it.
-pub struct Waxwing;
+#[derive(Default)]
+pub struct Waxwing {
+    extra: &'static [Listed],
+}
+
+impl Waxwing {
+    /// With modules from outside the list.
+    pub fn with(extra: &'static [Listed]) -> Self {
+        Waxwing { extra }
+    }
+}
 
 impl Program for Waxwing {
     fn modules(&self) -> Vec<ModuleSettings> {
-        crate::modules::settings()
+        let all = crate::modules::LIST.iter().chain(self.extra);
+        all.map(Listed::settings).collect()
     }
 
     fn serve<'a>(
@@ -26,7 +38,7 @@ impl Program for Waxwing {
         mut stop: watch::Receiver<bool>,
     ) -> Running<'a> {
         Box::pin(async move {
-            let server = Server::start(&loaded.config)
+            let server = Server::start_with(&loaded.config, self.extra)
                 .await
                 .map_err(|error| error.to_string())?;
             for finding in server.tls().check(Clock::system().wall()) {

@@ -53,7 +53,7 @@ pub trait Keeper: Send + Sync + Sized + 'static {
     /// Work for an owner that does not exist, cannot be loaded, or whose inbox is full.
     fn refuse(&self, key: &Self::Key, work: Self::Work, why: Refusal);
     /// Whether the owner may leave memory.
-    fn idle(&self, state: &Self::State) -> bool;
+    fn rest(&self, state: &Self::State) -> Rest<Self::Work>;
     /// Whether this work is refused when the inbox is full; what is not must be bounded otherwise.
     fn is_bounded(&self, work: &Self::Work) -> bool;
     /// Upper bound of an inbox, in pieces of work.
@@ -69,6 +69,17 @@ pub enum Refusal {
     Unreadable,
     /// Its inbox is full.
     Full,
+}
+
+/// Whether an owner may leave memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest<W> {
+    /// It is needed.
+    Stay,
+    /// Not before it has done this; it is asked again at the next sweep.
+    First(W),
+    /// Nothing of it would be lost.
+    Leave,
 }
 
 /// What follows a piece of work.
@@ -200,17 +211,35 @@ impl<K: Keeper> Owners<K> {
     }
 
     /// Forgets owners that were idle since the sweep before the last one. Returns how many.
+    ///
+    /// One that has something to write down first is told to, and goes at a later sweep.
     pub fn sweep(&self) -> usize {
         let now = self.sweeps.fetch_add(1, Ordering::Relaxed);
         let mut forgotten = 0;
+        let mut first = Vec::new();
         for shard in self.all() {
             let mut shard = lock(shard);
             let before = shard.len();
-            shard.retain(|_, slot| slot.used.load(Ordering::Relaxed) + 1 >= now || !slot.forget());
+            shard.retain(|_, slot| {
+                if slot.used.load(Ordering::Relaxed) + 1 >= now {
+                    return true;
+                }
+                match slot.forget() {
+                    Rest::Stay => true,
+                    Rest::First(work) => {
+                        first.push((slot.clone(), work));
+                        true
+                    }
+                    Rest::Leave => false,
+                }
+            });
             forgotten += before - shard.len();
             if shard.capacity() > 4 * shard.len().max(16) {
                 shard.shrink_to_fit();
             }
+        }
+        for (slot, work) in first {
+            slot.post(work);
         }
         forgotten
     }
@@ -302,20 +331,21 @@ impl<K: Keeper> Slot<K> {
         lock(&self.state).as_ref().map(f)
     }
 
-    fn forget(&self) -> bool {
+    fn forget(&self) -> Rest<K::Work> {
         let mut inbox = lock(&self.inbox);
         if !inbox.queue.is_empty() {
-            return false;
+            return Rest::Stay;
         }
-        let may = match inbox.phase {
-            Phase::Empty => true,
-            Phase::Idle => lock(&self.state)
-                .as_ref()
-                .is_none_or(|state| self.keeper.idle(state)),
-            Phase::Loading | Phase::Held | Phase::Running => false,
+        let rest = match inbox.phase {
+            Phase::Empty => Rest::Leave,
+            Phase::Idle => match lock(&self.state).as_ref() {
+                Some(state) => self.keeper.rest(state),
+                None => Rest::Leave,
+            },
+            Phase::Loading | Phase::Held | Phase::Running => Rest::Stay,
         };
-        inbox.gone = may;
-        may
+        inbox.gone = matches!(rest, Rest::Leave);
+        rest
     }
 
     fn next(&self) -> Option<K::Work> {
@@ -452,6 +482,9 @@ mod tests {
         Relay(&'static str, &'static str),
         Panic,
         Hold,
+        /// Has something to write down before it may go.
+        Owe,
+        Settle,
     }
 
     impl Keeper for Notes {
@@ -480,14 +513,22 @@ mod tests {
                 }
                 Note::Panic => panic!("on purpose"),
                 Note::Hold => return After::Hold,
+                Note::Owe => *state = 100,
+                Note::Settle => {
+                    *state = 0;
+                    lock(&self.seen).push(format!("{} settled", slot.key()));
+                }
             }
             After::Continue
         }
         fn refuse(&self, key: &Jid, _: Note, why: Refusal) {
             lock(&self.seen).push(format!("{key} refused {why:?}"));
         }
-        fn idle(&self, _: &u32) -> bool {
-            true
+        fn rest(&self, state: &u32) -> Rest<Note> {
+            match state {
+                100.. => Rest::First(Note::Settle),
+                _ => Rest::Leave,
+            }
         }
         fn is_bounded(&self, _: &Note) -> bool {
             true
@@ -568,6 +609,19 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_that_owes_something_settles_before_it_goes() {
+        let owners = owners();
+        owners.post(&jid("a@x"), Note::Owe);
+        for _ in 0..3 {
+            owners.sweep();
+        }
+        assert_eq!(seen(&owners), ["a@x settled"]);
+        assert_eq!(owners.len(), 1);
+        assert_eq!(owners.sweep(), 1);
+        assert_eq!(seen(&owners), [] as [&str; 0]);
+    }
+
+    #[test]
     fn many_threads_keep_every_owner_in_one_turn_at_a_time() {
         struct Counter;
         impl Keeper for Counter {
@@ -590,8 +644,8 @@ mod tests {
             fn refuse(&self, _: &Jid, (): (), why: Refusal) {
                 panic!("{why:?}");
             }
-            fn idle(&self, _: &(u64, bool)) -> bool {
-                false
+            fn rest(&self, _: &(u64, bool)) -> Rest<()> {
+                Rest::Stay
             }
             fn is_bounded(&self, (): &()) -> bool {
                 false

@@ -61,7 +61,7 @@ pub enum Question {
     Bind(Box<BindRequest>),
     /// Requests to modules inside `<authenticate/>`. → [`Answer::Inline`]
     Inline(Box<InlineRequest>),
-    /// A question of a module's SASL mechanism. → [`Answer::Module`]
+    /// What a module's SASL mechanism waits for. → [`Answer::Module`]
     Module(ModuleQuestion),
 }
 
@@ -153,12 +153,12 @@ pub struct InlineRequest {
     pub elements: Vec<Element>,
 }
 
-/// A question only the module that asks it can read.
+/// What a module's SASL mechanism waits for: the machine hands it out, whoever drives the machine awaits it.
 pub struct ModuleQuestion {
     /// The module's name.
     pub module: &'static str,
-    /// The question.
-    pub payload: Box<dyn Any + Send>,
+    /// Resolves with what the mechanism understands; bounded by the time a login may take.
+    pub answer: Pin<Box<dyn Future<Output = Box<dyn Any + Send>> + Send>>,
 }
 
 /// Answers questions; implemented by the server, awaited by the driver.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use waxwing::admin::Password;
 use waxwing::config::{Request, load};
+use waxwing::hooks::Listed;
 use waxwing::proto::{Jid, ns};
 use waxwing::runtime::random;
 use waxwing::server::Server;
@@ -51,6 +52,20 @@ pub async fn start_server(sets: &[&str]) -> Running {
         return foreign;
     }
     let folder = tempfile::tempdir().unwrap();
+    start_own(folder, sets, &[])
+        .await
+        .unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Starts a server of our own over the data in `folder`, with modules from outside the tree.
+///
+/// # Errors
+/// What the administrator would read.
+pub async fn start_own(
+    folder: TempDir,
+    sets: &[&str],
+    extra: &[Listed],
+) -> Result<Running, String> {
     let request = Request {
         file: Some(write_config(folder.path())),
         environment: Vec::new(),
@@ -60,14 +75,18 @@ pub async fn start_server(sets: &[&str]) -> Running {
             .map(|set| (*set).to_owned())
             .collect(),
     };
-    let loaded = load(&request, &waxwing::modules::settings()).unwrap_or_else(|e| panic!("{e}"));
-    let server = Server::start(&loaded.config).await.unwrap();
-    Running {
+    let modules = waxwing::modules::LIST.iter().chain(extra);
+    let modules: Vec<_> = modules.map(Listed::settings).collect();
+    let loaded = load(&request, &modules).map_err(|e| e.to_string())?;
+    let server = Server::start_with(&loaded.config, extra)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(Running {
         addr: server.addresses()[0],
         host: "localhost".to_owned(),
         trust: Trust::Fingerprint(server.tls().choose(Some("localhost"), None).fingerprint),
         own: Some(Arc::new((server, folder))),
-    }
+    })
 }
 
 fn write_config(folder: &Path) -> std::path::PathBuf {
@@ -125,12 +144,12 @@ impl Running {
         client.close().await
     }
 
-    /// Stops the server, if it is ours and nobody else holds it, before its folder goes.
-    pub async fn stop(self) {
-        if let Some((server, folder)) = self.own.and_then(Arc::into_inner) {
-            server.stop().await;
-            drop(folder);
-        }
+    /// Stops the server, if it is ours and nobody else holds it, before its folder goes; whoever
+    /// keeps the folder can start another over the same data.
+    pub async fn stop(self) -> Option<TempDir> {
+        let (server, folder) = self.own.and_then(Arc::into_inner)?;
+        server.stop().await;
+        Some(folder)
     }
 
     /// A client for an account that [`Running::account`] made.

@@ -55,6 +55,11 @@ pub fn start(name: &str, surroundings: Surroundings) -> Option<Box<dyn Exchange>
     }
 }
 
+/// Whether this is the name of a mechanism of the server's own, whatever the policy of a host.
+pub fn is_built_in(name: &str) -> bool {
+    matches!(name, "PLAIN" | "ANONYMOUS") || ScramHash::from_mechanism(name).is_some()
+}
+
 fn of_module(name: &str, surroundings: &Surroundings) -> Option<Arc<dyn MechanismFactory>> {
     let sasl2 = surroundings.request.is_some();
     let mut modules = surroundings.host.tables.mechanisms.iter();

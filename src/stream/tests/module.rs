@@ -1,5 +1,6 @@
 //! A mechanism of a module, not listed and so only for SASL2, that asks its own question (as FAST will).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::play::*;
@@ -40,9 +41,10 @@ impl Exchange for Running {
             Step::Start(Some(name)) => {
                 let name = std::str::from_utf8(name).unwrap();
                 self.user = Jid::new(Some(name), self.surroundings.host.domain.domain(), None).ok();
+                let right: Box<dyn Any + Send> = Box::new(name == "juliet");
                 Next::Ask(Question::Module(ModuleQuestion {
                     module: "token",
-                    payload: Box::new(name == "juliet"),
+                    answer: Box::pin(std::future::ready(right)),
                 }))
             }
             Step::Answer(Answer::Module(right)) => {

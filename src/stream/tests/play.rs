@@ -1,7 +1,7 @@
 //! The other side of the machine: a client that sends text, a driver without a socket, a desk with one account.
 
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::proto::{Jid, StanzaError};
@@ -375,7 +375,13 @@ impl Play {
                     })
                     .collect(),
             ),
-            Question::Module(question) => Answer::Module(question.payload),
+            Question::Module(mut question) => {
+                let mut context = Context::from_waker(Waker::noop());
+                match question.answer.as_mut().poll(&mut context) {
+                    Poll::Ready(answer) => Answer::Module(answer),
+                    Poll::Pending => panic!("a question that waits"),
+                }
+            }
         }
     }
 
