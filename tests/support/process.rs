@@ -170,8 +170,9 @@ fn prepare(config: PathBuf, sets: Vec<String>, accounts: &[Jid]) -> Trust {
         environment: Vec::new(),
         sets,
     };
-    let loaded: Loaded = load(&request, &Waxwing.modules()).unwrap_or_else(|e| panic!("{e}"));
-    let acts = Waxwing.acts(&loaded).unwrap();
+    let loaded: Loaded =
+        load(&request, &Waxwing::default().modules()).unwrap_or_else(|e| panic!("{e}"));
+    let acts = Waxwing::default().acts(&loaded).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -182,7 +183,10 @@ fn prepare(config: PathBuf, sets: Vec<String>, accounts: &[Jid]) -> Trust {
             .block_on(acts.accounts().create(account, &password))
             .unwrap();
     }
-    let digits = Waxwing.fingerprint(&loaded, HOST).unwrap().replace(':', "");
+    let digits = Waxwing::default()
+        .fingerprint(&loaded, HOST)
+        .unwrap()
+        .replace(':', "");
     let bytes: Vec<u8> = (0..digits.len() / 2)
         .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
         .collect();
