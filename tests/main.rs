@@ -19,3 +19,4 @@ mod store_models;
 mod store_open;
 mod store_power;
 mod support;
+mod xeps;

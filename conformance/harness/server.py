@@ -10,6 +10,7 @@ from pathlib import Path
 DOMAIN = "capulet.test"
 # For clients that know no SCRAM.
 PLAIN_DOMAIN = "plain.capulet.test"
+GUEST_DOMAIN = "guests.capulet.test"
 
 CONFIG = """
 [server]
@@ -23,6 +24,13 @@ key = "{work}/server.key"
 certificate = "{work}/server.pem"
 key = "{work}/server.key"
 mechanisms = ["SCRAM-SHA-256", "PLAIN"]
+
+[hosts."{guest_domain}"]
+certificate = "{work}/server.pem"
+key = "{work}/server.key"
+
+[hosts."{guest_domain}".guests]
+allowed = true
 
 [[listen]]
 address = "127.0.0.1:0"
@@ -48,6 +56,7 @@ class Server:
     host = "127.0.0.1"
     domain = DOMAIN
     plain_domain = PLAIN_DOMAIN
+    guest_domain = GUEST_DOMAIN
 
     def __init__(self, binary, work):
         self.binary, self.work = Path(binary), Path(work)
@@ -59,9 +68,9 @@ class Server:
     async def start(self):
         for ca in (self.ca, self.wrong_ca):
             make_ca(ca)
-        sign(self.ca, self.work, [DOMAIN, PLAIN_DOMAIN])
-        text = CONFIG.format(work=self.work, domain=DOMAIN, plain_domain=PLAIN_DOMAIN)
-        (self.work / "waxwing.toml").write_text(text)
+        sign(self.ca, self.work, [DOMAIN, PLAIN_DOMAIN, GUEST_DOMAIN])
+        domains = {"domain": DOMAIN, "plain_domain": PLAIN_DOMAIN, "guest_domain": GUEST_DOMAIN}
+        (self.work / "waxwing.toml").write_text(CONFIG.format(work=self.work, **domains))
         with self.log.open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(*self.command("serve"), stderr=log)
         for _ in range(300):

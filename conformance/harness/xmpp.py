@@ -47,6 +47,7 @@ class Client(slixmpp.ClientXMPP):
         on("session_start", lambda _: self.seated.set())
         on("disconnected", lambda _: self.ended.set())
         on("failed_auth", lambda failure: self.reasons.append(failure["condition"]))
+        on("no_auth", lambda _: self.reasons.append("no mechanism"))
         on("stream_error", lambda error: self.reasons.append(error["condition"]))
         on("ssl_invalid_chain", self.untrusted)
         on("connection_failed", self.untrusted)

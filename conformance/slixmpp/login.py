@@ -3,7 +3,8 @@
 import ssl
 
 from check import Skip, check, equal, expect
-from xmpp import login, refused
+from server import Account
+from xmpp import condition, login, refused
 
 
 @check("slixmpp", "STARTTLS verified by the CA, SCRAM-SHA-256")
@@ -108,3 +109,23 @@ async def conflict(case):
     equal(await first.over(), ["conflict"], "reasons")
     equal(second.boundjid.full, f"{account.address}/balcony", "address")
     await second["xep_0199"].ping(timeout=10)
+
+
+@check("slixmpp", "guests log in without an account where they may, and reach their own domain alone")
+async def guests(case):
+    guest = await login(case, Account(case.server.guest_domain, ""))
+    other = await login(case, Account(case.server.guest_domain, ""))
+    equal(guest.boundjid.domain, case.server.guest_domain, "domain")
+    expect(guest.boundjid.bare != other.boundjid.bare, "two guests are one")
+    guest.send_message(other.boundjid.full, "hello", mtype="chat")
+    equal((await other.message())["body"], "hello", "message")
+    juliet = await login(case, await case.account("juliet"))
+    guest.send_message(juliet.boundjid.bare, "hello", mtype="chat")
+    equal(condition(await guest.message()), "not-allowed", "answer")
+    await juliet.no_message()
+
+
+@check("slixmpp", "no guests where they are not allowed")
+async def no_guests(case):
+    reasons = await refused(case, Account(case.server.domain, ""))
+    equal(reasons, ["no mechanism"], "reasons")

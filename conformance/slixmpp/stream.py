@@ -88,6 +88,19 @@ async def caps(case):
     equal(romeo["xep_0115"].generate_verstring(info["disco_info"], "sha-1"), announced.get("ver"), "ver")
 
 
+@check("slixmpp", "the same for capabilities 2.0: every node announced is one that disco knows")
+async def caps2(case):
+    romeo = await login(case, await case.account("romeo"))
+    announced = romeo.stream_features[-1].find("{urn:xmpp:caps}c")
+    expect(announced is not None, "not announced")
+    hashes = announced.findall("{urn:xmpp:hashes:2}hash")
+    expect({"sha-256", "sha3-256"} <= {hash.get("algo") for hash in hashes}, f"hashes: {len(hashes)}")
+    for hash in hashes:
+        node = f"urn:xmpp:caps#{hash.get('algo')}.{hash.text}"
+        info = await romeo["xep_0030"].get_info(jid=case.server.domain, node=node, timeout=PATIENCE)
+        equal(info["disco_info"]["node"], node, "node")
+
+
 @check("slixmpp", "the limits of the stream are announced")
 async def stream_limits(case):
     romeo = await login(case, await case.account("romeo"))

@@ -1,4 +1,4 @@
-//! XEP-0115: Entity Capabilities (1.6.0), with XEP-0390 (0.4.0): the server's own, in stream features
+//! XEP-0115: Entity Capabilities (1.6.0), with XEP-0390 (0.3.2): the server's own, in stream features
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +21,7 @@ pub struct Caps {
 impl Module for Caps {
     const INFO: Info = Info {
         name: "caps",
-        specs: &[("XEP-0115", "1.6.0"), ("XEP-0390", "0.4.0")],
+        specs: &[("XEP-0115", "1.6.0"), ("XEP-0390", "0.3.2")],
         doc: "The server's capabilities as a hash that clients can cache.",
         on_by_default: true,
     };
