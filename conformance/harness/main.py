@@ -15,7 +15,7 @@ from report import Outcome, table, versions
 from server import Server
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
-CLIENTS = ["slixmpp", "profanity", "go_sendxmpp", "xmppjs"]
+CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs"]
 
 
 def main():
@@ -59,9 +59,9 @@ def parse():
 
 
 def load_checks():
-    """Importing a file of checks registers them."""
+    """Importing a file of checks registers them. A client.py is a program that checks start."""
     for client in CLIENTS:
-        for path in sorted((CONFORMANCE / client).glob("*.py")):
+        for path in sorted(set((CONFORMANCE / client).glob("*.py")) - {CONFORMANCE / client / "client.py"}):
             spec = importlib.util.spec_from_file_location(f"checks_{client}_{path.stem}", path)
             spec.loader.exec_module(importlib.util.module_from_spec(spec))
 

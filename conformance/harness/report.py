@@ -48,6 +48,7 @@ def versions(work):
     return {
         "slixmpp": importlib.metadata.version("slixmpp"),
         "profanity": debian("profanity"),
+        "nbxmpp": debian("python3-nbxmpp"),
         "go_sendxmpp": debian("go-sendxmpp"),
         "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
     }

@@ -71,6 +71,10 @@ class Server:
         sign(self.ca, self.work, [DOMAIN, PLAIN_DOMAIN, GUEST_DOMAIN])
         domains = {"domain": DOMAIN, "plain_domain": PLAIN_DOMAIN, "guest_domain": GUEST_DOMAIN}
         (self.work / "waxwing.toml").write_text(CONFIG.format(work=self.work, **domains))
+        await self.serve()
+
+    async def serve(self):
+        """Returns when clients can connect."""
         with self.log.open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(*self.command("serve"), stderr=log)
         for _ in range(300):
@@ -85,7 +89,7 @@ class Server:
         raise SystemExit(f"the server did not become ready:\n{text}")
 
     async def stop(self):
-        """The exit status after SIGTERM; None if the server had to be killed."""
+        """Does nothing the second time. The exit status after SIGTERM; None if the server had to be killed."""
         if self.process.returncode is None:
             self.process.terminate()
         try:
