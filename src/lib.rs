@@ -1,4 +1,74 @@
-//! waxwing, an XMPP chat server.
+//! waxwing, an XMPP chat server: one binary, one configuration file, never a message lost.
+//!
+//! This page is the map. Each module below is a *room*: it has one job, a door (its `mod.rs`), and a
+//! list of the rooms it may use, all of which stand above it. `tests/arrows.rs` holds the list and fails
+//! on any other arrow.
+//!
+//! | room | its job | uses, besides `runtime`, `xml`, `proto` |
+//! |---|---|---|
+//! | [`runtime`] | clock and randomness, passed in; token buckets; back-off | nothing at all |
+//! | [`xml`] | bytes to [`xml::Element`] and back: framer, strict parser, limits, writer | |
+//! | [`proto`] | values of XMPP: [`proto::Jid`], [`proto::Stanza`], errors, forms, every namespace | |
+//! | [`config`] | the typed tree, where each value came from, what is wrong and how to mend it | |
+//! | [`store`] | one ordered map of bytes on disk: [`store::Batch`], snapshots, engines, the committer | |
+//! | [`cluster`] | where an address lives, once there are several nodes | |
+//! | [`stream`] | the stream machine: header, features, STARTTLS, SASL, bind, acknowledgements | |
+//! | [`hooks`] | **the extension interface**: what a feature sees and what it may claim | config, store, stream |
+//! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
+//! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
+//! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream |
+//! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
+//! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
+//! | [`admin`] | commands, control socket, command line | config |
+//! | [`server`] | puts it all together, drains, stops | everything |
+//!
+//! What is *not* there matters as much. `xml`, `proto` and `stream` have no socket, no clock and no
+//! `async`: what the stream machine cannot know it asks ([`stream::Question`]) and is told
+//! ([`stream::Answer`]). `net` knows neither stanzas nor accounts. The core calls features by table and
+//! knows none by name; no feature names another; what two need lives in `state`. Nothing but `server`
+//! sees everything. Nothing panics on what comes from outside, and nothing grows without a bound.
+//!
+//! # One address, one owner
+//!
+//! Every address belongs to one *owner*: an account with its sessions ([`hooks::Account`]), or one key
+//! of a service ([`hooks::service::ServiceOwner`]). Its state changes only in its *turn*
+//! ([`hooks::Turn`]), one turn at a time, by whichever thread got there first ([`session::owners`]).
+//! An owner never waits for another, nor for the disk: what must be durable goes into the turn's
+//! [`hooks::Ledger`], and what follows from it happens after the fsync, in the order of the commits.
+//!
+//! # The way of a message, socket to socket
+//!
+//! 1. `net` accepts (`accept::run`, within [`net::Admission`]); one task drives the connection
+//!    (`driver::Connection`), with buffers of the worker thread: an idle connection owns none.
+//! 2. [`xml::Framer`] looks at each byte once and cuts one element; [`xml::parse`] makes it a tree.
+//!    Size, depth, DTDs and everything else XMPP does not allow end here.
+//! 3. [`stream::Machine::handle`] takes it as an input. Once a resource is bound a stanza goes on to
+//!    [`stream::Seat::stanza`], a claimed nonza to [`stream::Seat::nonza`].
+//! 4. [`session::seat::Seat`] counts it, holds its [`hooks::Receipt`] (without which XEP-0198's `h` does
+//!    not move) and posts it to its account's owner as `Work::Inbound`. Too much under way: the socket
+//!    is read no further.
+//! 5. `Router::inbound` stamps the true `from` and wraps it as a [`hooks::Envelope`] with its
+//!    [`hooks::Facts`]. `Router::from_client` runs the hooks of [`hooks::Path::FromClient`]: Check,
+//!    Amend, Record. Each may let it pass, consume it, bounce it, or answer later.
+//! 6. `Router::route_on` finds its owner: an account, a service, the host, or elsewhere.
+//! 7. In the recipient's turn `Router::to_client` runs the hooks of [`hooks::Path::ToClient`], and
+//!    `message_arrives` puts a message that must survive into the account's log ([`state::log`]) and its
+//!    index of what nobody has taken, in the envelope's batch.
+//! 8. `Router::settle` hands the batch to the committer ([`store::Store::hand_in`]), which writes and
+//!    syncs whole groups. What needs no disk, and follows nothing that does, goes on at once.
+//! 9. `commit::run` follows up in commit order: `Router::deliver` offers the message to every session it
+//!    is for (RFC 6121 §8.5; [`hooks::Outbox::push`]), then Mirror, Absent and `delivered` hooks run. A
+//!    session that cannot take it now reads it from the log later, in order (`router/backlog.rs`).
+//! 10. The recipient's driver asks its seat (`poll_outgoing`); [`proto::Stanza`] writes its header, and
+//!    its body from bytes shared by all recipients. With XEP-0198 the stanza is held until the client
+//!    acknowledges it; then, or without acks when the socket took the bytes, the log entry is marked as
+//!    taken (`Work::Taken`).
+//! 11. The envelope is dropped, its receipt with it: the sender's `h` moves, and an `<a/>` may say so.
+//!
+//! Whatever goes wrong becomes a typed error; `Router::bounce` alone makes it an answer, never to an
+//! error. What leaves is written from trees, never copied from what came in.
+//!
+//! To add a feature, read [`hooks`], then `modules/ping.rs`, then `examples/module_outside.rs`.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -8,6 +8,7 @@
 
 mod arrows;
 mod command_line;
+mod extensions;
 mod logins;
 mod never_lost;
 mod quickstart;

@@ -1,4 +1,4 @@
-//! `conformance/xeps.toml`: what is declared is there, is tested, and stands in the README.
+//! `conformance/xeps.toml`: what is declared is there, is tested, and stands in the README and in the DOAP file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -98,4 +98,65 @@ fn table() -> String {
         table.push_str(&format!("| {spec} | {name} | {version} | {note} |\n"));
     }
     table
+}
+
+/// The description of the project for lists of XMPP software (XEP-0453).
+#[test]
+fn the_doap_file_says_the_same() {
+    let path = root().join("waxwing.doap");
+    let wanted = doap();
+    if std::env::var_os("WAXWING_WRITE").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == wanted,
+        "waxwing.doap is out of date: WAXWING_WRITE=1 cargo test xeps"
+    );
+}
+
+fn doap() -> String {
+    let mut doap = format!(
+        "<?xml version='1.0' encoding='UTF-8'?>
+<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'
+         xmlns='http://usefulinc.com/ns/doap#'
+         xmlns:xmpp='https://linkmauve.fr/ns/xmpp-doap#'>
+  <Project xml:lang='en'>
+    <name>waxwing</name>
+    <shortdesc xml:lang='en'>{}</shortdesc>
+    <programming-language>Rust</programming-language>
+    <os>Linux</os>
+    <license rdf:resource='https://spdx.org/licenses/MIT.html'/>
+    <license rdf:resource='https://spdx.org/licenses/Apache-2.0.html'/>
+    <category rdf:resource='https://linkmauve.fr/ns/xmpp-doap#category-server'/>
+",
+        env!("CARGO_PKG_DESCRIPTION")
+    );
+    for (spec, there) in declared() {
+        doap.push_str(&match spec.strip_prefix("RFC ") {
+            Some(number) => {
+                format!("    <implements rdf:resource='https://xmpp.org/rfcs/rfc{number}.html'/>\n")
+            }
+            None => supported(&spec, &there),
+        });
+    }
+    doap + "  </Project>\n</rdf:RDF>\n"
+}
+
+fn supported(xep: &str, there: &Declared) -> String {
+    let file = xep.to_lowercase();
+    let note = match there.note.as_str() {
+        "" => String::new(),
+        note => format!("        <xmpp:note xml:lang='en'>{note}</xmpp:note>\n"),
+    };
+    format!(
+        "    <implements>
+      <xmpp:SupportedXep>
+        <xmpp:xep rdf:resource='https://xmpp.org/extensions/{file}.html'/>
+        <xmpp:status>{}</xmpp:status>
+        <xmpp:version>{}</xmpp:version>
+{note}      </xmpp:SupportedXep>
+    </implements>
+",
+        there.level, there.version
+    )
 }

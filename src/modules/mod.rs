@@ -1,7 +1,7 @@
 //! One feature, one file; this file is the one list.
 //!
-//! From the list come disco answers, the shipped configuration, the README's table, DOAP and what
-//! `conformance/xeps.toml` is compared with. Inside a phase hooks run in its order.
+//! From the list come disco answers and the shipped configuration; `conformance/xeps.toml`, from which
+//! the README's table and DOAP come, is compared with it. Inside a phase hooks run in its order.
 
 pub mod caps;
 pub mod disco;
