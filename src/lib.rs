@@ -60,9 +60,9 @@
 //!    is for (RFC 6121 §8.5; [`hooks::Outbox::push`]), then Mirror, Absent and `delivered` hooks run. A
 //!    session that cannot take it now reads it from the log later, in order (`router/backlog.rs`).
 //! 10. The recipient's driver asks its seat (`poll_outgoing`); [`proto::Stanza`] writes its header, and
-//!    its body from bytes shared by all recipients. With XEP-0198 the stanza is held until the client
-//!    acknowledges it; then, or without acks when the socket took the bytes, the log entry is marked as
-//!    taken (`Work::Taken`).
+//!     its body from bytes shared by all recipients. With XEP-0198 the stanza is held until the client
+//!     acknowledges it; then, or without acks when the socket took the bytes, the log entry is marked as
+//!     taken (`Work::Taken`).
 //! 11. The envelope is dropped, its receipt with it: the sender's `h` moves, and an `<a/>` may say so.
 //!
 //! Whatever goes wrong becomes a typed error; `Router::bounce` alone makes it an answer, never to an

@@ -282,7 +282,8 @@ mod tests {
     use crate::router::{Host, Hosts, Limits, commit};
     use crate::runtime::clock::Clock;
     use crate::session::seat::SeatLimits;
-    use crate::store::{Options, Store};
+    use crate::store::testing::{Faulty, memory};
+    use crate::store::{EngineError, Options, Store};
 
     crate::settings! {
         /// Nothing.
@@ -428,5 +429,25 @@ mod tests {
         assert_eq!(stored(&store).await, Some(vec![1]));
         (0..5).for_each(|_| router.sweep_once());
         assert_eq!(services.len(), 1);
+    }
+
+    /// A turn that wrote its owner down and could not be committed never was.
+    #[tokio::test]
+    async fn a_failed_commit_takes_the_owner_back() {
+        let engine = Arc::new(Faulty::new(memory()));
+        let store = Store::with_engine(engine.clone(), Options::memory(), Clock::system()).unwrap();
+        let router = router(&store);
+        let services = router.services.get().unwrap();
+        let key = ServiceKey::new(&Jid::parse("count.x").unwrap(), "a".to_owned());
+        say(&router, "certain");
+        let owner = services.awake(&key).unwrap();
+        until(|| owner.look(|awake| awake.written) == Some(1)).await;
+        engine.fail(1, EngineError::Refused("no".to_owned()));
+        say(&router, "certain");
+        // Read again: no turn since then, and the count of before.
+        until(|| owner.look(|awake| awake.turns) == Some(0)).await;
+        say(&router, "certain");
+        until(|| owner.look(|awake| awake.written) == Some(1)).await;
+        assert_eq!(stored(&store).await, Some(vec![2]));
     }
 }

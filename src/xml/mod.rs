@@ -1,6 +1,6 @@
 //! Bytes to elements and back: framer, strict parser, limits, writer. No socket, no clock, no `async`.
 //!
-//! What comes in is cut by [`Framer`], checked and turned into an [`Element`] by [`parse`], and what goes out is always
+//! What comes in is cut by [`Framer`], checked and turned into an [`Element`] by [`parse()`], and what goes out is always
 //! written from the tree by [`write`](mod@write), never copied from bytes that came in (RFC 6120 §11; XML 1.0, fifth
 //! edition; Namespaces in XML 1.0, third edition).
 

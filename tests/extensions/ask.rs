@@ -1,9 +1,11 @@
 //! A module that asks a client something before it answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use waxwing::hooks::{AskError, Listed, Question, Reply, Verb};
-use waxwing::proto::{Condition, StanzaError, ns};
+use waxwing::hooks::service::{Service, ServiceOwner};
+use waxwing::hooks::{AskError, Envelope, Listed, Question, Reply, Verb};
+use waxwing::proto::{Condition, Jid, StanzaError, ns};
 use waxwing::xml::Element;
 
 use super::{NS, module, online, server};
@@ -12,11 +14,17 @@ use crate::support::client::Client;
 const PATIENCE: Duration = Duration::from_millis(300);
 
 module!(Echo, "echo", |deps, r| {
+    let oracle = Jid::parse("oracle.localhost").unwrap();
+    r.service(oracle.clone(), "oracle", Arc::new(Silent));
     r.host_iq(Verb::Get, (NS, "mirror"), move |request| {
         let (deps, to) = (deps.clone(), request.from.clone());
+        let asker = match request.payload.attr("of") {
+            Some("oracle") => oracle.clone(),
+            _ => deps.host.clone(),
+        };
         Reply::Later(Box::pin(async move {
             let question = Question::Get(Element::new("who-am-i", NS));
-            let answer = deps.ask(deps.host.clone(), to, question, PATIENCE).await;
+            let answer = deps.ask(asker, to, question, PATIENCE).await;
             let text = match answer {
                 Ok(Some(answer)) => answer.text().into_owned(),
                 Ok(None) => "nothing".to_owned(),
@@ -29,13 +37,29 @@ module!(Echo, "echo", |deps, r| {
     });
 });
 
+/// A service in whose name is asked; answers go to the asker, not to its owners.
+struct Silent;
+
+impl Service for Silent {
+    fn key(&self, _: &Envelope) -> String {
+        unreachable!("nobody says anything to it")
+    }
+    fn wake(&self, _: &str, _: Option<&[u8]>) -> Box<dyn ServiceOwner> {
+        unreachable!("it has no owners")
+    }
+}
+
 /// Asks the mirror; returns the question that came of it.
 async fn look(client: &mut Client) -> Element {
+    look_as(client, "host").await
+}
+
+async fn look_as(client: &mut Client, asker: &str) -> Element {
     let iq = Element::new("iq", ns::CLIENT)
         .with_attr("type", "get")
         .with_attr("id", "look")
         .with_attr("to", "localhost")
-        .with_child(Element::new("mirror", NS));
+        .with_child(Element::new("mirror", NS).with_attr("of", asker));
     client.send(iq).await.unwrap();
     let asked = |el: &Element| el.has_child("who-am-i", NS);
     client.wait_for("the question", asked).await.unwrap()
@@ -77,6 +101,12 @@ async fn the_answer_is_used() {
     let said = answer(&question, "error", error);
     alice.send(said).await.unwrap();
     assert_eq!(seen(&mut alice).await, "refused: NotAllowed");
+
+    let question = look_as(&mut alice, "oracle").await;
+    assert_eq!(question.attr("from"), Some("oracle.localhost"));
+    let said = answer(&question, "result", name("a seer"));
+    alice.send(said).await.unwrap();
+    assert_eq!(seen(&mut alice).await, "a seer");
 
     // Who was not asked does not answer; and who is silent has had his time.
     let start = std::time::Instant::now();
