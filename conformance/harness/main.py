@@ -5,6 +5,7 @@ import asyncio
 import importlib.util
 import logging
 import shutil
+import signal
 import sys
 import time
 import tomllib
@@ -16,6 +17,9 @@ from server import Server
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
 CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs"]
+
+# Seconds for all checks together.
+LIMIT = 900
 
 
 def main():
@@ -67,11 +71,16 @@ def load_checks():
 
 
 async def run(arguments, checks, expected):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     server = Server(arguments.binary, arguments.work)
     await server.start()
     outcomes, complaints = [], []
+    end = time.monotonic() + LIMIT
     try:
         for check in checks:
+            if time.monotonic() > end:
+                complaints.append(f"{LIMIT} s were over before {check.name}")
+                break
             started = time.monotonic()
             result, why = await check.run(server)
             outcome = Outcome(check, result, why, time.monotonic() - started, expected.get(check.name))
@@ -84,7 +93,7 @@ async def run(arguments, checks, expected):
         status = await server.stop()
     if status != 0:
         complaints.append(f"the server did not stop cleanly: exit status {status}")
-    return outcomes, complaints
+    return outcomes, complaints + server.complaints()
 
 
 main()

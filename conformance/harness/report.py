@@ -23,10 +23,15 @@ class Outcome:
         return "PASS?" if self.result == "pass" and self.deviation else self.result
 
     @property
+    def reason(self):
+        """Why, in one line."""
+        return self.deviation if self.verdict == "deviation" else self.why.partition("\n")[0]
+
+    @property
     def complaint(self):
         """What is unexpected about it, if anything."""
         if self.verdict == "FAIL":
-            return f"{self.check.name} failed: {self.why}"
+            return f"{self.check.name} failed: {self.reason}"
         if self.verdict == "PASS?":
             return f"{self.check.name} passed, but expected.toml knows a deviation: take it out"
         return None
@@ -36,10 +41,9 @@ def table(outcomes, known):
     lines = ["| client | behaviour | result | seconds |", "|---|---|---|---|"]
     for outcome in outcomes:
         client = f"{outcome.check.client} {known.get(outcome.check.client, '')}".strip()
-        why = outcome.deviation if outcome.verdict == "deviation" else outcome.why
-        result = outcome.verdict + (f": {why}" if why else "")
+        result = outcome.verdict + (f": {outcome.reason}" if outcome.reason else "")
         cells = [client, outcome.check.behaviour, result, f"{outcome.seconds:.1f}"]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

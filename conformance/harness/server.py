@@ -12,6 +12,9 @@ DOMAIN = "capulet.test"
 PLAIN_DOMAIN = "plain.capulet.test"
 GUEST_DOMAIN = "guests.capulet.test"
 
+# Stands in messages, and may stand nowhere else.
+MARK = "wherefore art thou"
+
 CONFIG = """
 [server]
 data_dir = "{work}/data"
@@ -63,7 +66,7 @@ class Server:
         self.ca, self.wrong_ca = self.work / "ca/ca.pem", self.work / "wrong-ca/ca.pem"
         self.log = self.work / "server.log"
         self.port = None
-        self.accounts = 0
+        self.accounts = []
 
     async def start(self):
         for ca in (self.ca, self.wrong_ca):
@@ -100,6 +103,17 @@ class Server:
             await self.process.wait()
             return None
 
+    def complaints(self):
+        """What its log should not say: that something broke, passwords, contents."""
+        text = self.log.read_text(errors="replace")
+        found = [f"the server's log says: {line}" for line in text.splitlines() if " ERROR " in line or "panicked" in line]
+        told = [account.address for account in self.accounts if account.password in text]
+        if told:
+            found.append(f"the server's log has the passwords of {told}")
+        if MARK in text:
+            found.append("the server's log has the contents of messages")
+        return found
+
     def command(self, *arguments):
         return [str(self.binary), "--config", str(self.work / "waxwing.toml"), *arguments]
 
@@ -116,8 +130,8 @@ class Server:
             raise RuntimeError(f"waxwing {' '.join(arguments)}: {output.decode()}")
 
     async def new_account(self, name, domain=DOMAIN):
-        self.accounts += 1
-        account = Account(f"{name}{self.accounts}@{domain}", secrets.token_urlsafe(9))
+        account = Account(f"{name}{len(self.accounts)}@{domain}", secrets.token_urlsafe(9))
+        self.accounts.append(account)
         await self.admin("user", "add", account.address, "--stdin", line=account.password)
         return account
 

@@ -37,7 +37,7 @@ class Terminal:
             if all(text in screen for text in texts):
                 return screen
             await asyncio.sleep(0.2)
-        raise Wrong(f"{texts} is not on the screen:\n{screen}")
+        raise Wrong("\n".join([f"not on the screen: {' and '.join(texts)}", *filter(str.strip, screen.splitlines())]))
 
     async def close(self):
         self.tmux("kill-server")

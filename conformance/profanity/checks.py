@@ -16,7 +16,7 @@ saved.status=none
 """
 
 
-async def profanity(case, account, ca=None):
+async def profanity(case, account, ca=None, tls="force"):
     """Profanity, on the way to the server."""
     folder = own_folder(case.server.work)
     rc = folder / "config/profanity/profrc"
@@ -31,24 +31,25 @@ async def profanity(case, account, ca=None):
     terminal = Terminal(folder, ["profanity", "--log", "DEBUG"], environment)
     case.closing(terminal.close)
     await terminal.sees("Profanity")
-    terminal.type(f"/connect {account.address} server {case.server.host} port {case.server.port} tls force")
+    terminal.type(f"/connect {account.address} server {case.server.host} port {case.server.port} tls {tls}")
     await terminal.sees("Enter password:")
     terminal.type(account.password)
     return terminal
 
 
-async def online(case, account):
+async def online(case, account, tls="force"):
     """Profanity, logged in."""
-    terminal = await profanity(case, account)
+    terminal = await profanity(case, account, tls=tls)
     await terminal.sees(f"{account.address}", "logged in successfully")
     return terminal
 
 
-@check("profanity", "log in, the certificate verified by the CA")
+@check("profanity", "log in by STARTTLS and direct TLS, the certificate verified by the CA")
 async def logging_in(case):
-    terminal = await online(case, await case.account("romeo"))
-    terminal.type("/tls cert")
-    await terminal.sees("A CA for tests")
+    for tls in ("force", "legacy"):
+        terminal = await online(case, await case.account("romeo"), tls)
+        terminal.type("/tls cert")
+        await terminal.sees("A CA for tests")
 
 
 @check("profanity", "a wrong CA: it shows the certificate, waits, and leaves when told to deny")

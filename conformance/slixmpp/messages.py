@@ -3,6 +3,7 @@
 import datetime
 
 from check import check, equal, expect
+from server import MARK
 from xmpp import condition, login
 
 
@@ -10,7 +11,7 @@ from xmpp import condition, login
 async def chat(case):
     romeo = await login(case, await case.account("romeo"))
     juliet = await login(case, await case.account("juliet"))
-    body = "O Romeo, <Romeo> & \"co\"\n\twherefore art thou ]]> \N{ROSE} e\u0301?"
+    body = f"O Romeo, <Romeo> & \"co\"\n\t{MARK} ]]> \N{ROSE} e\u0301?"
     for one, other in ((romeo, juliet), (juliet, romeo)):
         one.send_message(other.boundjid.bare, body, mtype="chat")
         message = await other.message()
