@@ -4,6 +4,7 @@
 //! the README's table and DOAP come, is compared with it. Inside a phase hooks run in its order.
 
 pub mod caps;
+pub mod claims;
 pub mod disco;
 pub mod offline;
 pub mod ping;
@@ -14,6 +15,7 @@ use crate::hooks::Listed;
 
 /// Every module there is, in order.
 pub const LIST: &[Listed] = &[
+    Listed::of::<claims::Claims>(),
     Listed::of::<roster::Roster>(),
     Listed::of::<session::Session>(),
     Listed::of::<offline::Offline>(),
