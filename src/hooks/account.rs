@@ -108,8 +108,10 @@ pub enum Backlog {
     Reading {
         /// Entries up to and including this one were handed out.
         after: Option<Mid>,
-        /// A page is being read or waits for room in the outbox.
+        /// The outbox has no room: what comes next is read when it has.
         busy: bool,
+        /// A newer message came since the last page was asked for.
+        missed: bool,
     },
     /// Up to date: durable messages are handed over as they are committed.
     Live {

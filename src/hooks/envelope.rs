@@ -111,6 +111,7 @@ pub enum Effect {
 /// Tells a source that one of its stanzas is through, when dropped.
 pub struct Receipt {
     source: Arc<dyn Source>,
+    number: u32,
     submitted: bool,
     void: bool,
 }
@@ -119,18 +120,19 @@ pub struct Receipt {
 pub trait Source: Send + Sync {
     /// One stanza was handed to the committer.
     fn submitted(&self);
-    /// One stanza is through; `submitted` says whether it had been with the committer. One that
-    /// was not `handled` must never be acknowledged, nor any after it.
-    fn completed(&self, submitted: bool, handled: bool);
+    /// The stanza of this number is through; `submitted` says whether it had been with the
+    /// committer. One that was not `handled` must never be acknowledged, nor any after it.
+    fn completed(&self, number: u32, submitted: bool, handled: bool);
     /// Whether a stanza of this source is with the committer now.
     fn committing(&self) -> bool;
 }
 
 impl Receipt {
-    /// A receipt for the next stanza of `source`.
-    pub fn new(source: Arc<dyn Source>) -> Self {
+    /// A receipt for a stanza of `source`, which numbers them.
+    pub fn new(source: Arc<dyn Source>, number: u32) -> Self {
         Receipt {
             source,
+            number,
             submitted: false,
             void: false,
         }
@@ -158,6 +160,6 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         let handled = !self.void && !std::thread::panicking();
-        self.source.completed(self.submitted, handled);
+        self.source.completed(self.number, self.submitted, handled);
     }
 }

@@ -2,6 +2,7 @@
 //! page, in order, before anything newer (XEP-0160; DESIGN §5 "undelivered index").
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Router;
 use crate::hooks::{Account, Backlog, Entry, Outgoing, Pushed, SessionId};
@@ -9,10 +10,13 @@ use crate::proto::delay::Delay;
 use crate::session::owners::Slot;
 use crate::session::work::Work;
 use crate::state::log::{self, Logged, Waiting};
-use crate::store::Mid;
+use crate::store::{Batch, Mid};
 
 /// Messages read at once.
 const PAGE: usize = 64;
+
+/// How long a read waits for what was written before it.
+const BARRIER: Duration = Duration::from_secs(1);
 
 impl Router {
     /// A session became one that takes messages: it is served from the log first.
@@ -36,7 +40,10 @@ impl Router {
         let Some(info) = account.session(session) else {
             return;
         };
-        if let Backlog::Reading { after, busy: true } = info.intake {
+        if let Backlog::Reading {
+            after, busy: true, ..
+        } = info.intake
+        {
             self.read_page(account, session, after);
         }
     }
@@ -45,6 +52,11 @@ impl Router {
     pub(super) fn taken(self: &Arc<Self>, account: &mut Account, entries: &[Entry]) {
         if account.guest {
             return;
+        }
+        if let Some(reads) = account.parts.find_mut::<Reads>()
+            && reads.open > 0
+        {
+            reads.taken.extend(entries.iter().map(|entry| entry.mid));
         }
         let uid = account.uid;
         let mut ledger = crate::hooks::Ledger::default();
@@ -73,32 +85,65 @@ impl Router {
             info.intake = Backlog::Live { after };
             return;
         }
-        info.intake = Backlog::Reading { after, busy: false };
+        info.intake = Backlog::Reading {
+            after,
+            busy: false,
+            missed: false,
+        };
+        if let Some(reads) = account.parts.of::<Reads>() {
+            reads.open += 1;
+        }
         let router = self.clone();
         self.runtime.spawn(async move {
+            // What clients took so far is off the index once an empty batch is through; but a disk
+            // that does not take writes must not keep anybody from reading.
+            let barrier = router.store.commit(Batch::new());
+            let _ = tokio::time::timeout(BARRIER, barrier).await;
             let page = router
                 .store
                 .reading(move |snapshot| log::undelivered(snapshot, uid, after, PAGE))
                 .await;
+            let failed = page.is_err();
             let served = router.clone();
-            let work = Work::Turn(Box::new(move |turn| match page {
-                Ok(page) => served.serve(turn.account, session, after, page),
-                Err(error) => {
-                    tracing::error!(account = %turn.account.jid, %error, "waiting messages cannot be read; run `waxwing check`");
+            let work = Work::Turn(Box::new(move |turn| {
+                let taken = turn.account.parts.find_mut::<Reads>().map(Reads::close);
+                match page {
+                    Ok(page) => {
+                        served.serve(turn.account, session, after, page, &taken.unwrap_or_default());
+                    }
+                    Err(error) => {
+                        tracing::error!(account = %turn.account.jid, %error, "waiting messages cannot be read; run `waxwing check`");
+                        served.wait_for_room(turn.account, session, after);
+                    }
                 }
             }));
             router.owners().post(&jid, work);
+            if failed {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                router.owners().post(&jid, Work::Room(session));
+            }
         });
     }
 
+    /// Nothing is read for the session until it is told to go on.
+    fn wait_for_room(&self, account: &mut Account, session: SessionId, read_after: Option<Mid>) {
+        if let Some(info) = account.session_mut(session)
+            && matches!(info.intake, Backlog::Reading { after, .. } if after == read_after)
+        {
+            info.intake = waits_for_room(read_after);
+        }
+    }
+
     /// Hands out a page, then reads the next one, waits for room, or is up to date.
-    /// A page read for another state of the session than it is in now is dropped.
+    /// A page read for another state of the session than it is in now is dropped; what was taken
+    /// since it was read is left out.
     fn serve(
         self: &Arc<Self>,
         account: &mut Account,
         session: SessionId,
         read_after: Option<Mid>,
         page: Vec<Logged>,
+        taken: &[Mid],
     ) {
         let in_flight: Vec<Mid> = account
             .sessions
@@ -110,19 +155,25 @@ impl Router {
         let Some(info) = account.session_mut(session) else {
             return;
         };
-        let Backlog::Reading { mut after, .. } = info.intake else {
+        let Backlog::Reading {
+            mut after, missed, ..
+        } = info.intake
+        else {
             return;
         };
         if after != read_after {
             return;
         }
         if page.is_empty() {
+            if missed {
+                return self.read_page(account, session, after);
+            }
             info.intake = Backlog::Live { after };
             return;
         }
         for logged in page {
             let mid = logged.entry.mid;
-            if in_flight.contains(&mid) {
+            if in_flight.contains(&mid) || taken.contains(&mid) {
                 after = Some(mid);
                 continue;
             }
@@ -138,7 +189,7 @@ impl Router {
                 entry: Some(logged.entry),
             });
             if pushed != Pushed::Queued {
-                info.intake = Backlog::Reading { after, busy: true };
+                info.intake = waits_for_room(after);
                 return;
             }
             after = Some(mid);
@@ -146,7 +197,35 @@ impl Router {
         if info.outbox.has_room() {
             self.read_page(account, session, after);
         } else {
-            info.intake = Backlog::Reading { after, busy: true };
+            info.intake = waits_for_room(after);
+        }
+    }
+}
+
+/// A session whose outbox is full: the log has what comes after `after`.
+pub(super) fn waits_for_room(after: Option<Mid>) -> Backlog {
+    Backlog::Reading {
+        after,
+        busy: true,
+        missed: false,
+    }
+}
+
+/// Pages under way to an account, and what its clients took meanwhile; a part of the account.
+#[derive(Default)]
+struct Reads {
+    open: u32,
+    taken: Vec<Mid>,
+}
+
+impl Reads {
+    /// A page is here; what was taken since the oldest one still open was asked for.
+    fn close(&mut self) -> Vec<Mid> {
+        self.open = self.open.saturating_sub(1);
+        if self.open == 0 {
+            std::mem::take(&mut self.taken)
+        } else {
+            self.taken.clone()
         }
     }
 }

@@ -178,13 +178,18 @@ impl Router {
             return;
         };
         let before = oldest.before();
-        let live: Vec<SessionId> = account
+        let past: Vec<SessionId> = account
             .sessions
             .iter()
-            .filter(|session| matches!(session.intake, Backlog::Live { .. }))
+            .filter(|session| match session.intake {
+                Backlog::Live { .. } => true,
+                // It may have passed over what was on its way to the one that ended.
+                Backlog::Reading { after, .. } => after > Some(before),
+                Backlog::Closed => false,
+            })
             .map(|session| session.id)
             .collect();
-        for id in live {
+        for id in past {
             self.read_page(account, id, Some(before));
         }
     }

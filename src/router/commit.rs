@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::Router;
-use crate::hooks::{Effect, Entry, Envelope, Ledger, TurnFn};
+use super::message::forget_resend;
+use crate::hooks::{Effect, Entry, Envelope, Ledger, Turn, TurnFn};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::session::work::Work;
@@ -135,7 +136,12 @@ impl Router {
                         .post(&account, Work::Committed(envelope, entry));
                 }
             }
-            (What::Stanza(envelope, _), Err(error)) => {
+            (What::Stanza(envelope, then), Err(error)) => {
+                if let Then::Deliver(Some(_)) = then {
+                    let stanza = envelope.stanza.clone();
+                    let forget = move |turn: &mut Turn<'_>| forget_resend(turn.account, &stanza);
+                    self.in_account(&envelope.to, Box::new(forget));
+                }
                 self.doubt(&envelope.to);
                 self.doubt_service(&envelope);
                 if let Some(from) = envelope.from() {

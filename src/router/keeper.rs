@@ -7,6 +7,7 @@ use super::Router;
 use crate::hooks::{Account, Parts, Uid};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
+use crate::proto::ns;
 use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::session::owners::{After, Keeper, Refusal, Rest, Slot};
 use crate::session::work::Work;
@@ -173,11 +174,21 @@ fn refusal(stanza: &Stanza, why: Refusal) -> Answer {
     match (stanza.kind, why) {
         (Kind::Presence(PresenceType::Probe), Refusal::Unknown) => Answer::Unsubscribed,
         (Kind::Presence(_), Refusal::Unknown) => Answer::Silence,
+        // Whoever asks for another's roster is refused alike (RFC 6121 §2.3.3).
+        (Kind::Iq(_), Refusal::Unknown) if asks_for_roster(stanza) => {
+            Answer::Error(Condition::Forbidden.into())
+        }
         (Kind::Presence(PresenceType::Subscribe), _) | (Kind::Message(_) | Kind::Iq(_), _) => {
             Answer::Error(error.into())
         }
         (Kind::Presence(_), _) => Answer::Silence,
     }
+}
+
+fn asks_for_roster(stanza: &Stanza) -> bool {
+    stanza
+        .payload()
+        .is_some_and(|el| el.is("query", ns::ROSTER))
 }
 
 impl Router {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Router;
+use super::backlog::waits_for_room;
 use super::commit::{Settled, Then};
 use super::pipeline::Passed;
 use super::resend::Recent;
@@ -10,7 +11,7 @@ use crate::hooks::{
     Account, Backlog, Entry, Envelope, Outgoing, Path, Phase, Pushed, SessionInfo, Taken,
 };
 use crate::proto::error::{Condition, StanzaError};
-use crate::proto::stanza::{Kind, MessageType};
+use crate::proto::stanza::{Kind, MessageType, Stanza};
 use crate::session::owners::{After, Slot};
 use crate::session::work::Position;
 use crate::state::log::{self, Waiting};
@@ -68,7 +69,10 @@ impl Router {
             }
             match self.record(account, &mut envelope) {
                 Ok(keep) => recorded = Some(keep),
-                Err(error) => return self.bounce(&envelope, &error),
+                Err(error) => {
+                    forget_resend(account, &envelope.stanza);
+                    return self.bounce(&envelope, &error);
+                }
             }
         }
         if let Settled::Now(envelope) = self.settle(envelope, Then::Deliver(recorded)) {
@@ -156,6 +160,13 @@ impl Router {
     }
 }
 
+/// The message was not stored: when it comes again it is new.
+pub(super) fn forget_resend(account: &mut Account, stanza: &Stanza) {
+    if let Some(recent) = account.parts.find_mut::<Recent>() {
+        recent.forget(stanza);
+    }
+}
+
 /// What the tables of RFC 6121 §8.5 refuse before anything is stored: `Some(None)` is silence.
 fn refused_at_once(
     account: &Account,
@@ -234,7 +245,14 @@ fn offer(
         return session.outbox.push(item) == Pushed::Queued;
     };
     match session.intake {
-        Backlog::Reading { .. } => true,
+        Backlog::Reading { after, busy, .. } => {
+            session.intake = Backlog::Reading {
+                after,
+                busy,
+                missed: true,
+            };
+            true
+        }
         Backlog::Closed => by_name && session.outbox.push(item) == Pushed::Queued,
         Backlog::Live { after } if after >= Some(entry.mid) => true,
         Backlog::Live { after } => match session.outbox.push(item) {
@@ -245,7 +263,7 @@ fn offer(
                 true
             }
             Pushed::Full => {
-                session.intake = Backlog::Reading { after, busy: true };
+                session.intake = waits_for_room(after);
                 true
             }
             Pushed::Closed => false,

@@ -29,7 +29,7 @@ impl Recent {
     ///
     /// A message without id is never taken for another.
     pub fn seen(&mut self, stanza: &Stanza, now: Instant, window: Duration) -> bool {
-        let (Some(from), Some(id)) = (&stanza.from, &stanza.id) else {
+        let Some(mark) = self.mark(stanza) else {
             return false;
         };
         while self
@@ -40,14 +40,23 @@ impl Recent {
         {
             self.seen.pop_front();
         }
-        let mark = self
-            .hasher
-            .hash_one((from.as_str(), &**id, stanza.body_bytes()));
         let again = self.seen.iter().any(|(known, _)| *known == mark);
         if !again {
             self.seen.push_back((mark, now));
         }
         again
+    }
+
+    /// This message did not get through after all.
+    pub fn forget(&mut self, stanza: &Stanza) {
+        let mark = self.mark(stanza);
+        self.seen.retain(|(known, _)| Some(*known) != mark);
+    }
+
+    fn mark(&self, stanza: &Stanza) -> Option<u64> {
+        let (from, id) = (stanza.from.as_ref()?, stanza.id.as_deref()?);
+        let what = (from.as_str(), id, stanza.body_bytes());
+        Some(self.hasher.hash_one(what))
     }
 }
 
@@ -76,6 +85,8 @@ mod tests {
         let first = message("a@x/1", Some("m1"), "hi");
         assert!(!recent.seen(&first, start, window));
         assert!(recent.seen(&first, start, window));
+        recent.forget(&first);
+        assert!(!recent.seen(&first, start, window));
         assert!(!recent.seen(&message("a@x/2", Some("m1"), "hi"), start, window));
         assert!(!recent.seen(&message("a@x/1", Some("m2"), "hi"), start, window));
         assert!(!recent.seen(&message("a@x/1", Some("m1"), "ho"), start, window));

@@ -3,4 +3,5 @@
 pub mod nudge;
 pub mod owners;
 pub mod seat;
+mod tally;
 pub mod work;

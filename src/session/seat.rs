@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::nudge::Nudge;
+use super::tally::Tally;
 use super::work::{Ended, Inbound, Inbox, Work};
 use crate::hooks::{Entry, Outbox, Outgoing, Pushed, Receipt, SessionId, Source};
-use crate::proto::error::StreamError;
+use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::ns;
+use crate::stream::acks::newly_acked;
 use crate::stream::{self, AckError, End, Intake, NonzaVerdict, Outgoing as Written};
 use crate::xml::Element;
 
@@ -70,12 +72,8 @@ struct Inner {
     ending: Option<StreamError>,
     closed: bool,
     // inbound
-    handled: u32,
-    uncounted: u32,
-    frozen: bool,
-    outstanding: u32,
+    tally: Tally,
     committing: u32,
-    owed: u32,
     parked: Option<Element>,
     reader: Option<Waker>,
 }
@@ -128,18 +126,18 @@ impl Seat {
         let Some(me) = self.me.upgrade() else {
             return Intake::Ready;
         };
-        {
+        let number = {
             let mut inner = self.lock();
-            if inner.closed {
+            if inner.closed || inner.ending.is_some() {
                 return Intake::Ready;
             }
-            if inner.outstanding > 0 && !element.is("message", ns::CLIENT) {
+            if inner.tally.outstanding() > 0 && !element.is("message", ns::CLIENT) {
                 inner.parked = Some(element);
                 return Intake::Busy;
             }
-            inner.outstanding += 1;
-        }
-        let receipt = Receipt::new(me);
+            inner.tally.take()
+        };
+        let receipt = Receipt::new(me, number);
         self.inbox.post(Work::Inbound(Box::new(Inbound {
             session: self.id,
             element,
@@ -154,19 +152,8 @@ impl Seat {
 }
 
 impl Inner {
-    /// Counts a stanza that is through (XEP-0198 §4): what came before acknowledgements were
-    /// enabled does not count, and nothing counts after one that was not handled.
-    fn count(&mut self, handled: bool) {
-        self.frozen |= !handled;
-        if self.uncounted > 0 {
-            self.uncounted -= 1;
-        } else if !self.frozen {
-            self.handled = self.handled.wrapping_add(1);
-        }
-    }
-
     fn is_full(&self, limits: &SeatLimits) -> bool {
-        self.parked.is_some() || self.outstanding >= limits.window
+        self.parked.is_some() || self.tally.outstanding() >= limits.window
     }
 
     fn held(&self) -> usize {
@@ -217,16 +204,14 @@ impl Inner {
     }
 
     fn pay_acks(&mut self, out: &mut Vec<u8>) {
-        if self.owed > 0 && self.outstanding == 0 {
-            self.owed = 0;
-            out.extend_from_slice(
-                format!("<a xmlns='{}' h='{}'/>", ns::SM, self.handled).as_bytes(),
-            );
+        if let Some(h) = self.tally.pay() {
+            out.extend_from_slice(format!("<a xmlns='{}' h='{h}'/>", ns::SM).as_bytes());
         }
     }
 
     /// Entries the client now has, and whether it has room again.
     fn release(&mut self, count: usize, limits: &SeatLimits) -> (Vec<Entry>, bool) {
+        let count = count.min(self.unacked.len());
         let taken = self.unacked.drain(..count).flatten().collect();
         (taken, self.room_again(limits))
     }
@@ -248,22 +233,26 @@ impl Source for Seat {
         self.lock().committing += 1;
     }
 
-    fn completed(&self, submitted: bool, handled: bool) {
+    fn completed(&self, number: u32, submitted: bool, handled: bool) {
         let (reader, writer, parked) = {
             let mut inner = self.lock();
-            inner.outstanding = inner.outstanding.saturating_sub(1);
-            inner.count(handled);
+            inner.tally.complete(number, handled);
             if submitted {
                 inner.committing = inner.committing.saturating_sub(1);
             }
-            let through = inner.outstanding == 0;
+            if !handled {
+                // The client learns by the end of its stream that it must send this again.
+                let error = StreamError::from(StreamCondition::InternalServerError);
+                inner.ending.get_or_insert(error);
+            }
+            let through = inner.tally.outstanding() == 0;
             let parked = if through { inner.parked.take() } else { None };
             let reader = if inner.is_full(&self.shared.limits) {
                 None
             } else {
                 inner.reader.take()
             };
-            let writer = if through && inner.owed > 0 {
+            let writer = if inner.tally.is_due() || !handled {
                 inner.wake_writer()
             } else {
                 None
@@ -403,15 +392,14 @@ impl stream::Seat for Seat {
     fn enable_acks(&self, _resume: bool) {
         let mut inner = self.lock();
         inner.acks = true;
-        inner.handled = 0;
-        inner.uncounted = inner.outstanding;
+        inner.tally.begin();
     }
 
     fn ack_requested(&self) {
         let waker = {
             let mut inner = self.lock();
-            inner.owed = inner.owed.saturating_add(1);
-            if inner.outstanding == 0 {
+            inner.tally.ask();
+            if inner.tally.is_due() {
                 inner.wake_writer()
             } else {
                 None
@@ -425,16 +413,10 @@ impl stream::Seat for Seat {
     fn acked(&self, h: u32) -> Result<(), AckError> {
         let (taken, room, waker) = {
             let mut inner = self.lock();
-            let count = h.wrapping_sub(inner.acked) as usize;
-            if count > inner.unacked.len() {
-                return Err(AckError {
-                    h,
-                    sent: inner.sent,
-                });
-            }
-            inner.acked = h;
+            let count = newly_acked(inner.acked, inner.sent, h)?;
+            inner.acked = inner.acked.wrapping_add(count);
             inner.asked = false;
-            let (taken, room) = inner.release(count, &self.shared.limits);
+            let (taken, room) = inner.release(count as usize, &self.shared.limits);
             (taken, room, inner.wake_writer_if_due())
         };
         if !taken.is_empty() {
@@ -450,7 +432,7 @@ impl stream::Seat for Seat {
     }
 
     fn handled(&self) -> u32 {
-        self.lock().handled
+        self.lock().tally.handled()
     }
 
     fn nonza(&self, element: Element) -> NonzaVerdict {
