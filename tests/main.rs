@@ -9,6 +9,9 @@
 mod arrows;
 mod command_line;
 mod extensions;
+mod flood;
+mod full_disk;
+mod hostile;
 mod logins;
 mod never_lost;
 mod quickstart;

@@ -67,16 +67,29 @@ impl Server {
     pub async fn start_with(config: &Config, extra: &[Listed]) -> Result<Server, StartError> {
         let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
         settings::make_private(&config.server.data_dir).map_err(StartError)?;
+        let options = settings::store(config);
+        let store = tokio::task::spawn_blocking(move || Store::open(options, Clock::system()))
+            .await
+            .map_err(|e| words(&e))?
+            .map_err(|e| words(&e))?;
+        Server::start_on(store, config, extra).await
+    }
+
+    /// Starts a server on a store that is open already, wherever that keeps its data.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_on(
+        store: Store,
+        config: &Config,
+        extra: &[Listed],
+    ) -> Result<Server, StartError> {
+        let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
+        settings::make_private(&config.server.data_dir).map_err(StartError)?;
         let clock = Clock::system();
         let certificates = settings::certificates(config).map_err(StartError)?;
         let tls = TlsStore::open(settings::tls(config, certificates)).map_err(|e| words(&e))?;
         let tls = Arc::new(tls);
-        let options = settings::store(config);
-        let opening = clock.clone();
-        let store = tokio::task::spawn_blocking(move || Store::open(options, opening))
-            .await
-            .map_err(|e| words(&e))?
-            .map_err(|e| words(&e))?;
         let secret = server_secret(&store).await.map_err(|e| words(&e))?;
         let accounts = accounts(config, &store, &clock, secret.clone());
         let router = Router::new(store.clone(), clock.clone(), settings::router(config));

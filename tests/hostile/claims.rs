@@ -1,7 +1,5 @@
 //! What only the server may say (promise P15).
 
-use std::time::Duration;
-
 use waxwing::proto::{Jid, ns};
 use waxwing::xml::{El, Element};
 
@@ -69,7 +67,9 @@ fn check(el: &Element) -> Vec<El<'_>> {
     }
     let by = el.child("stanza-id", ns::STANZA_ID).unwrap().attr("by");
     assert_eq!(by, Some("room@rooms.example"), "{text}");
-    el.children().filter(|el| el.is("delay", ns::DELAY)).collect()
+    el.children()
+        .filter(|el| el.is("delay", ns::DELAY))
+        .collect()
 }
 
 #[tokio::test]
@@ -89,12 +89,14 @@ async fn forged_claims_are_removed() {
         }
     }
     // What waits for somebody is clean too, and then there is the server's own delay.
-    mallory.send(stanza("message", &jid("alice")).as_str()).await.unwrap();
+    mallory
+        .send(stanza("message", &jid("alice")).as_str())
+        .await
+        .unwrap();
     let ping = Element::new("ping", ns::PING);
     mallory.request("get", None, ping).await.unwrap();
     let mut alice = online(&server, "alice", "1").await;
     let got = received(&mut alice, "message").await;
     let by: Vec<_> = check(&got).iter().map(|el| el.attr("from")).collect();
     assert_eq!(by, [Some("mallory@localhost/m"), Some("localhost")]);
-    bob.expect_nothing(Duration::from_millis(200)).await.unwrap();
 }

@@ -13,7 +13,10 @@ const ACCOUNTS: &[&str] = &["alice", "bob", "mallory"];
 
 /// What comes back for a stanza, with the name of whom it was for taken out.
 async fn answers(client: &mut Client, name: &str, stanza: &str) -> Vec<String> {
-    client.send(stanza.replace("WHOM", name).as_str()).await.unwrap();
+    client
+        .send(stanza.replace("WHOM", name).as_str())
+        .await
+        .unwrap();
     let ping = "<iq type='get' id='fence' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
     client.send(ping).await.unwrap();
     let mut answers = Vec::new();
@@ -37,6 +40,10 @@ async fn strangers_cannot_tell_who_is_there() {
     // Bob is there and alice is away, but mallory knows neither.
     let mut bob = online(&server, "bob", "home").await;
     let mut mallory = online(&server, "mallory", "m").await;
+    mallory
+        .wait_for("its own presence", |el| el.is("presence", ns::CLIENT))
+        .await
+        .unwrap();
     let mut differences = Vec::new();
     for stanza in [
         "<iq type='get' id='1' to='WHOM@localhost/home'><ping xmlns='urn:xmpp:ping'/></iq>",
@@ -62,7 +69,9 @@ async fn strangers_cannot_tell_who_is_there() {
         for name in ["bob", "alice"] {
             let known = answers(&mut mallory, name, stanza).await;
             if known != unknown {
-                differences.push(format!("{stanza}\n  {name}: {known:?}\n  nobody: {unknown:?}"));
+                differences.push(format!(
+                    "{stanza}\n  {name}: {known:?}\n  nobody: {unknown:?}"
+                ));
             }
         }
     }

@@ -21,24 +21,60 @@ fn prohibited() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         text("PI", "<message><?php x?></message>", "restricted-xml"),
         text("comment", "<message><!-- x --></message>", "restricted-xml"),
         text("comment between", "<!-- x -->", "restricted-xml"),
-        text("entity", "<message><body>&lol;</body></message>", "restricted-xml"),
-        text("entity in attribute", "<message id='&lol;'/>", "restricted-xml"),
-        text("undeclared prefix", "<message><p:x/></message>", "not-well-formed"),
-        text("undeclared attribute prefix", "<message p:x=''/>", "not-well-formed"),
-        text("two attributes of a name", "<message id='1' id='2'/>", "not-well-formed"),
+        text(
+            "entity",
+            "<message><body>&lol;</body></message>",
+            "restricted-xml",
+        ),
+        text(
+            "entity in attribute",
+            "<message id='&lol;'/>",
+            "restricted-xml",
+        ),
+        text(
+            "undeclared prefix",
+            "<message><p:x/></message>",
+            "not-well-formed",
+        ),
+        text(
+            "undeclared attribute prefix",
+            "<message p:x=''/>",
+            "not-well-formed",
+        ),
+        text(
+            "two attributes of a name",
+            "<message id='1' id='2'/>",
+            "not-well-formed",
+        ),
         text(
             "two attributes of an expanded name",
             "<message xmlns:p='x' xmlns:q='x' p:b='1' q:b='2'/>",
             "not-well-formed",
         ),
-        text("wrong end", "<message><body></message></body>", "not-well-formed"),
-        text("end of CDATA in text", "<message>]]></message>", "not-well-formed"),
-        text("control character", "<message>&#1;</message>", "not-well-formed"),
+        text(
+            "wrong end",
+            "<message><body></message></body>",
+            "not-well-formed",
+        ),
+        text(
+            "end of CDATA in text",
+            "<message>]]></message>",
+            "not-well-formed",
+        ),
+        text(
+            "control character",
+            "<message>&#1;</message>",
+            "not-well-formed",
+        ),
         text("text between", "hello", "bad-format"),
         bytes("no UTF-8", b"\xff", "unsupported-encoding"),
         bytes("overlong", b"\xc0\xaf", "unsupported-encoding"),
         bytes("surrogate", b"\xed\xa0\x80", "unsupported-encoding"),
-        bytes("beyond Unicode", b"\xf4\x90\x80\x80", "unsupported-encoding"),
+        bytes(
+            "beyond Unicode",
+            b"\xf4\x90\x80\x80",
+            "unsupported-encoding",
+        ),
         text("depth", &"<x>".repeat(101), "policy-violation"),
         (
             "attributes",
@@ -80,7 +116,14 @@ async fn prohibited_after_login() {
     }
     let big = format!("<message><body>{}</body></message>", "x".repeat(300_000));
     let mut client = online(&server, "mallory", "m").await;
-    refuse(&mut client, "after login", "size", big.as_bytes(), "policy-violation").await;
+    refuse(
+        &mut client,
+        "after login",
+        "size",
+        big.as_bytes(),
+        "policy-violation",
+    )
+    .await;
     others.chat().await;
 }
 

@@ -4,4 +4,4 @@
 
 mod connections;
 mod kills;
-mod talk;
+pub mod talk;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use waxwing::proto::{Jid, MessageType, Stanza, ns};
+use waxwing::proto::{Jid, MessageType, Stanza, StanzaError, ns};
+use waxwing::runtime::random;
 use waxwing::xml::Element;
 
 use crate::support::client::{Client, Error};
@@ -22,6 +23,8 @@ pub struct Sender {
     pub acked: u64,
     /// Those that came back with an error.
     pub refused: BTreeSet<u64>,
+    /// Their errors, newest last.
+    pub refusals: Vec<StanzaError>,
     /// Longest body; it is filled up at random.
     pub longest: usize,
 }
@@ -40,6 +43,7 @@ impl Sender {
             next: first,
             acked: first,
             refused: BTreeSet::new(),
+            refusals: Vec::new(),
             longest: 400,
         }
     }
@@ -87,7 +91,7 @@ impl Sender {
         let n = self.next;
         self.next += 1;
         self.client.send(message(&self.to, n, self.longest)).await?;
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             self.client.send(Element::new("r", ns::SM)).await?;
         }
         Ok(())
@@ -107,6 +111,8 @@ impl Sender {
                 self.acked = self.first + h;
             } else if el.is("message", ns::CLIENT) && el.attr("type") == Some("error") {
                 self.refused.insert(el.attr("id").unwrap().parse().unwrap());
+                let error = el.child("error", ns::CLIENT).unwrap();
+                self.refusals.push(StanzaError::parse(error));
             }
         }
     }
@@ -125,7 +131,7 @@ impl Sender {
 
 /// Message number `n`, with text of a length that differs.
 pub fn message(to: &Jid, n: u64, longest: usize) -> Stanza {
-    let length = (n as usize * 7919) % longest.max(1);
+    let length = (n as usize).wrapping_mul(7919) % longest.max(1);
     let body = format!("{n} {}", "x".repeat(length));
     Stanza::message(MessageType::Chat)
         .with_to(to.clone())
@@ -201,7 +207,8 @@ impl Receiver {
         let handled = self.client.handled.unwrap();
         let before = self.got.len();
         let ack = Element::new("a", ns::SM).with_attr("h", &handled.to_string());
-        let after = message(&jid(sink), 0, 1);
+        // Another one each time, or it would be taken for one sent again.
+        let after = message(&jid(sink), u64::from_be_bytes(random::bytes()), 1);
         let sent = async {
             self.client.send(ack).await?;
             self.client.send(after).await?;

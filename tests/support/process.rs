@@ -139,6 +139,11 @@ impl Process {
             .patience(Duration::from_secs(30))
     }
 
+    /// Whom clients believe to be it.
+    pub fn trust(&self) -> Trust {
+        self.trust.clone()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use waxwing::admin::Password;
-use waxwing::config::{Request, load};
+use waxwing::config::{Loaded, Request, load};
 use waxwing::hooks::Listed;
 use waxwing::proto::{Jid, ns};
+use waxwing::runtime::clock::Clock;
 use waxwing::runtime::random;
 use waxwing::server::Server;
+use waxwing::store::testing::{Faulty, memory};
+use waxwing::store::{Options, Store};
 use waxwing::xml::Element;
 
 use super::client::{Builder, Client, Error, Security, Trust};
@@ -66,6 +69,33 @@ pub async fn start_own(
     sets: &[&str],
     extra: &[Listed],
 ) -> Result<Running, String> {
+    let loaded = configuration(&folder, sets, extra)?;
+    let server = Server::start_with(&loaded.config, extra)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(running(server, folder))
+}
+
+fn running(server: Server, folder: TempDir) -> Running {
+    Running {
+        addr: server.addresses()[0],
+        host: "localhost".to_owned(),
+        trust: Trust::Fingerprint(server.tls().choose(Some("localhost"), None).fingerprint),
+        own: Some(Arc::new((server, folder))),
+    }
+}
+
+/// Starts a server on a store in memory whose writes can be made to fail.
+pub async fn start_faulty() -> (Running, Arc<Faulty>) {
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = configuration(&folder, &[], &[]).unwrap();
+    let faulty = Arc::new(Faulty::new(memory()));
+    let store = Store::with_engine(faulty.clone(), Options::memory(), Clock::system());
+    let server = Server::start_on(store.unwrap(), &loaded.config, &[]).await;
+    (running(server.unwrap(), folder), faulty)
+}
+
+fn configuration(folder: &TempDir, sets: &[&str], extra: &[Listed]) -> Result<Loaded, String> {
     let request = Request {
         file: Some(write_config(folder.path())),
         environment: Vec::new(),
@@ -77,16 +107,7 @@ pub async fn start_own(
     };
     let modules = waxwing::modules::LIST.iter().chain(extra);
     let modules: Vec<_> = modules.map(Listed::settings).collect();
-    let loaded = load(&request, &modules).map_err(|e| e.to_string())?;
-    let server = Server::start_with(&loaded.config, extra)
-        .await
-        .map_err(|e| e.to_string())?;
-    Ok(Running {
-        addr: server.addresses()[0],
-        host: "localhost".to_owned(),
-        trust: Trust::Fingerprint(server.tls().choose(Some("localhost"), None).fingerprint),
-        own: Some(Arc::new((server, folder))),
-    })
+    load(&request, &modules).map_err(|e| e.to_string())
 }
 
 fn write_config(folder: &Path) -> std::path::PathBuf {

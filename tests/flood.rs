@@ -1,0 +1,115 @@
+//! One account sends as fast as it can: others log in and chat, memory stays bounded, nothing is lost (P21, P25).
+
+use std::time::{Duration, Instant};
+
+use waxwing::proto::{MessageType, Stanza, ns};
+use waxwing::xml::Element;
+
+use crate::never_lost::talk::{Receiver, Sender};
+use crate::support::process::{Process, jid};
+
+const ACCOUNTS: &[&str] = &["romeo", "juliet", "mercutio", "benvolio"];
+
+/// How long the flood lasts.
+const FLOOD: Duration = Duration::from_secs(6);
+
+/// Logins and messages of others meanwhile; how long the slowest round took.
+async fn live_beside(server: &Process) -> Duration {
+    let mut slowest = Duration::ZERO;
+    let began = Instant::now();
+    let mut round = 0;
+    while began.elapsed() < FLOOD {
+        let start = Instant::now();
+        let mut one = server
+            .client("mercutio")
+            .connect(server.addr)
+            .await
+            .unwrap();
+        let mut other = server
+            .client("benvolio")
+            .connect(server.addr)
+            .await
+            .unwrap();
+        other.presence().await.unwrap();
+        round += 1;
+        let body = format!("round {round}");
+        let message = Stanza::message(MessageType::Chat)
+            .with_to(other.jid.clone())
+            .with_child(Element::new("body", ns::CLIENT).with_text(&body));
+        one.send(message).await.unwrap();
+        let is_it = |el: &Element| {
+            el.child("body", ns::CLIENT)
+                .is_some_and(|el| el.text() == body)
+        };
+        other.wait_for(&body, is_it).await.unwrap();
+        one.close().await.unwrap();
+        other.close().await.unwrap();
+        slowest = slowest.max(start.elapsed());
+    }
+    println!("beside the flood: {round} rounds of two logins and a message, slowest {slowest:?}");
+    slowest
+}
+
+/// Keeps sending without waiting for anything; what comes back is read only now and then.
+async fn flood(sender: &mut Sender) {
+    let began = Instant::now();
+    while began.elapsed() < FLOOD {
+        for _ in 0..20 {
+            sender.send().await.unwrap();
+        }
+        sender.listen(Duration::ZERO).await;
+    }
+    sender.settle(Duration::from_secs(60)).await;
+    assert_eq!(sender.acked, sender.next);
+}
+
+async fn flooded(sets: &[&str], there: bool) {
+    let server = Process::start(ACCOUNTS, sets);
+    let mut sender = Sender::log_in(&server, "romeo", jid("juliet"), 1).await;
+    let before = server.rss();
+    let mut receiver = Receiver::log_in(&server, "juliet", true).await;
+    if !there {
+        receiver.client.connection.cut();
+    }
+    let reading = async {
+        if there {
+            receiver.listen(FLOOD).await;
+        }
+    };
+    let ((), slowest, ()) = tokio::join!(flood(&mut sender), live_beside(&server), reading);
+    let grown = server.rss().saturating_sub(before);
+    println!(
+        "flood: {} messages, {} refused, {grown} bytes more resident",
+        sender.sent(),
+        sender.refused.len()
+    );
+    assert!(slowest < Duration::from_secs(20), "{slowest:?}");
+    assert!(grown < 120 << 20, "{grown} bytes");
+    if !there {
+        receiver = Receiver::log_in(&server, "juliet", true).await;
+    }
+    sender.deliver(1).await;
+    let promised: Vec<u64> = sender.promised().into_iter().collect();
+    receiver.listen_until(*promised.last().unwrap()).await;
+    assert_eq!(receiver.got, promised);
+}
+
+/// With the limits people have.
+#[tokio::test]
+async fn a_flood_is_slowed_and_nobody_else_notices() {
+    flooded(&[], true).await;
+}
+
+/// As fast as the sender can, to somebody who is away.
+#[tokio::test]
+async fn a_flood_without_a_rate_limit() {
+    let sets = [
+        "limits.session.bytes_per_second=1GiB",
+        "limits.session.bytes_burst=1GiB",
+        "limits.session.stanzas_per_second=1000000",
+        "limits.session.stanzas_burst=1000000",
+        "limits.account.offline_messages=100000",
+        "limits.account.offline_bytes=1GiB",
+    ];
+    flooded(&sets, false).await;
+}
