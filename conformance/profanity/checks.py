@@ -86,9 +86,9 @@ async def subscribing(case):
     terminal.type(f"/sub request {juliet.boundjid.bare}")
     await juliet.presence(account.address, "subscribe")
     juliet.send_presence(pto=account.address, ptype="subscribed")
-    await terminal.sees(f"Subscription received from {juliet.boundjid.bare}")
+    await terminal.sees(f"Subscription received from {juliet.boundjid.bare}", f"++ {juliet.boundjid.bare}", "is online")
     terminal.type("/roster")
-    await terminal.sees("to")
+    await terminal.sees(f"{juliet.boundjid.bare} - to")
 
 
 @check("profanity", "allows a subscription; the contact sees it come and go")
@@ -115,7 +115,7 @@ async def chat(case):
     await terminal.sees("you do wrong your hand too much \N{ROSE}")
 
 
-@check("profanity", "what was sent while it was away, once, with the time")
+@check("profanity", "what was sent while it was away, once and in order")
 async def offline(case):
     juliet = await login(case, await case.account("juliet"))
     account = await case.account("romeo")
