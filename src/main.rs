@@ -3,6 +3,10 @@
 
 use std::process::ExitCode;
 
+/// Gives memory back after a crowd has left, which the system's allocator does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     waxwing::admin::cli::main(&waxwing::server::Waxwing::default())
 }
