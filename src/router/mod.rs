@@ -98,13 +98,15 @@ impl Router {
             accounts: OnceLock::new(),
             services: OnceLock::new(),
             service_entries: ArcSwap::default(),
-            store,
             clock,
             limits,
             seats: Arc::new(Shared {
                 limits: limits.seat,
                 nudge: Default::default(),
+                pressure: Default::default(),
+                store: store.clone(),
             }),
+            store,
             questions: ask::Questions::new(limits.questions),
             completions: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -149,6 +151,7 @@ impl Router {
         tokio::join!(
             commit::run(self.clone()),
             crate::session::nudge::run(self.seats.clone()),
+            crate::session::pressure::run(self.seats.clone()),
             self.clone().sweep(),
             self.clone().jobs(),
         );

@@ -2,6 +2,7 @@
 
 pub mod nudge;
 pub mod owners;
+pub mod pressure;
 pub mod seat;
 mod tally;
 pub mod work;

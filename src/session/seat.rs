@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::nudge::Nudge;
+use super::pressure::Pressure;
 use super::tally::Tally;
 use super::work::{Ended, Inbound, Inbox, Work};
 use crate::hooks::{Entry, Outbox, Outgoing, Pushed, Receipt, SessionId, Source};
 use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::ns;
+use crate::store::Store;
 use crate::stream::acks::newly_acked;
 use crate::stream::{self, AckError, End, Intake, NonzaVerdict, Outgoing as Written};
 use crate::xml::Element;
@@ -51,6 +53,10 @@ pub struct Shared {
     pub limits: SeatLimits,
     /// Who waits to ask for an acknowledgement.
     pub nudge: Nudge,
+    /// Who waits for the store.
+    pub pressure: Pressure,
+    /// The store, whose queue slows readers down.
+    pub store: Store,
 }
 
 #[derive(Default)]
@@ -75,6 +81,7 @@ struct Inner {
     tally: Tally,
     committing: u32,
     parked: Option<Element>,
+    waits_for_store: Option<u32>,
     reader: Option<Waker>,
 }
 
@@ -337,10 +344,15 @@ impl stream::Seat for Seat {
         let mut inner = self.lock();
         if inner.is_full(&self.shared.limits) {
             inner.reader = Some(cx.waker().clone());
-            Poll::Pending
-        } else {
-            Poll::Ready(())
+            return Poll::Pending;
         }
+        if self.shared.store.pressure() {
+            self.shared
+                .pressure
+                .wait(cx.waker(), &mut inner.waits_for_store);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Written> {
