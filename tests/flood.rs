@@ -10,6 +10,15 @@ use crate::support::process::{Process, jid};
 
 const ACCOUNTS: &[&str] = &["romeo", "juliet", "mercutio", "benvolio"];
 
+const UNLIMITED: [&str; 6] = [
+    "limits.session.bytes_per_second=1GiB",
+    "limits.session.bytes_burst=1GiB",
+    "limits.session.stanzas_per_second=1000000",
+    "limits.session.stanzas_burst=1000000",
+    "limits.account.offline_messages=100000",
+    "limits.account.offline_bytes=1GiB",
+];
+
 /// How long the flood lasts.
 const FLOOD: Duration = Duration::from_secs(6);
 
@@ -103,13 +112,55 @@ async fn a_flood_is_slowed_and_nobody_else_notices() {
 /// As fast as the sender can, to somebody who is away.
 #[tokio::test]
 async fn a_flood_without_a_rate_limit() {
-    let sets = [
-        "limits.session.bytes_per_second=1GiB",
-        "limits.session.bytes_burst=1GiB",
-        "limits.session.stanzas_per_second=1000000",
-        "limits.session.stanzas_burst=1000000",
-        "limits.account.offline_messages=100000",
-        "limits.account.offline_bytes=1GiB",
-    ];
-    flooded(&sets, false).await;
+    flooded(&UNLIMITED, false).await;
+}
+
+/// Questions whose answers nobody reads: the asker is not listened to any more.
+#[tokio::test]
+async fn answers_that_nobody_reads() {
+    let server = Process::start(ACCOUNTS, &UNLIMITED);
+    let mut asker = server.client("romeo").connect(server.addr).await.unwrap();
+    let before = server.rss();
+    let ask = "<iq type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+    let asking = async {
+        let (began, mut asked) = (Instant::now(), 0);
+        while began.elapsed() < FLOOD {
+            let sending = asker.send(ask);
+            match tokio::time::timeout(Duration::from_secs(1), sending).await {
+                Ok(sent) => sent.unwrap(),
+                // Not cancelled in the middle of a stanza: nothing more is sent.
+                Err(_) => break,
+            }
+            asked += 1;
+        }
+        asked
+    };
+    let (asked, slowest) = tokio::join!(asking, live_beside(&server));
+    let grown = server.rss().saturating_sub(before);
+    println!("{asked} questions, no answer read: {grown} bytes more resident");
+    assert!(slowest < Duration::from_secs(20), "{slowest:?}");
+    assert!(grown < 40 << 20, "{grown} bytes");
+}
+
+/// P23: the last of many roster changes costs what the first did.
+#[tokio::test]
+async fn many_contacts_are_not_quadratic() {
+    let server = Process::start(ACCOUNTS, &UNLIMITED);
+    let mut client = server.client("romeo").connect(server.addr).await.unwrap();
+    client.roster().await.unwrap();
+    let mut times = Vec::new();
+    for part in 0..6 {
+        let began = Instant::now();
+        for n in 0..250 {
+            let contact = format!("contact-{part}-{n}@elsewhere.example");
+            let item = Element::new("item", ns::ROSTER).with_attr("jid", &contact);
+            let query = Element::new("query", ns::ROSTER).with_child(item);
+            client.request("set", None, query).await.unwrap();
+            while client.next(Duration::ZERO).await.is_some() {}
+        }
+        times.push(began.elapsed());
+    }
+    println!("250 new contacts each: {times:?}");
+    let (first, last) = (times[0].min(times[1]), times[4].min(times[5]));
+    assert!(last < 4 * first + Duration::from_secs(1), "{times:?}");
 }

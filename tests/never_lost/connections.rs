@@ -114,6 +114,33 @@ async fn coming_in_the_middle() {
     }
 }
 
+/// A client that comes and goes by its presence, in the middle of a burst, gets each message once.
+#[tokio::test]
+async fn coming_and_going_by_presence() {
+    let server = Process::start(ACCOUNTS, &[]);
+    for acks in [true, false] {
+        let mut sender = Sender::log_in(&server, "romeo", juliet(), 1).await;
+        let mut receiver = Receiver::log_in(&server, "juliet", acks).await;
+        let toggling = async {
+            for round in 0..60 {
+                let presence = match round % 2 {
+                    0 => "<presence type='unavailable'/>",
+                    _ => "<presence/>",
+                };
+                receiver.client.send(presence).await.unwrap();
+                receiver.listen(Duration::from_millis(round % 7 * 5)).await;
+            }
+        };
+        tokio::join!(sender.burst(Duration::from_millis(2000)), toggling);
+        let last = sender.next;
+        tokio::join!(sender.deliver(1), receiver.listen_until(last));
+        let all: Vec<u64> = (1..=last).collect();
+        assert_eq!(receiver.got, all, "acks {acks}");
+        assert!(!acks || receiver.confirm("sink").await);
+        receiver.client.close().await.unwrap();
+    }
+}
+
 /// Logging out and in again right after an acknowledgement brings nothing twice.
 #[tokio::test]
 async fn coming_again_at_once() {

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use waxwing::proto::StreamCondition;
 use waxwing::runtime::random;
+use waxwing::xml::Element;
 
 use super::talk::{Receiver, Sender, assert_ordered};
+use crate::support::client::{Client, Error};
 use crate::support::process::{Process, jid};
 
 const ACCOUNTS: &[&str] = &["romeo", "juliet", "sink"];
@@ -181,4 +183,79 @@ fn check(
     counts.confirmed += confirmed;
     counts.came_twice += again.got.iter().filter(|n| first.contains(n)).count();
     counts.lost_on_the_wire += missing.len();
+}
+
+/// Both sides of a subscription change in one batch: after a crash they still agree.
+#[tokio::test]
+async fn subscriptions_agree_after_a_kill() {
+    let mut server = Process::start(&["romeo", "juliet"], &[]);
+    let mut changes = 0;
+    for _ in 0..8 {
+        let mut romeo = online(&server, "romeo").await;
+        let mut juliet = online(&server, "juliet").await;
+        let moment = Duration::from_millis(50 + u64::from(random::bytes::<1>()[0]) * 2);
+        let killing = async {
+            tokio::time::sleep(moment).await;
+            server.kill();
+        };
+        let ((), count) = tokio::join!(killing, subscribe_and_cancel(&mut romeo, &mut juliet));
+        changes += count;
+        server.restart();
+        let to = subscription(&server, "romeo", "juliet").await;
+        let from = subscription(&server, "juliet", "romeo").await;
+        assert_eq!(
+            to == "to",
+            from == "from",
+            "{to} on one side, {from} on the other"
+        );
+    }
+    println!("{changes} changes of subscriptions");
+    assert!(changes > 8, "too few to mean anything");
+}
+
+async fn online(server: &Process, name: &str) -> Client {
+    let mut client = server.client(name).connect(server.addr).await.unwrap();
+    client.roster().await.unwrap();
+    client.presence().await.unwrap();
+    client
+}
+
+/// Subscribes and cancels in turn until the stream ends; how often.
+async fn subscribe_and_cancel(romeo: &mut Client, juliet: &mut Client) -> u32 {
+    let (to, from) = (jid("juliet"), jid("romeo"));
+    let mut count = 0;
+    let says = |kind: &'static str| move |el: &Element| el.attr("type") == Some(kind);
+    loop {
+        let round = async {
+            let send = |kind, to| format!("<presence type='{kind}' to='{to}'/>");
+            romeo.send(send("subscribe", &to).as_str()).await?;
+            juliet.wait_for("the request", says("subscribe")).await?;
+            juliet.send(send("subscribed", &from).as_str()).await?;
+            romeo.wait_for("the approval", says("subscribed")).await?;
+            if count % 2 == 0 {
+                romeo.send(send("unsubscribe", &to).as_str()).await?;
+                juliet.wait_for("the end", says("unsubscribe")).await?;
+            } else {
+                juliet.send(send("unsubscribed", &from).as_str()).await?;
+                romeo.wait_for("the end", says("unsubscribed")).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        if round.await.is_err() {
+            return count;
+        }
+        count += 1;
+    }
+}
+
+/// The state of a contact in a roster.
+async fn subscription(server: &Process, name: &str, contact: &str) -> String {
+    let mut client = server.client(name).connect(server.addr).await.unwrap();
+    let items = client.roster().await.unwrap();
+    let contact = jid(contact);
+    let item = items
+        .iter()
+        .find(|el| el.attr("jid") == Some(contact.as_str()));
+    let state = item.and_then(|el| el.attr("subscription"));
+    state.unwrap_or("none").to_owned()
 }
