@@ -11,12 +11,11 @@
 //! | [`proto`] | values of XMPP: [`proto::Jid`], [`proto::Stanza`], errors, forms, every namespace | |
 //! | [`config`] | the typed tree, where each value came from, what is wrong and how to mend it | |
 //! | [`store`] | one ordered map of bytes on disk: [`store::Batch`], snapshots, engines, the committer | |
-//! | [`cluster`] | where an address lives, once there are several nodes | |
 //! | [`stream`] | the stream machine: header, features, STARTTLS, SASL, bind, acknowledgements | |
 //! | [`hooks`] | **the extension interface**: what a feature sees and what it may claim | config, store, stream |
 //! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
 //! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
-//! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream |
+//! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
 //! | [`admin`] | commands, control socket, command line | config |
@@ -72,7 +71,6 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod cluster;
 pub mod config;
 pub mod hooks;
 pub mod modules;

@@ -10,7 +10,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &["runtime", "xml"]),
     ("config", &["proto"]),
     ("store", &["runtime", "proto", "config"]),
-    ("cluster", &["runtime", "proto", "config"]),
     ("stream", &["runtime", "xml", "proto"]),
     (
         "hooks",
@@ -25,13 +24,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["runtime", "xml", "proto", "stream"]),
     (
         "session",
-        &["runtime", "xml", "proto", "stream", "hooks", "state"],
+        &[
+            "runtime", "xml", "proto", "store", "stream", "hooks", "state",
+        ],
     ),
     (
         "router",
         &[
-            "runtime", "xml", "proto", "config", "store", "cluster", "stream", "hooks", "state",
-            "session",
+            "runtime", "xml", "proto", "config", "store", "stream", "hooks", "state", "session",
         ],
     ),
     (

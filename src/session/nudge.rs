@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::seat::{Seat, Shared};
 
 /// How long delivered stanzas wait before the client is asked for them.
-pub const PERIOD: Duration = Duration::from_millis(500);
+pub const PERIOD: Duration = Duration::from_secs(1);
 
 /// Sessions that owe an acknowledgement they were not asked for; each at most once.
 #[derive(Default)]
