@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Router;
+use super::resend::{REMEMBERED, Recent};
 use crate::hooks::{Account, Parts, Uid};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -12,14 +13,14 @@ use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::session::owners::{After, Keeper, Refusal, Rest, Slot};
 use crate::session::work::Work;
 use crate::state::accounts::{self, Record};
-use crate::state::log::Waiting;
+use crate::state::log::{self, Waiting};
 use crate::state::roster::Roster;
 use crate::store::{Snapshot, StoreError};
 
 /// What is read of an account when it wakes.
 pub enum Loaded {
     /// An account of the store.
-    Account(Box<(Record, Roster, Waiting)>),
+    Account(Box<(Record, Roster, Waiting, Recent)>),
     /// A guest, who has nothing there.
     Guest,
 }
@@ -74,12 +75,15 @@ impl Keeper for Router {
             parts: Parts::default(),
         });
         if let Loaded::Account(loaded) = loaded {
-            let (record, roster, mut waiting) = *loaded;
+            let (record, roster, mut waiting, recent) = *loaded;
             waiting.inexact = account.parts.find::<Waiting>().is_some();
             account.guest = false;
             account.uid = Uid(record.uid);
             account.parts.put(roster);
             account.parts.put(waiting);
+            if account.parts.find::<Recent>().is_none() {
+                account.parts.put(recent);
+            }
         }
     }
 
@@ -195,6 +199,9 @@ impl Router {
     async fn read_account(&self, jid: &Jid) -> Result<Option<Loaded>, StoreError> {
         let key = accounts::account_key(jid);
         let limit = self.limits.undelivered as usize;
+        let now = self.clock.now();
+        let window = u64::try_from(self.limits.resend_window.as_millis()).unwrap_or(u64::MAX);
+        let since = self.clock.wall().saturating_sub(window);
         self.store
             .reading(move |snapshot: &dyn Snapshot| {
                 let Some(record) = accounts::read(snapshot, &key)? else {
@@ -203,7 +210,10 @@ impl Router {
                 let uid = Uid(record.uid);
                 let roster = Roster::load(snapshot, uid)?;
                 let waiting = Waiting::load(snapshot, uid, limit)?;
-                Ok(Some(Loaded::Account(Box::new((record, roster, waiting)))))
+                let newest = log::newest(snapshot, uid, since, REMEMBERED)?;
+                let recent = Recent::of(newest.into_iter().map(|logged| logged.stanza), now);
+                let loaded = Box::new((record, roster, waiting, recent));
+                Ok(Some(Loaded::Account(loaded)))
             })
             .await
     }

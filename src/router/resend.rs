@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::proto::stanza::Stanza;
 
 /// Messages remembered per recipient.
-const REMEMBERED: usize = 64;
+pub(super) const REMEMBERED: usize = 64;
 
 /// What arrived lately; a part of the recipient's account.
 pub struct Recent {
@@ -45,6 +45,16 @@ impl Recent {
             self.seen.push_back((mark, now));
         }
         again
+    }
+
+    /// What an account's log has of late, newest first: after a restart a client sends again what
+    /// was stored and not acknowledged.
+    pub fn of(stanzas: impl DoubleEndedIterator<Item = Stanza>, now: Instant) -> Self {
+        let mut recent = Recent::default();
+        for stanza in stanzas.rev() {
+            recent.seen(&stanza, now, Duration::MAX);
+        }
+        recent
     }
 
     /// This message did not get through after all.

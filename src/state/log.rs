@@ -121,6 +121,22 @@ pub fn undelivered(
     Ok(messages)
 }
 
+/// Reads the newest messages of a log, at most `limit` and none from before `since` (Unix
+/// milliseconds), newest first.
+///
+/// # Errors
+/// The store's.
+pub fn newest(
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    since: u64,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let range = Range::mids(&account(uid), Some(Mid::first_of(since)), None);
+    let rows = snapshot.scan(Space::LOG, &range, Direction::Backward, limit)?;
+    rows.iter().map(|(key, value)| decode(key, value)).collect()
+}
+
 fn decode(key: &[u8], value: &[u8]) -> Result<Logged, StoreError> {
     let odd = || StoreError::Format("a message of the log".to_owned());
     let mid: [u8; 16] = key
