@@ -174,6 +174,11 @@ async fn nothing_is_amplified() {
         client.next(std::time::Duration::from_millis(500)).await;
         others.chat().await;
         let now = server.rss();
+        println!(
+            "{:.60}…: {} bytes more resident",
+            xml,
+            now.saturating_sub(before)
+        );
         assert!(now < before + (40 << 20), "{before} to {now}: {:.100}", xml);
     }
 }

@@ -48,7 +48,10 @@ async fn terminate() {
 /// As many rounds as were asked for, or as fit into ten seconds, but each way at least once.
 async fn rounds(end: End, engine: &str) {
     let asked = std::env::var("WAXWING_TEST_ROUNDS").map_or(0, |rounds| rounds.parse().unwrap());
-    let mut server = Process::start(ACCOUNTS, &[&format!("store.engine={engine}")]);
+    let engine_set = format!("store.engine={engine}");
+    // The sink is never emptied.
+    let sets = [&*engine_set, "limits.account.offline_messages=1000000"];
+    let mut server = Process::start(ACCOUNTS, &sets);
     let (began, mut first, mut sum) = (Instant::now(), 1, Counts::default());
     for round in 0.. {
         let enough = round >= WAYS.len() && began.elapsed() > Duration::from_secs(10);
@@ -73,6 +76,7 @@ struct Counts {
     confirmed: usize,
     came_twice: usize,
     lost_on_the_wire: usize,
+    slowest_start: Duration,
 }
 
 /// One round with messages from `first` on; answers what comes next.
@@ -123,7 +127,9 @@ async fn play(
         assert!(server.wait(Duration::from_secs(30)).success());
     }
     assert_eq!(sender.refused, BTreeSet::new());
+    let restarting = Instant::now();
     server.restart();
+    counts.slowest_start = counts.slowest_start.max(restarting.elapsed());
     let again = after(server, sender.next).await;
     check(&sender, receiver.as_ref(), &again, there, counts);
     again.got.last().unwrap() + 1
@@ -183,6 +189,36 @@ fn check(
     counts.confirmed += confirmed;
     counts.came_twice += again.got.iter().filter(|n| first.contains(n)).count();
     counts.lost_on_the_wire += missing.len();
+}
+
+/// A client that comes back after a crash sends again what was not acknowledged: what of it was stored comes once.
+#[tokio::test]
+async fn what_is_sent_again_after_a_kill_comes_once() {
+    let mut server = Process::start(ACCOUNTS, &[]);
+    let (mut first, mut again) = (1, 0);
+    for _ in 0..6 {
+        let mut sender = Sender::log_in(&server, "romeo", jid("juliet"), first).await;
+        sender.window = 50;
+        let moment = Duration::from_millis(50 + u64::from(random::bytes::<1>()[0]));
+        let killing = async {
+            tokio::time::sleep(moment).await;
+            server.kill();
+        };
+        tokio::join!(sender.burst(Duration::from_secs(60)), killing);
+        sender.settle(Duration::from_secs(60)).await;
+        server.restart();
+        let unsure = sender.next - sender.acked;
+        again += unsure;
+        let mut sender = Sender::log_in(&server, "romeo", jid("juliet"), sender.acked).await;
+        sender.deliver(unsure + 1).await;
+        let mut receiver = Receiver::log_in(&server, "juliet", true).await;
+        receiver.listen_until(sender.next - 1).await;
+        let all: Vec<u64> = (first..sender.next).collect();
+        assert_eq!(receiver.got, all);
+        assert!(receiver.confirm("sink").await);
+        first = sender.next;
+    }
+    println!("{again} messages were sent again");
 }
 
 /// Both sides of a subscription change in one batch: after a crash they still agree.

@@ -25,17 +25,17 @@ pub struct Sender {
     pub refused: BTreeSet<u64>,
     /// Their errors, newest last.
     pub refusals: Vec<StanzaError>,
+    /// At most so many messages are on their way without acknowledgement.
+    pub window: u64,
     /// Longest body; it is filled up at random.
     pub longest: usize,
 }
 
-/// At most so many messages are on their way without acknowledgement.
-const WINDOW: u64 = 256;
-
 impl Sender {
     /// Logs in. Messages are numbered from `first` on.
     pub async fn log_in(server: &Process, name: &str, to: Jid, first: u64) -> Sender {
-        let client = server.client(name).acks().connect(server.addr).await;
+        let builder = server.client(name).acks().resource("sender");
+        let client = builder.connect(server.addr).await;
         Sender {
             client: client.unwrap(),
             to,
@@ -44,6 +44,7 @@ impl Sender {
             acked: first,
             refused: BTreeSet::new(),
             refusals: Vec::new(),
+            window: 256,
             longest: 400,
         }
     }
@@ -52,7 +53,7 @@ impl Sender {
     pub async fn burst(&mut self, during: Duration) {
         let began = Instant::now();
         while began.elapsed() < during && !self.client.is_over() {
-            let wait = if self.next - self.acked < WINDOW {
+            let wait = if self.next - self.acked < self.window {
                 if self.send().await.is_err() {
                     break;
                 }
@@ -68,7 +69,7 @@ impl Sender {
     pub async fn deliver(&mut self, count: u64) {
         let end = self.next + count;
         while self.next < end {
-            if self.next - self.acked < WINDOW {
+            if self.next - self.acked < self.window {
                 self.send().await.unwrap();
             }
             self.listen(Duration::ZERO).await;
