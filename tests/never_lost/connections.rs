@@ -122,13 +122,13 @@ async fn coming_and_going_by_presence() {
         let mut sender = Sender::log_in(&server, "romeo", juliet(), 1).await;
         let mut receiver = Receiver::log_in(&server, "juliet", acks).await;
         let toggling = async {
-            for round in 0..60 {
+            for round in 0..600 {
                 let presence = match round % 2 {
                     0 => "<presence type='unavailable'/>",
                     _ => "<presence/>",
                 };
                 receiver.client.send(presence).await.unwrap();
-                receiver.listen(Duration::from_millis(round % 7 * 5)).await;
+                receiver.listen(Duration::from_millis(round % 4)).await;
             }
         };
         tokio::join!(sender.burst(Duration::from_millis(2000)), toggling);
