@@ -145,12 +145,7 @@ impl Router {
         page: Vec<Logged>,
         taken: &[Mid],
     ) {
-        let in_flight: Vec<Mid> = account
-            .sessions
-            .iter()
-            .flat_map(|info| info.outbox.in_flight())
-            .map(|entry| entry.mid)
-            .collect();
+        let in_flight = in_flight(account);
         let host = account.jid.domain_jid();
         let Some(info) = account.session_mut(session) else {
             return;
@@ -200,6 +195,13 @@ impl Router {
             info.intake = waits_for_room(after);
         }
     }
+}
+
+/// What the account's sessions have and did not confirm.
+fn in_flight(account: &Account) -> Vec<Mid> {
+    let sessions = account.sessions.iter();
+    let entries = sessions.flat_map(|info| info.outbox.in_flight());
+    entries.map(|entry| entry.mid).collect()
 }
 
 /// A session whose outbox is full: the log has what comes after `after`.
