@@ -5,4 +5,5 @@ pub mod owners;
 pub mod pressure;
 pub mod seat;
 mod tally;
+mod unacked;
 pub mod work;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use super::nudge::Nudge;
 use super::pressure::Pressure;
 use super::tally::Tally;
+use super::unacked::Unacked;
 use super::work::{Ended, Inbound, Inbox, Work};
 use crate::hooks::{Entry, Outbox, Outgoing, Pushed, Receipt, SessionId, Source};
 use crate::proto::error::{StreamCondition, StreamError};
@@ -64,7 +65,7 @@ struct Inner {
     // outbound
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    unacked: VecDeque<Option<Entry>>,
+    unacked: Unacked,
     on_the_wire: Vec<Entry>,
     sent: u32,
     acked: u32,
@@ -160,11 +161,15 @@ impl Seat {
 
 impl Inner {
     fn is_full(&self, limits: &SeatLimits) -> bool {
-        self.parked.is_some() || self.tally.outstanding() >= limits.window
+        self.parked.is_some()
+            || self.tally.outstanding() >= limits.window
+            || self.queue.len() > limits.queue_stanzas / 2
+            || self.queued_bytes > limits.queue_bytes / 2
     }
 
+    /// Stanzas not yet written, and durable ones not yet acknowledged.
     fn held(&self) -> usize {
-        self.queue.len() + self.unacked.len()
+        self.queue.len() + self.unacked.entries()
     }
 
     fn wake_writer(&mut self) -> Option<Waker> {
@@ -190,7 +195,7 @@ impl Inner {
         if self.acks {
             self.sent = self.sent.wrapping_add(1);
             self.since_ask += 1;
-            self.unacked.push_back(item.entry);
+            self.unacked.push(item.entry);
         } else if let Some(entry) = item.entry {
             self.on_the_wire.push(entry);
         }
@@ -218,9 +223,7 @@ impl Inner {
 
     /// Entries the client now has, and whether it has room again.
     fn release(&mut self, count: usize, limits: &SeatLimits) -> (Vec<Entry>, bool) {
-        let count = count.min(self.unacked.len());
-        let taken = self.unacked.drain(..count).flatten().collect();
-        (taken, self.room_again(limits))
+        (self.unacked.release(count), self.room_again(limits))
     }
 
     fn has_room(&self, limits: &SeatLimits) -> bool {
@@ -287,8 +290,15 @@ impl Outbox for Seat {
             if inner.closed || inner.ending.is_some() {
                 return Pushed::Closed;
             }
-            if inner.queued_bytes + size > self.shared.limits.queue_bytes && !inner.queue.is_empty()
-                || inner.held() >= self.shared.limits.queue_stanzas
+            let limits = &self.shared.limits;
+            // What can be had from the log again also waits for acknowledgements; anything else
+            // only for a client that does not read.
+            let waiting = match item.entry {
+                Some(_) => inner.held(),
+                None => inner.queue.len(),
+            };
+            if inner.queued_bytes + size > limits.queue_bytes && !inner.queue.is_empty()
+                || waiting >= limits.queue_stanzas
             {
                 inner.wants_room = true;
                 return Pushed::Full;
@@ -316,7 +326,6 @@ impl Outbox for Seat {
         inner
             .unacked
             .iter()
-            .flatten()
             .chain(&inner.on_the_wire)
             .copied()
             .chain(queued)
@@ -370,6 +379,11 @@ impl stream::Seat for Seat {
             inner.queue = VecDeque::new();
         }
         let room = inner.room_again(&self.shared.limits);
+        let reader = if inner.is_full(&self.shared.limits) {
+            None
+        } else {
+            inner.reader.take()
+        };
         let nudge = inner.acks && !inner.asked && !inner.unacked.is_empty() && !inner.in_nudge_list;
         inner.in_nudge_list |= nudge;
         let answer = if out.len() > before {
@@ -381,6 +395,9 @@ impl stream::Seat for Seat {
             Poll::Pending
         };
         drop(inner);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
         if nudge {
             self.shared.nudge.add(self.me.clone());
         }
@@ -480,10 +497,8 @@ impl stream::Seat for Seat {
             inner.writer = None;
             let queued = std::mem::take(&mut inner.queue);
             let queued = queued.into_iter().filter_map(|queued| queued.item.entry);
-            let mut all: Vec<Entry> = std::mem::take(&mut inner.unacked)
-                .into_iter()
-                .flatten()
-                .collect();
+            let mut all: Vec<Entry> = inner.unacked.iter().copied().collect();
+            inner.unacked = Unacked::default();
             all.append(&mut inner.on_the_wire);
             all.extend(queued);
             all
