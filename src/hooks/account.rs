@@ -93,6 +93,10 @@ pub struct SessionInfo {
     pub directed: Vec<Jid>,
     /// How far it has been served from the undelivered index.
     pub intake: Backlog,
+    /// The newest message it was handed from the log.
+    pub newest: Option<Mid>,
+    /// Newer messages that came while a page was read: they go out behind it; bounded.
+    pub held: Vec<Outgoing>,
     /// State that modules keep with the session.
     pub slots: Parts,
     /// Where stanzas for it go.
@@ -112,6 +116,8 @@ pub enum Backlog {
         busy: bool,
         /// A newer message came since the last page was asked for.
         missed: bool,
+        /// The number of the page that is awaited; an older one tells of an older state.
+        page: u64,
     },
     /// Up to date: durable messages are handed over as they are committed.
     Live {
@@ -121,6 +127,7 @@ pub enum Backlog {
 }
 
 /// A stanza on its way to one session.
+#[derive(Clone)]
 pub struct Outgoing {
     /// The stanza; its body's bytes are shared by all recipients.
     pub stanza: Arc<Stanza>,

@@ -1,12 +1,14 @@
 //! The backlog: what waited in the log is handed to a session that became available, page by
 //! page, in order, before anything newer (XEP-0160; DESIGN §5 "undelivered index").
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Router;
 use crate::hooks::{Account, Backlog, Entry, Outgoing, Pushed, SessionId};
 use crate::proto::delay::Delay;
+use crate::proto::jid::Jid;
 use crate::session::owners::Slot;
 use crate::session::work::Work;
 use crate::state::log::{self, Logged, Waiting};
@@ -80,18 +82,21 @@ impl Router {
         let Some(info) = account.session_mut(session) else {
             return;
         };
-        if waiting.none() {
+        if waiting.none() && info.held.is_empty() {
             // Nothing is marked and nothing is being committed: up to date without reading.
             info.intake = Backlog::Live { after };
             return;
         }
-        info.intake = Backlog::Reading {
-            after,
-            busy: false,
-            missed: false,
+        let Some(number) = account.parts.of::<Reads>().map(Reads::open) else {
+            return;
         };
-        if let Some(reads) = account.parts.of::<Reads>() {
-            reads.open += 1;
+        if let Some(info) = account.session_mut(session) {
+            info.intake = Backlog::Reading {
+                after,
+                busy: false,
+                missed: false,
+                page: number,
+            };
         }
         let router = self.clone();
         self.runtime.spawn(async move {
@@ -109,11 +114,11 @@ impl Router {
                 let taken = turn.account.parts.find_mut::<Reads>().map(Reads::close);
                 match page {
                     Ok(page) => {
-                        served.serve(turn.account, session, after, page, &taken.unwrap_or_default());
+                        served.serve(turn.account, session, number, page, &taken.unwrap_or_default());
                     }
                     Err(error) => {
                         tracing::error!(account = %turn.account.jid, %error, "waiting messages cannot be read; run `waxwing check`");
-                        served.wait_for_room(turn.account, session, after);
+                        served.wait_for_room(turn.account, session, number);
                     }
                 }
             }));
@@ -126,74 +131,102 @@ impl Router {
     }
 
     /// Nothing is read for the session until it is told to go on.
-    fn wait_for_room(&self, account: &mut Account, session: SessionId, read_after: Option<Mid>) {
+    fn wait_for_room(&self, account: &mut Account, session: SessionId, number: u64) {
         if let Some(info) = account.session_mut(session)
-            && matches!(info.intake, Backlog::Reading { after, .. } if after == read_after)
+            && let Backlog::Reading { after, page, .. } = info.intake
+            && page == number
         {
-            info.intake = waits_for_room(read_after);
+            info.intake = waits_for_room(after);
         }
     }
 
     /// Hands out a page, then reads the next one, waits for room, or is up to date.
-    /// A page read for another state of the session than it is in now is dropped; what was taken
-    /// since it was read is left out.
+    /// A page that is not the awaited one is dropped; what was taken since it was read is left out.
     fn serve(
         self: &Arc<Self>,
         account: &mut Account,
         session: SessionId,
-        read_after: Option<Mid>,
+        number: u64,
         page: Vec<Logged>,
         taken: &[Mid],
     ) {
-        let in_flight = in_flight(account);
+        let mut past = in_flight(account);
+        past.extend(taken);
         let host = account.jid.domain_jid();
         let Some(info) = account.session_mut(session) else {
             return;
         };
         let Backlog::Reading {
-            mut after, missed, ..
+            mut after,
+            missed,
+            page: awaited,
+            ..
         } = info.intake
         else {
             return;
         };
-        if after != read_after {
+        if number != awaited {
             return;
         }
-        if page.is_empty() {
-            if missed {
-                return self.read_page(account, session, after);
-            }
-            info.intake = Backlog::Live { after };
-            return;
-        }
-        for logged in page {
-            let mid = logged.entry.mid;
-            if in_flight.contains(&mid) || taken.contains(&mid) {
-                after = Some(mid);
-                continue;
-            }
-            let mut stanza = logged.stanza;
-            let delay = Delay {
-                stamp: logged.at,
-                from: Some(host.clone()),
-            };
-            stanza.push(delay.to_element());
-            let pushed = info.outbox.push(Outgoing {
-                stanza: Arc::new(stanza),
-                to: None,
-                entry: Some(logged.entry),
-            });
-            if pushed != Pushed::Queued {
+        let last = page.last().map(|logged| logged.entry.mid);
+        for (mid, item) in merge(page, &mut info.held, &past, &host) {
+            if info.outbox.push(item) != Pushed::Queued {
+                info.held = Vec::new();
                 info.intake = waits_for_room(after);
                 return;
             }
             after = Some(mid);
+            info.newest = info.newest.max(after);
         }
-        if info.outbox.has_room() {
+        after = after.max(last);
+        if last.is_none() && !missed {
+            info.intake = Backlog::Live { after };
+        } else if info.outbox.has_room() {
             self.read_page(account, session, after);
         } else {
+            info.held = Vec::new();
             info.intake = waits_for_room(after);
         }
+    }
+}
+
+/// What goes out with a page: its messages but those that are past, and of those held back what
+/// came before its end, or all behind the last page. What was held back was not delayed.
+fn merge(
+    page: Vec<Logged>,
+    held: &mut Vec<Outgoing>,
+    past: &[Mid],
+    host: &Jid,
+) -> BTreeMap<Mid, Outgoing> {
+    let end = page.last().map_or(Mid::MAX, |logged| logged.entry.mid);
+    let page = page
+        .into_iter()
+        .filter(|logged| !past.contains(&logged.entry.mid));
+    let mut merged: BTreeMap<Mid, Outgoing> = page
+        .map(|logged| (logged.entry.mid, delayed(logged, host)))
+        .collect();
+    for item in std::mem::take(held) {
+        match item.entry {
+            Some(entry) if entry.mid <= end => {
+                merged.insert(entry.mid, item);
+            }
+            _ => held.push(item),
+        }
+    }
+    merged
+}
+
+fn delayed(logged: Logged, host: &Jid) -> Outgoing {
+    let delay = Delay {
+        stamp: logged.at,
+        from: Some(host.clone()),
+    };
+    let mut stanza = logged.stanza;
+    stanza.push(delay.to_element());
+    Outgoing {
+        stanza: Arc::new(stanza),
+        to: None,
+        entry: Some(logged.entry),
     }
 }
 
@@ -210,17 +243,26 @@ pub(super) fn waits_for_room(after: Option<Mid>) -> Backlog {
         after,
         busy: true,
         missed: false,
+        page: 0,
     }
 }
 
 /// Pages under way to an account, and what its clients took meanwhile; a part of the account.
 #[derive(Default)]
 struct Reads {
+    last: u64,
     open: u32,
     taken: Vec<Mid>,
 }
 
 impl Reads {
+    /// A page is asked for; its number.
+    fn open(&mut self) -> u64 {
+        self.open += 1;
+        self.last += 1;
+        self.last
+    }
+
     /// A page is here; what was taken since the oldest one still open was asked for.
     fn close(&mut self) -> Vec<Mid> {
         self.open = self.open.saturating_sub(1);

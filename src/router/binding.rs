@@ -14,6 +14,7 @@ use crate::runtime::random;
 use crate::session::owners::Slot;
 use crate::session::seat::Seat;
 use crate::session::work::{Bind, Ended, Inbox, Work};
+use crate::state::log::Waiting;
 use crate::stream::{BindRequest, Bound, End, UserAgent};
 use crate::xml::Element;
 
@@ -104,9 +105,12 @@ impl Router {
             client_id: request.agent.id.map(Into::into),
             directed: Vec::new(),
             intake: Backlog::Closed,
+            newest: None,
+            held: Vec::new(),
             slots: Parts::default(),
             outbox: seat.clone(),
         });
+        count_no_more(account);
         self.live(account, seat.id(), SessionEvent::Bound);
         let inline = self.bind_inlines(account, seat.id(), &request.inline);
         Ok(Bound { jid, seat, inline })
@@ -245,6 +249,15 @@ impl Router {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// Several clients may take the same message: what waits is no longer known by counting.
+fn count_no_more(account: &mut Account) {
+    if account.sessions.len() > 1
+        && let Some(waiting) = account.parts.find_mut::<Waiting>()
+    {
+        waiting.inexact = true;
     }
 }
 

@@ -229,6 +229,9 @@ fn hand_out(
     taken
 }
 
+/// Messages a session may hold back while its backlog is read.
+const HELD: usize = 64;
+
 /// Offers a message to one session. What it cannot take now it gets from the log.
 fn offer(
     session: &mut SessionInfo,
@@ -244,13 +247,22 @@ fn offer(
     let Some(entry) = entry else {
         return session.outbox.push(item) == Pushed::Queued;
     };
+    if session.newest >= Some(entry.mid) {
+        // A page had it before its turn came.
+        return true;
+    }
     match session.intake {
-        Backlog::Reading { after, busy, .. } => {
-            session.intake = Backlog::Reading {
-                after,
-                busy,
-                missed: true,
-            };
+        Backlog::Reading {
+            busy,
+            ref mut missed,
+            ..
+        } => {
+            if busy || *missed || session.held.len() >= HELD {
+                *missed = true;
+                session.held = Vec::new();
+            } else {
+                session.held.push(item);
+            }
             true
         }
         Backlog::Closed => by_name && session.outbox.push(item) == Pushed::Queued,

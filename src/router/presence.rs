@@ -68,6 +68,7 @@ impl Router {
         let opens = priority >= 0 && info.intake == Backlog::Closed;
         if priority < 0 {
             info.intake = Backlog::Closed;
+            info.held = Vec::new();
         }
         self.to_own_sessions(account, &stanza, None);
         self.to_subscribers(account, &stanza, session);
@@ -138,6 +139,7 @@ impl Router {
         let was = info.presence.take().is_some();
         info.priority = 0;
         info.intake = Backlog::Closed;
+        info.held = Vec::new();
         let directed = std::mem::take(&mut info.directed);
         if was {
             self.to_subscribers(account, &stanza, session);

@@ -20,7 +20,7 @@ pub struct Waiting {
     pub entries: u32,
     /// Their bytes as stored.
     pub bytes: u64,
-    /// Counted while some were being written: there may be more than told.
+    /// Counted while some were being written, or taken twice: there may be more than told.
     pub inexact: bool,
 }
 
