@@ -89,6 +89,27 @@ async fn two_clients_of_one_account() {
     assert_eq!(stays.got, all);
 }
 
+/// Two clients acknowledge the same messages, then both go: what came since is not forgotten.
+#[tokio::test]
+async fn two_clients_that_go() {
+    let server = Process::start(ACCOUNTS, &[]);
+    let mut sender = Sender::log_in(&server, "romeo", juliet(), 1).await;
+    let mut quick = Receiver::log_in(&server, "juliet", true).await;
+    let mut slow = Receiver::log_in(&server, "juliet", true).await;
+    sender.deliver(40).await;
+    quick.listen(Duration::from_millis(300)).await;
+    assert!(quick.confirm("sink").await);
+    sender.deliver(10).await;
+    slow.listen_until(40).await;
+    assert!(slow.client.send("<r xmlns='urn:xmpp:sm:3'/>").await.is_ok());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    quick.client.connection.cut();
+    slow.client.connection.cut();
+    let mut again = Receiver::log_in(&server, "juliet", true).await;
+    again.listen_until(50).await;
+    assert_eq!(again.got, (41..=50).collect::<Vec<_>>());
+}
+
 /// A client that comes while messages stream in gets each once, without a gap.
 #[tokio::test]
 async fn coming_in_the_middle() {
