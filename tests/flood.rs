@@ -1,4 +1,4 @@
-//! One account sends as fast as it can: others log in and chat, memory stays bounded, nothing is lost (P21, P25).
+//! One account sends as fast as it can: others log in and chat, memory stays bounded, nothing is lost.
 
 use std::time::{Duration, Instant};
 
@@ -142,7 +142,7 @@ async fn answers_that_nobody_reads() {
     assert!(grown < 40 << 20, "{grown} bytes");
 }
 
-/// P23: the last of many roster changes costs what the first did.
+/// The last of many roster changes costs what the first did.
 #[tokio::test]
 async fn many_contacts_are_not_quadratic() {
     let server = Process::start(ACCOUNTS, &UNLIMITED);

@@ -1,4 +1,4 @@
-//! No room on the disk, and writes that fail (promise P28): senders are told, nothing acknowledged is lost, reading
+//! No room on the disk, and writes that fail: senders are told, nothing acknowledged is lost, reading
 //! goes on, and it passes by itself.
 
 use std::collections::BTreeSet;

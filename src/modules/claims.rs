@@ -1,4 +1,4 @@
-//! Claims that only servers and rooms may make are taken out of what others send (promise P15):
+//! Claims that only servers and rooms may make are taken out of what others send:
 //! `<stanza-id/>` (XEP-0359, business rule 2), `<delay/>` (XEP-0203), `<occupant-id/>` (XEP-0421),
 //! room items and status codes (XEP-0045), carbons (XEP-0280), archive results (XEP-0313).
 

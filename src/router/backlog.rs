@@ -1,5 +1,5 @@
 //! The backlog: what waited in the log is handed to a session that became available, page by
-//! page, in order, before anything newer (XEP-0160; DESIGN §5 "undelivered index").
+//! page, in order, before anything newer (XEP-0160).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The commit: one batch per stanza, its effects after the fsync, in commit order (DESIGN §5).
+//! The commit: one batch per stanza, its effects after the fsync, in commit order.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -175,7 +175,7 @@ impl Router {
     }
 }
 
-/// How a failed commit looks to the sender (P28).
+/// How a failed commit looks to the sender.
 fn commit_error(error: &CommitError) -> StanzaError {
     match error {
         CommitError::Full | CommitError::ReadOnly | CommitError::Closed => {

@@ -14,7 +14,7 @@ use crate::xml;
 
 /// Questions the server may have open at once.
 const OPEN_QUESTIONS: usize = 100_000;
-/// How long a stanza may wait for a hook, and an iq for its answer (P30).
+/// How long a stanza may wait for a hook, and an iq for its answer.
 const IQ_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a message is recognised when a client sends it again.
 const RESEND_WINDOW: Duration = Duration::from_secs(600);

@@ -1,4 +1,4 @@
-//! Owners and their turns (DESIGN "one address, one owner"): inboxes, loading, running, forgetting.
+//! Owners and their turns: inboxes, loading, running, forgetting.
 //!
 //! What changes an owner's state is put into its inbox and handled one piece at a time, in order,
 //! by whichever worker thread got there first; no thread waits for an owner, and an owner never

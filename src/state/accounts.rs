@@ -1,4 +1,4 @@
-//! Accounts and their secrets: SCRAM keys only, never a password (RFC 5802; P7).
+//! Accounts and their secrets: SCRAM keys only, never a password (RFC 5802).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -160,7 +160,7 @@ impl Accounts {
     }
 
     /// The SCRAM keys of an account, or keys nobody can prove for an unknown one and for one
-    /// without keys of this hash: the asker cannot tell (P5). A disabled account keeps its keys: who
+    /// without keys of this hash: the asker cannot tell. A disabled account keeps its keys: who
     /// proves to be its owner may hear that it is disabled (RFC 6120 §6.5.2).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Failed logins, by address and by account: each further one is answered later (P24).
+//! Failed logins, by address and by account: each further one is answered later.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

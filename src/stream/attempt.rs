@@ -54,7 +54,7 @@ enum Phase {
     Bound,
 }
 
-/// Failed attempts after which the stream ends (RFC 6120 §6.4.5, P24).
+/// Failed attempts after which the stream ends (RFC 6120 §6.4.5).
 const FAILURES: u8 = 3;
 
 /// Attempts with a channel-binding type not offered that do not count: a client that knows `tls-unique` alone goes through

@@ -35,7 +35,7 @@ pub enum Question {
         /// What was given as its password.
         password: Secret,
     },
-    /// Somebody failed to prove to be `user`. The answer may be held back, which is how guessing is slowed (P24).
+    /// Somebody failed to prove to be `user`. The answer may be held back, which is how guessing is slowed.
     /// → [`Answer::Noted`]
     Failed {
         /// The account that was tried.

@@ -22,13 +22,13 @@ pub struct Settings {
 /// Sizes and times of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamLimits {
-    /// For everything before authentication (P11: 10 kB).
+    /// For everything before authentication (10 kB).
     pub before_login: Limits,
-    /// For everything after it (P11: 256 kB).
+    /// For everything after it (256 kB).
     pub after_login: Limits,
     /// From the connection to the first header.
     pub header: Duration,
-    /// From the connection to authentication, everything included (P20: 30 s).
+    /// From the connection to authentication, everything included (30 s).
     pub login: Duration,
     /// From authentication to the bound resource.
     pub bind: Duration,

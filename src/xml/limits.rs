@@ -1,4 +1,4 @@
-//! What a peer may make us hold while reading (promise P11).
+//! What a peer may make us hold while reading.
 
 /// Bounds of what is read, all inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

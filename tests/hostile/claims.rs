@@ -1,4 +1,4 @@
-//! What only the server may say (promise P15).
+//! What only the server may say.
 
 use waxwing::proto::{Jid, ns};
 use waxwing::xml::{El, Element};

@@ -1,4 +1,4 @@
-//! Before the login, and at it: TLS, passwords, half-open connections, too many sessions (P2, P3, P5, P20, P24).
+//! Before the login, and at it: TLS, passwords, half-open connections, too many sessions.
 
 use std::time::{Duration, Instant};
 

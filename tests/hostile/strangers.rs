@@ -1,4 +1,4 @@
-//! What somebody learns who may not know anything: nothing (RFC 6121 §4.3.2, §8.5, §11; promise P14).
+//! What somebody learns who may not know anything: nothing (RFC 6121 §4.3.2, §8.5, §11).
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn strangers_cannot_tell_who_is_there() {
     assert!(iqs.is_empty(), "{iqs:?}");
 }
 
-/// P14: nobody answers for another, nobody pushes into another's roster.
+/// Nobody answers for another, nobody pushes into another's roster.
 #[tokio::test]
 async fn answers_nobody_asked_for_are_dropped() {
     let server = Process::start(ACCOUNTS, &[]);

@@ -1,4 +1,4 @@
-//! XML that is none, or too much (promises P9 to P12).
+//! XML that is none, or too much.
 
 use waxwing::proto::ns;
 use waxwing::xml::Element;
@@ -146,7 +146,7 @@ async fn prohibited_before_login() {
     others.chat().await;
 }
 
-/// P11: what is parsed, and what is written again, stays in proportion to what was sent.
+/// What is parsed, and what is written again, stays in proportion to what was sent.
 #[tokio::test]
 async fn nothing_is_amplified() {
     let server = Process::start(ACCOUNTS, &[]);

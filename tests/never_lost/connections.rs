@@ -193,7 +193,7 @@ const MANY: &[&str] = &[
     "store.cache=4MiB",
 ];
 
-/// P21: a client that never reads costs its queue, no more, and gets everything when it comes back.
+/// A client that never reads costs its queue, no more, and gets everything when it comes back.
 async fn never_reads(acks: bool) {
     let server = Process::start(ACCOUNTS, MANY);
     let mut sender = Sender::log_in(&server, "romeo", juliet(), 1).await;

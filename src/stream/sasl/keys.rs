@@ -49,7 +49,7 @@ impl ScramKeys {
     }
 
     /// A record for an account that does not exist: the same for the same name as long as the server's `key` lives, so that
-    /// asking twice tells nothing, and with no password that opens it (P5).
+    /// asking twice tells nothing, and with no password that opens it.
     pub fn fake(hash: ScramHash, key: &Secret, user: &str, iterations: u32) -> ScramKeys {
         let part = |what: &str| {
             let label = format!("{what}\0{}\0{user}", hash.mechanism(false));
