@@ -4,9 +4,10 @@
 //! list of the rooms it may use, all of which stand above it. `tests/arrows.rs` holds the list and fails
 //! on any other arrow.
 //!
-//! | room | its job | uses, besides `runtime`, `xml`, `proto` |
+//! | room | its job | uses, besides `runtime`, `metrics`, `xml`, `proto` |
 //! |---|---|---|
 //! | [`runtime`] | clock and randomness, passed in; token buckets; back-off | nothing at all |
+//! | [`metrics`] | counters and their registry, as Prometheus reads them | |
 //! | [`xml`] | bytes to [`xml::Element`] and back: framer, strict parser, limits, writer | |
 //! | [`proto`] | values of XMPP: [`proto::Jid`], [`proto::Stanza`], errors, forms, every namespace | |
 //! | [`config`] | the typed tree, where each value came from, what is wrong and how to mend it | |
@@ -73,6 +74,7 @@
 pub mod admin;
 pub mod config;
 pub mod hooks;
+pub mod metrics;
 pub mod modules;
 pub mod net;
 pub mod proto;

@@ -6,44 +6,45 @@ use std::path::{Path, PathBuf};
 /// The rooms, each with the rooms it may use, which stand above it. `server` sees everything.
 const ROOMS: &[(&str, &[&str])] = &[
     ("runtime", &[]),
+    ("metrics", &[]),
     ("xml", &["runtime"]),
     ("proto", &["runtime", "xml"]),
     ("config", &["proto"]),
-    ("store", &["runtime", "proto", "config"]),
+    ("store", &["runtime", "metrics", "proto", "config"]),
     ("stream", &["runtime", "xml", "proto"]),
     (
         "hooks",
-        &["runtime", "xml", "proto", "config", "store", "stream"],
+        &["runtime", "metrics", "xml", "proto", "config", "store", "stream"],
     ),
     (
         "state",
         &[
-            "runtime", "xml", "proto", "config", "store", "stream", "hooks",
+            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks",
         ],
     ),
-    ("net", &["runtime", "xml", "proto", "stream"]),
+    ("net", &["runtime", "metrics", "xml", "proto", "stream"]),
     (
         "session",
         &[
-            "runtime", "xml", "proto", "store", "stream", "hooks", "state",
+            "runtime", "metrics", "xml", "proto", "store", "stream", "hooks", "state",
         ],
     ),
     (
         "router",
         &[
-            "runtime", "xml", "proto", "config", "store", "stream", "hooks", "state", "session",
+            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state", "session",
         ],
     ),
     (
         "modules",
         &[
-            "runtime", "xml", "proto", "config", "store", "stream", "hooks", "state",
+            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state",
         ],
     ),
     (
         "admin",
         &[
-            "runtime", "xml", "proto", "config", "store", "hooks", "state",
+            "runtime", "metrics", "xml", "proto", "config", "store", "hooks", "state",
         ],
     ),
 ];

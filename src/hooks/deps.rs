@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::envelope::{Envelope, TurnFn};
 use crate::config::AccountLimits;
+use crate::metrics::Registry;
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
@@ -22,6 +23,8 @@ pub struct Deps {
     pub store: Store,
     /// Time.
     pub clock: Clock,
+    /// Where a module counts.
+    pub metrics: Registry,
     /// Bounds of accounts.
     pub limits: AccountLimits,
     /// The rest of the server.

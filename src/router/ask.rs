@@ -35,6 +35,11 @@ impl Questions {
         }
     }
 
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Opens a question to `to` under `id`.
     pub(super) fn open(
         &self,

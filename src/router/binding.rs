@@ -88,7 +88,8 @@ impl Router {
         self.replace(account, |session| {
             session.jid == jid || client.is_some() && session.client_id.as_deref() == client
         });
-        if account.sessions.len() >= self.limits.sessions_per_account {
+        if account.sessions.len() >= self.limits().sessions_per_account {
+            self.stats.reached.sessions.count();
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_text("Too many sessions of this account"));
         }

@@ -19,6 +19,7 @@ impl Router {
                 self.doubt(from);
             }
         }
+        self.stats.bounced.count();
         if let Some(answer) = answer(&envelope.stanza, &envelope.to, error) {
             self.route_on(Box::new(answer));
         }

@@ -38,6 +38,7 @@ impl Router {
                 return After::Continue;
             }
         };
+        self.stats.received.count(stanza.kind);
         if !may_claim(&stanza, session) {
             session
                 .outbox

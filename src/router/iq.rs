@@ -115,7 +115,7 @@ impl Router {
                 // The sender's next stanzas need not wait for a slow answer.
                 envelope.receipt = None;
                 let router = self.clone();
-                let timeout = self.limits.iq_timeout;
+                let timeout = self.limits().iq_timeout;
                 self.runtime.spawn(async move {
                     let reply = tokio::time::timeout(timeout, future)
                         .await

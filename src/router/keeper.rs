@@ -116,6 +116,9 @@ impl Keeper for Router {
         let Some(router) = self.me.upgrade() else {
             return;
         };
+        if why == Refusal::Full {
+            self.stats.reached.inbox.count();
+        }
         match work {
             Work::Arriving(envelope) | Work::Committed(envelope, _) => {
                 match refusal(&envelope.stanza, why) {
@@ -157,7 +160,7 @@ impl Keeper for Router {
     }
 
     fn inbox_limit(&self) -> usize {
-        self.limits.inbox
+        self.limits().inbox
     }
 }
 
@@ -198,9 +201,9 @@ fn asks_for_roster(stanza: &Stanza) -> bool {
 impl Router {
     async fn read_account(&self, jid: &Jid) -> Result<Option<Loaded>, StoreError> {
         let key = accounts::account_key(jid);
-        let limit = self.limits.undelivered as usize;
+        let limit = self.limits().undelivered as usize;
         let now = self.clock.now();
-        let window = u64::try_from(self.limits.resend_window.as_millis()).unwrap_or(u64::MAX);
+        let window = u64::try_from(self.limits().resend_window.as_millis()).unwrap_or(u64::MAX);
         let since = self.clock.wall().saturating_sub(window);
         self.store
             .reading(move |snapshot: &dyn Snapshot| {

@@ -91,9 +91,10 @@ impl Router {
         let Some(waiting) = account.parts.find_mut::<Waiting>() else {
             return Err(Condition::InternalServerError.into());
         };
-        if waiting.entries >= self.limits.undelivered
-            || waiting.bytes >= self.limits.undelivered_bytes
+        if waiting.entries >= self.limits().undelivered
+            || waiting.bytes >= self.limits().undelivered_bytes
         {
+            self.stats.reached.offline.count();
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_text("The recipient has too many messages waiting"));
         }
@@ -105,7 +106,7 @@ impl Router {
 
     fn is_resend(self: &Arc<Self>, account: &mut Account, envelope: &Envelope) -> bool {
         let now = self.clock.now();
-        let window = self.limits.resend_window;
+        let window = self.limits().resend_window;
         account
             .parts
             .of::<Recent>()

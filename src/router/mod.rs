@@ -15,6 +15,7 @@ mod pipeline;
 mod presence;
 mod resend;
 mod services;
+mod stats;
 mod subscription;
 
 use std::collections::HashMap;
@@ -23,8 +24,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::config::{AccountLimits, Reach};
-use crate::hooks::{Deps, Envelope, Tables};
+use crate::config::Reach;
+use crate::hooks::{Envelope, Tables};
+use crate::metrics::Registry;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::session::owners::Owners;
@@ -82,7 +84,8 @@ pub struct Router {
     service_entries: ArcSwap<HashMap<Box<str>, crate::hooks::service::ServiceEntry>>,
     store: Store,
     clock: Clock,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
+    stats: stats::Stats,
     seats: Arc<Shared>,
     questions: ask::Questions,
     completions: Arc<Completions>,
@@ -91,23 +94,25 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router without hosts; must be called within the runtime that will run it.
-    pub fn new(store: Store, clock: Clock, limits: Limits) -> Arc<Self> {
+    /// A router without hosts, counting into `metrics`; must be called within the runtime that will run it.
+    pub fn new(store: Store, clock: Clock, limits: Limits, metrics: Registry) -> Arc<Self> {
         let router = Arc::new_cyclic(|me| Router {
             hosts: ArcSwap::default(),
             accounts: OnceLock::new(),
             services: OnceLock::new(),
             service_entries: ArcSwap::default(),
             clock,
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             seats: Arc::new(Shared {
-                limits: limits.seat,
+                limits: ArcSwap::from_pointee(limits.seat),
+                stats: crate::session::stats::Stats::new(&metrics),
                 nudge: Default::default(),
                 pressure: Default::default(),
                 store: store.clone(),
             }),
             store,
             questions: ask::Questions::new(limits.questions),
+            stats: stats::Stats::new(metrics),
             completions: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
@@ -115,18 +120,19 @@ impl Router {
         let _ = router.accounts.set(Owners::new(router.clone()));
         let keeper = Arc::new(services::ServiceKeeper::new(router.clone()));
         let _ = router.services.set(Owners::new(keeper));
+        router.stats.watch(router.me.clone());
         router
     }
 
-    /// What a module of this host is built with.
-    pub fn deps(self: &Arc<Self>, host: &Jid, limits: &AccountLimits) -> Deps {
-        Deps {
-            host: host.clone(),
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            limits: limits.clone(),
-            floor: self.clone(),
-        }
+    /// The bounds now.
+    fn limits(&self) -> Limits {
+        **self.limits.load()
+    }
+
+    /// Other bounds from now on, for sessions that are there as well.
+    pub fn set_limits(&self, limits: Limits) {
+        self.seats.limits.store(Arc::new(limits.seat));
+        self.limits.store(Arc::new(limits));
     }
 
     /// Puts the hosts in place, at start and at reload; running sessions keep the tables they had.

@@ -83,7 +83,7 @@ impl Router {
         position: Position,
     ) -> After {
         let slot = slot.clone();
-        let timeout = self.limits.iq_timeout;
+        let timeout = self.limits().iq_timeout;
         self.runtime.spawn(async move {
             let verdict = tokio::time::timeout(timeout, waiting)
                 .await

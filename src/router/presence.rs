@@ -163,7 +163,7 @@ impl Router {
         envelope: Box<Envelope>,
         kind: PresenceType,
     ) {
-        let limit = self.limits.directed;
+        let limit = self.limits().directed;
         let to = envelope.to.clone();
         let Some(info) = account.session_mut(session) else {
             return;
@@ -171,6 +171,7 @@ impl Router {
         info.directed.retain(|known| *known != to);
         if kind == PresenceType::Available {
             if info.directed.len() >= limit {
+                self.stats.reached.directed.count();
                 let error = StanzaError::from(Condition::ResourceConstraint)
                     .with_text("Presence was sent to too many at once");
                 return self.bounce(&envelope, &error);

@@ -168,6 +168,9 @@ impl Keeper for ServiceKeeper {
 
     fn refuse(&self, _: &ServiceKey, work: ServiceWork, why: Refusal) {
         if let ServiceWork::Stanza(envelope) = work {
+            if why == Refusal::Full {
+                self.router.stats.reached.inbox.count();
+            }
             let condition = match why {
                 Refusal::Unknown => Condition::ServiceUnavailable,
                 Refusal::Unreadable => Condition::InternalServerError,
@@ -190,7 +193,7 @@ impl Keeper for ServiceKeeper {
     }
 
     fn inbox_limit(&self) -> usize {
-        self.router.limits.inbox
+        self.router.limits().inbox
     }
 }
 
@@ -352,7 +355,7 @@ mod tests {
             iq_timeout: Duration::from_secs(1),
             resend_window: Duration::from_secs(1),
         };
-        let router = Router::new(store.clone(), Clock::system(), limits);
+        let router = Router::new(store.clone(), Clock::system(), limits, Default::default());
         let domain = Jid::parse("x").unwrap();
         let mut builder = Builder::new(domain.clone());
         builder.add(Arc::new(Counting)).unwrap();

@@ -127,9 +127,10 @@ impl Router {
     ) -> Result<(), StanzaError> {
         let grows = outcome.state != before
             && roster(account).is_some_and(|roster| {
-                roster.item(contact).is_none() && roster.len() >= self.limits.roster_items
+                roster.item(contact).is_none() && roster.len() >= self.limits().roster_items
             });
         if grows {
+            self.stats.reached.roster.count();
             return Err(
                 StanzaError::from(Condition::ResourceConstraint).with_text("The roster is full")
             );

@@ -16,6 +16,7 @@ use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
 use crate::config::Config;
 use crate::hooks::{Builder, Listed, Tables};
+use crate::metrics::Registry;
 use crate::modules;
 use crate::net::tls::TlsStore;
 use crate::net::{Admission, ClientListeners, NetStats, Surroundings, serve_client};
@@ -87,12 +88,18 @@ impl Server {
         let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
         settings::make_private(&config.server.data_dir).map_err(StartError)?;
         let clock = Clock::system();
+        let metrics = Registry::default();
         let certificates = settings::certificates(config).map_err(StartError)?;
         let tls = TlsStore::open(settings::tls(config, certificates)).map_err(|e| words(&e))?;
         let tls = Arc::new(tls);
         let secret = server_secret(&store).await.map_err(|e| words(&e))?;
         let accounts = accounts(config, &store, &clock, secret.clone());
-        let router = Router::new(store.clone(), clock.clone(), settings::router(config));
+        let router = Router::new(
+            store.clone(),
+            clock.clone(),
+            settings::router(config),
+            metrics.clone(),
+        );
         let hosts = hosts(config, &router, extra)?;
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),

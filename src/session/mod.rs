@@ -4,6 +4,7 @@ pub mod nudge;
 pub mod owners;
 pub mod pressure;
 pub mod seat;
+pub mod stats;
 mod tally;
 mod unacked;
 pub mod work;

@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
+use arc_swap::ArcSwap;
+
 use super::nudge::Nudge;
 use super::pressure::Pressure;
+use super::stats::Stats;
 use super::tally::Tally;
 use super::unacked::Unacked;
 use super::work::{Ended, Inbound, Inbox, Work};
@@ -51,7 +54,9 @@ pub struct Seat {
 /// What all seats of a server share.
 pub struct Shared {
     /// Bounds of every seat.
-    pub limits: SeatLimits,
+    pub limits: ArcSwap<SeatLimits>,
+    /// What is counted.
+    pub stats: Stats,
     /// Who waits to ask for an acknowledgement.
     pub nudge: Nudge,
     /// Who waits for the store.
@@ -94,6 +99,7 @@ struct Queued {
 impl Seat {
     /// A seat whose work goes to `inbox`, the owner of its account.
     pub fn new(inbox: Arc<dyn Inbox>, shared: Arc<Shared>) -> Arc<Self> {
+        shared.stats.sessions.up();
         Arc::new_cyclic(|me| Seat {
             me: me.clone(),
             id: SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
@@ -151,11 +157,24 @@ impl Seat {
             element,
             receipt,
         })));
-        if self.lock().is_full(&self.shared.limits) {
+        if self.lock().is_full(&self.shared.limits()) {
             Intake::Busy
         } else {
             Intake::Ready
         }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.stats.sessions.down();
+    }
+}
+
+impl Shared {
+    /// The bounds of every seat now.
+    fn limits(&self) -> SeatLimits {
+        **self.limits.load()
     }
 }
 
@@ -257,7 +276,7 @@ impl Source for Seat {
             }
             let through = inner.tally.outstanding() == 0;
             let parked = if through { inner.parked.take() } else { None };
-            let reader = if inner.is_full(&self.shared.limits) {
+            let reader = if inner.is_full(&self.shared.limits()) {
                 None
             } else {
                 inner.reader.take()
@@ -290,7 +309,7 @@ impl Outbox for Seat {
             if inner.closed || inner.ending.is_some() {
                 return Pushed::Closed;
             }
-            let limits = &self.shared.limits;
+            let limits = &self.shared.limits();
             // What can be had from the log again also waits for acknowledgements; anything else
             // only for a client that does not read.
             let waiting = match item.entry {
@@ -301,8 +320,10 @@ impl Outbox for Seat {
                 || waiting >= limits.queue_stanzas
             {
                 inner.wants_room = true;
+                self.shared.stats.full.count();
                 return Pushed::Full;
             }
+            self.shared.stats.sent.count(item.stanza.kind);
             inner.queued_bytes += size;
             inner.queue.push_back(Queued { item, size });
             inner.wake_writer()
@@ -315,7 +336,7 @@ impl Outbox for Seat {
 
     fn has_room(&self) -> bool {
         let mut inner = self.lock();
-        let room = inner.has_room(&self.shared.limits);
+        let room = inner.has_room(&self.shared.limits());
         inner.wants_room = !room;
         room
     }
@@ -351,7 +372,7 @@ impl stream::Seat for Seat {
 
     fn poll_intake(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.is_full(&self.shared.limits) {
+        if inner.is_full(&self.shared.limits()) {
             inner.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -378,8 +399,8 @@ impl stream::Seat for Seat {
         if inner.queue.is_empty() && inner.queue.capacity() > 16 {
             inner.queue = VecDeque::new();
         }
-        let room = inner.room_again(&self.shared.limits);
-        let reader = if inner.is_full(&self.shared.limits) {
+        let room = inner.room_again(&self.shared.limits());
+        let reader = if inner.is_full(&self.shared.limits()) {
             None
         } else {
             inner.reader.take()
@@ -445,7 +466,7 @@ impl stream::Seat for Seat {
             let count = newly_acked(inner.acked, inner.sent, h)?;
             inner.acked = inner.acked.wrapping_add(count);
             inner.asked = false;
-            let (taken, room) = inner.release(count as usize, &self.shared.limits);
+            let (taken, room) = inner.release(count as usize, &self.shared.limits());
             (taken, room, inner.wake_writer_if_due())
         };
         if !taken.is_empty() {

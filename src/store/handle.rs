@@ -13,12 +13,14 @@ use super::{
     Batch, CommitError, Direction, Mid, OpenError, Options, Range, Snapshot, Space, Stats,
     StoreError,
 };
+use crate::metrics::Latency;
 use crate::runtime::clock::Clock;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// Keys taken by one step of [`Store::erase`].
@@ -128,6 +130,7 @@ impl Store {
         batch: Batch,
         done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
     ) -> Result<Mid, CommitError> {
+        let done = self.timed(done);
         self.queue(batch, Box::new(done))
             .map_err(|(error, _)| error)
     }
@@ -138,8 +141,20 @@ impl Store {
         batch: Batch,
         done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
     ) {
-        if let Err((error, done)) = self.queue(batch, Box::new(done)) {
+        if let Err((error, done)) = self.queue(batch, Box::new(self.timed(done))) {
             done(Err(error));
+        }
+    }
+
+    /// Measures from now to the answer.
+    fn timed(
+        &self,
+        done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
+    ) -> impl FnOnce(Result<Mid, CommitError>) + Send + 'static {
+        let (began, latency) = (Instant::now(), self.0.counters.latency.clone());
+        move |result| {
+            latency.took(began.elapsed());
+            done(result);
         }
     }
 
@@ -263,6 +278,11 @@ impl Store {
     /// Every space registered by name.
     pub fn spaces(&self) -> Vec<(String, Space)> {
         self.lock_ledger().spaces()
+    }
+
+    /// How long commits take, from handing in to the answer.
+    pub fn commit_latency(&self) -> &Latency {
+        &self.0.counters.latency
     }
 
     /// Figures for metrics. May look at the disk.

@@ -1,6 +1,7 @@
 //! Figures for metrics and for the administrator.
 
 use super::EngineStats;
+use crate::metrics::Latency;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) struct Counters {
     pub(crate) reads: AtomicU64,
     pub(crate) damaged: AtomicU64,
     pub(crate) free_bytes: AtomicU64,
+    /// From handing a batch in to its answer.
+    pub(crate) latency: Latency,
     /// Goes up when the committer calls the engine and when the engine returns: odd while it is in there.
     pub(crate) calling: AtomicU64,
     /// Below the reserve.

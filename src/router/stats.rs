@@ -1,0 +1,99 @@
+//! What is counted of the router.
+
+use std::sync::{Arc, Weak};
+
+use super::Router;
+use crate::hooks::Deps;
+use crate::metrics::{Counter, Registry};
+use crate::session::stats::PerKind;
+
+/// Counters of one router.
+pub(super) struct Stats {
+    /// Where they are, and where modules put theirs.
+    pub(super) metrics: Registry,
+    /// Stanzas from clients.
+    pub(super) received: PerKind,
+    /// Errors given back to senders.
+    pub(super) bounced: Counter,
+    /// Bounds that were reached.
+    pub(super) reached: Reached,
+}
+
+/// Bounds of accounts and of the server that were reached.
+pub(super) struct Reached {
+    pub(super) inbox: Counter,
+    pub(super) sessions: Counter,
+    pub(super) offline: Counter,
+    pub(super) roster: Counter,
+    pub(super) directed: Counter,
+}
+
+impl Stats {
+    pub(super) fn new(metrics: Registry) -> Self {
+        Stats {
+            received: PerKind::new(
+                &metrics,
+                "waxwing_stanzas_received_total",
+                "Stanzas that came from clients.",
+            ),
+            bounced: metrics.counter(
+                "waxwing_stanzas_bounced_total",
+                "Stanzas given back to their sender with an error.",
+                &[],
+            ),
+            reached: Reached {
+                inbox: metrics.limit("limits.account.inbox"),
+                sessions: metrics.limit("limits.account.sessions"),
+                offline: metrics.limit("limits.account.offline_messages"),
+                roster: metrics.limit("limits.account.roster_items"),
+                directed: metrics.limit("limits.session.directed_presence"),
+            },
+            metrics,
+        }
+    }
+
+    /// Has the router looked at when somebody looks at the metrics.
+    pub(super) fn watch(&self, router: Weak<Router>) {
+        self.metrics.source(move |samples| {
+            let Some(router) = router.upgrade() else {
+                return;
+            };
+            let services = router.services.get().map_or(0, |services| services.len());
+            let help = "Accounts and services that are in memory.";
+            let mut owners = |kind, count: usize| {
+                samples.gauge("waxwing_owners", help, &[("kind", kind)], count as f64);
+            };
+            owners("account", router.owners().len());
+            owners("service", services);
+            samples.gauge(
+                "waxwing_questions_open",
+                "Questions of the server to clients and others that are not answered yet.",
+                &[],
+                router.questions.count() as f64,
+            );
+        });
+    }
+}
+
+impl Router {
+    /// The metrics of this server.
+    pub fn metrics(&self) -> &Registry {
+        &self.stats.metrics
+    }
+
+    /// What a module of this host is built with.
+    pub fn deps(
+        self: &Arc<Self>,
+        host: &crate::proto::jid::Jid,
+        limits: &crate::config::AccountLimits,
+    ) -> Deps {
+        Deps {
+            host: host.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            limits: limits.clone(),
+            metrics: self.stats.metrics.clone(),
+            floor: self.clone(),
+        }
+    }
+}
