@@ -14,7 +14,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stream", &["runtime", "xml", "proto"]),
     (
         "hooks",
-        &["runtime", "metrics", "xml", "proto", "config", "store", "stream"],
+        &[
+            "runtime", "metrics", "xml", "proto", "config", "store", "stream",
+        ],
     ),
     (
         "state",
@@ -32,7 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "router",
         &[
-            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state", "session",
+            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state",
+            "session",
         ],
     ),
     (

@@ -138,9 +138,7 @@ mod tests {
     fn the_same_name_and_labels_count_together() {
         let registry = Registry::default();
         let one = registry.counter("a_total", "A.", &[("host", "x")]);
-        registry
-            .counter("a_total", "A.", &[("host", "x")])
-            .add(2);
+        registry.counter("a_total", "A.", &[("host", "x")]).add(2);
         registry.counter("a_total", "A.", &[("host", "y")]).count();
         one.count();
         let samples = registry.samples();

@@ -68,7 +68,8 @@ impl Samples {
     pub fn value(&self, name: &str, of: Labels<'_>) -> Option<f64> {
         let wanted = labels(of);
         let mut rows = self.0.get(name)?.rows.iter();
-        let (_, _, value) = rows.find(|(suffix, labels, _)| suffix.is_empty() && *labels == wanted)?;
+        let (_, _, value) =
+            rows.find(|(suffix, labels, _)| suffix.is_empty() && *labels == wanted)?;
         Some(*value)
     }
 
@@ -103,7 +104,10 @@ impl Samples {
     pub fn table(&self) -> String {
         let mut out = String::from("| name | kind | labels | meaning |\n|---|---|---|---|\n");
         for (name, family) in &self.0 {
-            let labels = family.rows.first().map(|(_, labels, _)| label_names(labels));
+            let labels = family
+                .rows
+                .first()
+                .map(|(_, labels, _)| label_names(labels));
             let _ = writeln!(
                 out,
                 "| `{name}` | {} | {} | {} |",
@@ -200,6 +204,10 @@ mod tests {
             samples.render(),
             "# HELP x_total X.\n# TYPE x_total counter\nx_total{a=\"b\\\"c\\\\d\\ne\",f=\"g\"} 1\n"
         );
-        assert!(samples.table().contains("| `x_total` | counter | a, f | X. |"));
+        assert!(
+            samples
+                .table()
+                .contains("| `x_total` | counter | a, f | X. |")
+        );
     }
 }
