@@ -16,6 +16,7 @@ mod logins;
 mod never_lost;
 mod quickstart;
 mod scenario;
+mod store_backup;
 mod store_conformance;
 mod store_crash;
 mod store_faults;

@@ -276,7 +276,7 @@ fn a_store_moves_between_engines() {
             .block_on(store.commit(pair(1200)))
             .unwrap();
         close(store);
-        let copied = copy(&options(from, &old), &options(to, &new)).unwrap();
+        let copied = copy(&options(from, &old), &options(to, &new), |_| ()).unwrap();
         assert!(copied.records > 2402);
         let store = open(to, &new).unwrap();
         assert_eq!(pairs(&store), (0..=1200).collect::<Vec<_>>());
@@ -290,7 +290,7 @@ fn a_store_moves_between_engines() {
         );
         close(store);
         assert!(matches!(
-            copy(&options(from, &old), &options(to, &new)),
+            copy(&options(from, &old), &options(to, &new), |_| ()),
             Err(OpenError::NotEmpty { .. })
         ));
         close(open(from, &old).unwrap());

@@ -3,11 +3,14 @@
 use super::engine::RawOp;
 use super::open::{self, Opened};
 use super::snapshot::Checked;
-use super::{Direction, Key, OpenError, Options, Range, Snapshot, Space, value};
+use super::{Key, OpenError, Options, Range, Snapshot, Space, value};
+use std::path::Path;
 
 /// Rows and bytes written at once, whichever is reached first.
 const ROWS: usize = 500;
 const BYTES: usize = 4 << 20;
+/// Bytes read at once.
+const PAGE: usize = 1 << 20;
 
 /// What has been moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,8 +22,12 @@ pub struct Copied {
 }
 
 /// Copies everything in the store of `from` into the empty store of `to`, verifying every checksum. The
-/// source is only read. Neither may be open elsewhere.
-pub fn copy(from: &Options, to: &Options) -> Result<Copied, OpenError> {
+/// source is only read. Neither may be open elsewhere. `progress` hears how far it has come.
+pub fn copy(
+    from: &Options,
+    to: &Options,
+    mut progress: impl FnMut(Copied),
+) -> Result<Copied, OpenError> {
     let mut filling = Filling::begin(to)?;
     let source = open::open(from)?;
     let unreadable = |source| OpenError::Read {
@@ -32,14 +39,13 @@ pub fn copy(from: &Options, to: &Options) -> Result<Copied, OpenError> {
     for space in Space::all() {
         let mut range = Range::all();
         loop {
-            let rows = view
-                .scan(space, &range, Direction::Forward, ROWS)
-                .map_err(unreadable)?;
+            let rows = view.page(space, &range, PAGE).map_err(unreadable)?;
             let Some((last, _)) = rows.last() else { break };
             range = range.after(&**last);
             for (key, value) in rows {
                 filling.put(space, &key, value)?;
             }
+            progress(filling.copied);
         }
     }
     drop(snapshot);
@@ -97,13 +103,24 @@ impl Filling {
 
     /// Makes it durable and closes it.
     pub fn finish(mut self) -> Result<Copied, OpenError> {
+        self.close()?;
+        Ok(self.copied)
+    }
+
+    /// The same, and moves it to another directory of the same file system in which no store is, while it is still locked.
+    pub(crate) fn finish_as(mut self, path: &Path) -> Result<Copied, OpenError> {
+        self.close()?;
+        open::put_in_place(&self.options.path, path).map_err(open::directory(path))?;
+        Ok(self.copied)
+    }
+
+    fn close(&mut self) -> Result<(), OpenError> {
         self.flush(true)?;
         let closed = self.opened.engine.close();
         closed.map_err(|source| OpenError::Engine {
             path: self.options.path.clone(),
             source,
-        })?;
-        Ok(self.copied)
+        })
     }
 
     fn flush(&mut self, durable: bool) -> Result<(), OpenError> {

@@ -10,8 +10,8 @@ use super::readers::Readers;
 use super::snapshot::Checked;
 use super::stats::Counters;
 use super::{
-    Batch, CommitError, Direction, Mid, OpenError, Options, Range, Snapshot, Space, Stats,
-    StoreError,
+    Batch, CommitError, Direction, EngineError, Frozen, Mid, OpenError, Options, Range, Snapshot,
+    Space, Stats, StoreError,
 };
 use crate::metrics::Latency;
 use crate::runtime::clock::Clock;
@@ -227,6 +227,24 @@ impl Store {
         if !self.0.readers.push(job, permit) {
             call(&done, Err(StoreError::Closed));
         }
+    }
+
+    /// A view that lasts. To be called on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn frozen(&self) -> Result<Frozen, StoreError> {
+        let (readers, counters) = (self.0.readers.clone(), self.0.counters.clone());
+        Frozen::of(&*self.0.engine, readers, counters)
+    }
+
+    /// Gives space that nothing uses any more back to the file system; `false` if the engine cannot. To be called on a thread
+    /// that may wait for the disk; reads and writes go on.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn compact(&self) -> Result<bool, EngineError> {
+        self.0.engine.compact()
     }
 
     /// Removes everything in `range`, in steps of 1000 keys, relaxed. What is removed does not come back by

@@ -104,6 +104,14 @@ impl Ledger {
             .collect()
     }
 
+    /// Number and schema version of each.
+    pub(crate) fn versions(&self) -> BTreeMap<String, (u8, u32)> {
+        let spaces = self.spaces.iter();
+        spaces
+            .map(|(name, (space, version))| (name.clone(), (space.0, *version)))
+            .collect()
+    }
+
     /// What the next group has to carry; put back with [`Ledger::keep`] if it fails.
     pub(crate) fn dirty(&mut self) -> Vec<(Key, Vec<u8>)> {
         std::mem::take(&mut self.dirty)

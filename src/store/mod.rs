@@ -4,11 +4,13 @@
 //! committer thread, which writes and syncs whole groups; readers get a [`Snapshot`] on threads of their
 //! own. No engine call ever runs on a network worker.
 
+mod backup;
 mod batch;
 mod committer;
 mod copy;
 mod engine;
 mod error;
+mod frozen;
 mod group;
 mod handle;
 mod key;
@@ -26,10 +28,12 @@ pub mod testing;
 mod value;
 mod watch;
 
+pub use backup::{BackupError, BackupReader, BackupWriter, Header, backup, restore};
 pub use batch::{Batch, MAX_KEY, MAX_RANGE};
 pub use copy::{Copied, Filling, copy};
 pub use engine::{Engine, EngineError, EngineKind, EngineStats, RawOp};
 pub use error::{CommitError, OpenError, StoreError};
+pub use frozen::Frozen;
 pub use handle::Store;
 pub use key::{Fields, Key, hash64};
 pub use mid::{Mid, MidError};

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The schema this server writes.
-const CURRENT: u32 = 1;
+pub(crate) const CURRENT: u32 = 1;
 
 /// One step of the schema: from the version before, to this one.
 struct Migration {
@@ -81,7 +81,9 @@ pub(crate) fn migrate(engine: &dyn Engine, path: &Path) -> Result<(), OpenError>
         path: path.to_owned(),
         source,
     };
-    let found = schema(engine).map_err(read)?;
+    let snapshot = engine.snapshot().map_err(read)?;
+    let found = schema(&*snapshot).map_err(read)?;
+    drop(snapshot);
     if let Some(found) = found.filter(|&found| found > CURRENT) {
         return Err(OpenError::Newer {
             path: path.to_owned(),
@@ -102,9 +104,9 @@ pub(crate) fn migrate(engine: &dyn Engine, path: &Path) -> Result<(), OpenError>
     }
 }
 
-fn schema(engine: &dyn Engine) -> Result<Option<u32>, StoreError> {
-    let snapshot = engine.snapshot()?;
-    let Some(value) = Checked(&*snapshot).get(Space::META, SCHEMA.as_bytes())? else {
+/// The schema that a view of an engine has; `None` if it is empty.
+pub(crate) fn schema(view: &dyn Snapshot) -> Result<Option<u32>, StoreError> {
+    let Some(value) = Checked(view).get(Space::META, SCHEMA.as_bytes())? else {
         return Ok(None);
     };
     let version = Fields::of(&value).u32();
@@ -167,7 +169,7 @@ fn damaged(engine: EngineKind, data: &Path, error: &EngineError) -> OpenError {
 }
 
 /// Takes the lock, and leaves the process id in it for whoever finds it taken.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     let name = path.join(LOCK);
     let mut options = File::options();
     let mut file = options
@@ -220,11 +222,45 @@ pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn directory(path: &Path) -> impl Fn(std::io::Error) -> OpenError {
+pub(crate) fn directory(path: &Path) -> impl Fn(std::io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Directory {
         path: path.clone(),
         source,
+    }
+}
+
+/// Whether no store is in a directory: it is not there, or has only what says that one was.
+pub(crate) fn is_free(path: &Path) -> std::io::Result<bool> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if name != MARKER && name != LOCK {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Moves a whole store to a directory that [`is_free`], durably.
+pub(crate) fn put_in_place(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !is_free(to)? {
+        return Err(std::io::ErrorKind::DirectoryNotEmpty.into());
+    }
+    for name in [MARKER, LOCK] {
+        match std::fs::remove_file(to.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    std::fs::rename(from, to)?;
+    match to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => sync_directory(parent),
+        None => sync_directory(Path::new(".")),
     }
 }
 

@@ -82,6 +82,14 @@ impl Readers {
         self.filled.notify_all();
     }
 
+    /// Whether they take nothing more.
+    pub(crate) fn closed(&self) -> bool {
+        self.jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed
+    }
+
     fn work(&self) {
         while let Some((job, permit)) = self.next() {
             // A job reports a panic of the reader's code by itself; this catches one of its callback.

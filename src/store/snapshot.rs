@@ -36,7 +36,31 @@ pub trait Snapshot: Send + Sync {
         direction: Direction,
         limit: usize,
     ) -> Result<Rows, StoreError>;
+
+    /// The first rows of `range`, up to the one that makes them `bytes` of keys and values or more. None means that there are
+    /// none: for going through more than memory should hold.
+    fn page(&self, space: Space, range: &Range, bytes: usize) -> Result<Rows, StoreError>;
 }
+
+/// Takes rows until they make up `bytes`.
+pub(crate) fn up_to(
+    bytes: usize,
+    rows: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>>,
+) -> Result<Rows, StoreError> {
+    let (mut page, mut held) = (Rows::new(), 0);
+    for row in rows {
+        let (key, value) = row?;
+        held += key.len() + value.len() + ROW;
+        page.push((key, value));
+        if held >= bytes {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// What a row takes besides its bytes.
+const ROW: usize = 48;
 
 /// A range of keys in one space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +205,16 @@ impl Snapshot for Checked<'_> {
         limit: usize,
     ) -> Result<Rows, StoreError> {
         let rows = self.0.scan(space, range, direction, limit)?;
+        rows.into_iter()
+            .map(|(key, sealed)| {
+                let value = value::open(&Key::in_space(space, &key), sealed)?;
+                Ok((key, value))
+            })
+            .collect()
+    }
+
+    fn page(&self, space: Space, range: &Range, bytes: usize) -> Result<Rows, StoreError> {
+        let rows = self.0.page(space, range, bytes)?;
         rows.into_iter()
             .map(|(key, sealed)| {
                 let value = value::open(&Key::in_space(space, &key), sealed)?;

@@ -39,6 +39,14 @@ impl Engine for Faulty {
         self.inner.snapshot()
     }
 
+    fn frozen(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.inner.frozen()
+    }
+
+    fn compact(&self) -> Result<bool, EngineError> {
+        self.inner.compact()
+    }
+
     fn write(&self, ops: &[RawOp], durable: bool) -> Result<(), EngineError> {
         let left = self.countdown.load(SeqCst);
         self.countdown.store(left.saturating_sub(1), SeqCst);

@@ -5,6 +5,7 @@
 
 use super::slot::Slot;
 use super::{Engine, EngineError, EngineStats, RawOp, io_error};
+use crate::store::snapshot::up_to;
 use crate::store::space::Tree;
 use crate::store::{Direction, Key, Range, Rows, Snapshot, Space, StoreError};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
@@ -122,6 +123,17 @@ impl Engine for Fjall {
         self.slot.reopen(|| Trees::open(&self.path, self.sizes))
     }
 
+    fn compact(&self) -> Result<bool, EngineError> {
+        let trees = self.trees()?;
+        for tree in [&trees.main, &trees.bulk, &trees.log] {
+            let compacted = tree
+                .rotate_memtable_and_wait()
+                .and_then(|()| tree.major_compact());
+            compacted.map_err(|error| failure(&self.path, error))?;
+        }
+        Ok(true)
+    }
+
     fn stats(&self) -> EngineStats {
         self.trees().map_or_else(
             |_| EngineStats::default(),
@@ -169,15 +181,24 @@ impl Snapshot for View {
             return Ok(Rows::new());
         };
         let rows = self.snapshot.range(self.trees.of(space.0), range);
-        let row = |guard: fjall::Guard| {
-            let (key, value) = guard.into_inner().map_err(unreadable)?;
-            Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
-        };
         match direction {
             Direction::Forward => rows.take(limit).map(row).collect(),
             Direction::Backward => rows.rev().take(limit).map(row).collect(),
         }
     }
+
+    fn page(&self, space: Space, range: &Range, bytes: usize) -> Result<Rows, StoreError> {
+        let Some(range) = range.in_space(space) else {
+            return Ok(Rows::new());
+        };
+        let rows = self.snapshot.range(self.trees.of(space.0), range);
+        up_to(bytes, rows.map(row))
+    }
+}
+
+fn row(guard: fjall::Guard) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let (key, value) = guard.into_inner().map_err(unreadable)?;
+    Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
 }
 
 fn unreadable(error: fjall::Error) -> StoreError {

@@ -1,6 +1,7 @@
 //! The engine for tests: an ordered map, gone with the process.
 
 use super::{Engine, EngineError, EngineStats, RawOp};
+use crate::store::snapshot::up_to;
 use crate::store::{Direction, Key, Range, Rows, Snapshot, Space, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,5 +76,15 @@ impl Snapshot for View {
             Direction::Forward => rows.take(limit).map(row).collect(),
             Direction::Backward => rows.rev().take(limit).map(row).collect(),
         })
+    }
+
+    fn page(&self, space: Space, range: &Range, bytes: usize) -> Result<Rows, StoreError> {
+        let Some(range) = range.in_space(space) else {
+            return Ok(Rows::new());
+        };
+        let row = |(key, value): (&Key, &Vec<u8>)| {
+            Ok((key.get(1..).unwrap_or_default().to_vec(), value.clone()))
+        };
+        up_to(bytes, self.0.range(range).map(row))
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod fjall;
 pub(crate) mod memory;
+mod old;
 pub(crate) mod sled;
 mod slot;
 
@@ -27,6 +28,18 @@ pub trait Engine: Send + Sync + 'static {
 
     /// A view of what is written now. Values come sealed.
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
+
+    /// A view of what is written now that stays as it is over any number of calls: for going through everything beside the
+    /// writes. Costs memory or disk while it lasts; on an engine without versions it may fail when too much was written
+    /// meanwhile.
+    fn frozen(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.snapshot()
+    }
+
+    /// Gives space that nothing uses any more back to the file system, beside reads and writes; `false` if the engine cannot.
+    fn compact(&self) -> Result<bool, EngineError> {
+        Ok(false)
+    }
 
     /// Writes all of `ops` or none, no key twice among them. With `durable`, returns when these and all earlier writes are on
     /// the medium; without, when they are with the operating system. No ops and `durable` is a plain sync.

@@ -5,14 +5,17 @@
 //! `flush_async` may deadlock (sled #1308) and is not used. After a failed write it neither reads nor closes any more, so
 //! only a restart helps; the reserve of free space is there to come first.
 
+use super::old::{Old, Row, overlaid};
 use super::slot::Slot;
 use super::{Engine, EngineError, EngineStats, RawOp};
 use crate::store::open::sync_directory;
+use crate::store::snapshot::up_to;
 use crate::store::{Direction, Key, Range, Rows, Snapshot, Space, StoreError};
+use std::cmp::Ordering;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 pub(crate) struct Sled {
     slot: Slot<Tree>,
@@ -26,6 +29,8 @@ struct Tree {
     file: File,
     /// Closed while a batch is applied, so that no single read sees half of it.
     gate: RwLock<()>,
+    /// Views that must go on seeing what is overwritten.
+    frozen: Mutex<Vec<Weak<Old>>>,
 }
 
 impl Sled {
@@ -61,6 +66,7 @@ impl Tree {
             database,
             file,
             gate: RwLock::new(()),
+            frozen: Mutex::default(),
         })
     }
 
@@ -74,13 +80,24 @@ impl Tree {
         }
         let applied = {
             let _shut = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-            self.database.apply_batch(batch)
+            self.keep_old(ops)
+                .and_then(|()| self.database.apply_batch(batch))
         };
         applied
             .and_then(|()| self.database.flush())
             .map_err(failure)?;
         if durable {
             self.file.sync_data().map_err(io)?;
+        }
+        Ok(())
+    }
+
+    /// Saves what `ops` will overwrite for the frozen views. The gate is shut.
+    fn keep_old(&self, ops: &[RawOp]) -> sled::Result<()> {
+        let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        frozen.retain(|old| old.strong_count() > 0);
+        for old in frozen.iter().filter_map(Weak::upgrade) {
+            old.keep(ops, |key| self.database.get(key))?;
         }
         Ok(())
     }
@@ -96,6 +113,20 @@ impl Engine for Sled {
             .tree()
             .map_err(|error| StoreError::Engine(error.to_string()))?;
         Ok(Box::new(View(tree)))
+    }
+
+    fn frozen(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        let tree = self
+            .tree()
+            .map_err(|error| StoreError::Engine(error.to_string()))?;
+        let old = Arc::new(Old::default());
+        let _shut = tree.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let mut frozen = tree.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        frozen.push(Arc::downgrade(&old));
+        drop(frozen);
+        let tree = tree.clone();
+        drop(_shut);
+        Ok(Box::new(Frozen { tree, old }))
     }
 
     fn write(&self, ops: &[RawOp], durable: bool) -> Result<(), EngineError> {
@@ -164,14 +195,91 @@ impl Snapshot for View {
         };
         let _open = self.0.gate.read().unwrap_or_else(PoisonError::into_inner);
         let rows = self.0.database.range(range);
-        let row = |row: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = row.map_err(unreadable)?;
-            Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
-        };
         match direction {
             Direction::Forward => rows.take(limit).map(row).collect(),
             Direction::Backward => rows.rev().take(limit).map(row).collect(),
         }
+    }
+
+    fn page(&self, space: Space, range: &Range, bytes: usize) -> Result<Rows, StoreError> {
+        let Some(range) = range.in_space(space) else {
+            return Ok(Rows::new());
+        };
+        let _open = self.0.gate.read().unwrap_or_else(PoisonError::into_inner);
+        up_to(bytes, self.0.database.range(range).map(row))
+    }
+}
+
+fn row(row: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let (key, value) = row.map_err(unreadable)?;
+    Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
+}
+
+/// A view that does not move: the tree, with what was overwritten since in front of it.
+struct Frozen {
+    tree: Arc<Tree>,
+    old: Arc<Old>,
+}
+
+impl Frozen {
+    /// Rows as they were, in the order asked for.
+    fn rows<T>(
+        &self,
+        space: Space,
+        range: &Range,
+        direction: Direction,
+        take: impl FnOnce(&mut dyn Iterator<Item = Row>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Some(range) = range.in_space(space) else {
+            return take(&mut std::iter::empty());
+        };
+        let _open = self
+            .tree
+            .gate
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let old = self.old.lock()?;
+        let kept = old.values.range::<Key, _>(range.clone());
+        let kept = kept.map(|(key, value)| (key.get(1..).unwrap_or_default(), value.as_deref()));
+        let now = self.tree.database.range(range);
+        match direction {
+            Direction::Forward => take(&mut overlaid(now.map(row), kept, Ordering::Less)),
+            Direction::Backward => take(&mut overlaid(
+                now.rev().map(row),
+                kept.rev(),
+                Ordering::Greater,
+            )),
+        }
+    }
+}
+
+impl Snapshot for Frozen {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = Key::in_space(space, key);
+        let _open = self
+            .tree
+            .gate
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = self.old.lock()?.values.get(&key) {
+            return Ok(old.clone());
+        }
+        let value = self.tree.database.get(key).map_err(unreadable)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        range: &Range,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Rows, StoreError> {
+        self.rows(space, range, direction, |rows| rows.take(limit).collect())
+    }
+
+    fn page(&self, space: Space, range: &Range, bytes: usize) -> Result<Rows, StoreError> {
+        self.rows(space, range, Direction::Forward, |rows| up_to(bytes, rows))
     }
 }
 
