@@ -196,7 +196,10 @@ fn a_store_that_is_gone_is_restored_in_its_place() {
     std::fs::remove_dir_all(place.join("fjall")).unwrap();
     let gone = Store::open(options(EngineKind::Fjall, &place), Clock::system()).unwrap_err();
     assert!(matches!(gone, OpenError::Gone { .. }));
-    restore(file.as_slice(), &options(EngineKind::Fjall, &place), |_| true).unwrap();
+    restore(file.as_slice(), &options(EngineKind::Fjall, &place), |_| {
+        true
+    })
+    .unwrap();
     assert_eq!(all(&open(EngineKind::Fjall, &place)), before);
 }
 
@@ -220,7 +223,10 @@ fn a_closing_store_does_not_wait_for_a_backup() {
         });
         wait.recv().unwrap();
         runtime.block_on(store.close());
-        assert!(matches!(working.join().unwrap(), Err(BackupError::Store(_))));
+        assert!(matches!(
+            working.join().unwrap(),
+            Err(BackupError::Store(_))
+        ));
         drop(store);
         open(engine, folder.path());
     }
