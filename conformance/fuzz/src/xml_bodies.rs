@@ -16,7 +16,7 @@ pub fn xml(data: &[u8]) {
     let theirs = oracle(&line_ends(data));
     match (&ours, &theirs) {
         (Ok(ours), Some(theirs)) => assert_eq!(ours, theirs, "not the same tree: {}", show(data)),
-        (Ok(_), None) if has_names_unknown_to_rxml(data) => {}
+        (Ok(_), None) if has_names_unknown_to_rxml(data) || has_long_reference(data) => {}
         (Ok(_), None) => panic!("rxml refuses {}", show(data)),
         (Err(XmlError::TooLarge { .. } | XmlError::Limit(_)), _) | (Err(_), None) => {}
         // rxml lets the same prefix be declared twice on one element.
@@ -160,6 +160,11 @@ fn oracle(data: &[u8]) -> Option<Element> {
 /// rxml 0.14 knows no names with U+FDF0 to U+FFFD, which XML 1.0 §2.3 allows.
 fn has_names_unknown_to_rxml(data: &[u8]) -> bool {
     String::from_utf8_lossy(data).contains(|c| matches!(c, '\u{FDF0}'..='\u{FFFD}'))
+}
+
+/// rxml refuses a character reference of more than eight characters; XML 1.0 §4.1 allows any number of leading zeros.
+fn has_long_reference(data: &[u8]) -> bool {
+    data.windows(10).any(|piece| piece.starts_with(b"&#") && !piece.contains(&b';'))
 }
 
 /// `data` after XML 1.0 §2.11.
