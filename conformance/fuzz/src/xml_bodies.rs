@@ -164,7 +164,8 @@ fn has_names_unknown_to_rxml(data: &[u8]) -> bool {
 
 /// rxml refuses a character reference of more than eight characters; XML 1.0 §4.1 allows any number of leading zeros.
 fn has_long_reference(data: &[u8]) -> bool {
-    data.windows(10).any(|piece| piece.starts_with(b"&#") && !piece.contains(&b';'))
+    data.windows(10)
+        .any(|piece| piece.starts_with(b"&#") && !piece.contains(&b';'))
 }
 
 /// `data` after XML 1.0 §2.11.
