@@ -16,6 +16,7 @@
 //! | [`hooks`] | **the extension interface**: what a feature sees and what it may claim | config, store, stream |
 //! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
 //! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
+//! | [`http`] | the HTTP side: metrics for a collector | net |
 //! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
@@ -74,6 +75,7 @@
 pub mod admin;
 pub mod config;
 pub mod hooks;
+pub mod http;
 pub mod metrics;
 pub mod modules;
 pub mod net;

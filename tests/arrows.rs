@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("net", &["runtime", "metrics", "xml", "proto", "stream"]),
+    ("http", &["runtime", "metrics", "net"]),
     (
         "session",
         &[

@@ -14,6 +14,7 @@ mod full_disk;
 mod hostile;
 mod logins;
 mod never_lost;
+mod operations;
 mod quickstart;
 mod scenario;
 mod store_backup;

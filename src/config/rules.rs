@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 use super::check::join;
 use super::load::Loaded;
 use super::problem::{Place, Problem};
+use super::Bytes;
 use super::tree::{Host, Listen, ListenTls, Mechanism};
 use crate::proto::jid::Jid;
+
+/// A ceiling below this would refuse everybody.
+const LEAST_MEMORY: Bytes = Bytes::mib(16);
 
 /// Every rule that is broken.
 pub fn broken(loaded: &Loaded) -> Vec<Problem> {
@@ -115,6 +119,13 @@ impl Rules<'_> {
             );
             self.add("limits.stream.stanza_bytes_before_login", what);
         }
+        if stream.header_timeout >= stream.login_timeout {
+            let what = format!(
+                "must be below limits.stream.login_timeout ({})",
+                stream.login_timeout
+            );
+            self.add("limits.stream.header_timeout", what);
+        }
         if config.auth.delay > config.auth.delay_max {
             self.add(
                 "auth.delay",
@@ -123,6 +134,10 @@ impl Rules<'_> {
                     config.auth.delay_max
                 ),
             );
+        }
+        if let Some(memory) = config.limits.memory.filter(|memory| *memory < LEAST_MEMORY) {
+            let what = format!("{memory} is too little for any server; give {LEAST_MEMORY} or more");
+            self.add("limits.memory", what);
         }
         if config.auth.mechanisms.is_empty() {
             self.add("auth.mechanisms", no_mechanisms());

@@ -48,6 +48,11 @@ impl Samples {
         self.put(name, help, Kind::Counter, &labels(of), value as f64);
     }
 
+    /// A figure that only grows and is no whole number.
+    pub fn total(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.put(name, help, Kind::Counter, "", value);
+    }
+
     /// How it is now.
     pub fn gauge(&mut self, name: &'static str, help: &'static str, of: Labels<'_>, value: f64) {
         self.put(name, help, Kind::Gauge, &labels(of), value);

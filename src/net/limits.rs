@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,9 @@ pub enum Refused {
     /// The address holds as many as it may.
     #[error("the address holds as many connections as it may")]
     Address,
+    /// Memory is short.
+    #[error("memory is short")]
+    Memory,
     /// Too many are not yet authenticated.
     #[error("too many connections are not yet authenticated")]
     HalfOpen,
@@ -54,6 +58,8 @@ pub struct Admission {
     limits: Mutex<ConnectionLimits>,
     counts: Mutex<Counts>,
     stats: Arc<NetStats>,
+    /// Nobody is let in.
+    short_of_memory: AtomicBool,
     /// When a refusal was logged last.
     logged: Mutex<Option<Instant>>,
 }
@@ -95,6 +101,7 @@ impl Admission {
         Arc::new(Admission {
             limits: Mutex::new(limits),
             counts: Mutex::default(),
+            short_of_memory: AtomicBool::new(false),
             logged: Mutex::default(),
             stats,
         })
@@ -103,6 +110,11 @@ impl Admission {
     /// New limits; who is there stays.
     pub fn set_limits(&self, limits: ConnectionLimits) {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// Whether everybody new is turned away, whatever the limits allow.
+    pub fn set_short_of_memory(&self, short: bool) {
+        self.short_of_memory.store(short, Ordering::Relaxed);
     }
 
     /// Admits a connection, or says why not. It counts until its ticket is dropped. Without an address (not yet told by
@@ -125,6 +137,9 @@ impl Admission {
     }
 
     fn enter_total(&self) -> Result<(), Refused> {
+        if self.short_of_memory.load(Ordering::Relaxed) {
+            return Err(Refused::Memory);
+        }
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.all.open >= limits.total {
@@ -164,6 +179,7 @@ impl Admission {
             Refused::Total => &self.stats.refused_total,
             Refused::Address => &self.stats.refused_address,
             Refused::HalfOpen => &self.stats.refused_half_open,
+            Refused::Memory => &self.stats.refused_memory,
         });
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {

@@ -17,6 +17,8 @@ pub struct NetStats {
     pub refused_address: AtomicU64,
     /// Turned away because too many are not yet authenticated.
     pub refused_half_open: AtomicU64,
+    /// Turned away because memory is short.
+    pub refused_memory: AtomicU64,
     /// Failed calls of `accept`.
     pub accept_errors: AtomicU64,
     /// Times that accepting paused for want of file descriptors.
@@ -29,6 +31,8 @@ pub struct NetStats {
     pub tls_failures: AtomicU64,
     /// Sessions bound.
     pub bound: AtomicU64,
+    /// Connections ended because they were not logged in in time.
+    pub login_timeouts: AtomicU64,
     /// Connections ended for silence.
     pub ended_silent: AtomicU64,
     /// Connections ended because the peer did not read.

@@ -19,6 +19,7 @@ mod stats;
 mod subscription;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -106,6 +107,7 @@ impl Router {
             seats: Arc::new(Shared {
                 limits: ArcSwap::from_pointee(limits.seat),
                 stats: crate::session::stats::Stats::new(&metrics),
+                short_of_memory: AtomicBool::new(false),
                 nudge: Default::default(),
                 pressure: Default::default(),
                 store: store.clone(),
@@ -133,6 +135,11 @@ impl Router {
     pub fn set_limits(&self, limits: Limits) {
         self.seats.limits.store(Arc::new(limits.seat));
         self.limits.store(Arc::new(limits));
+    }
+
+    /// While memory is short, queues to clients are kept small: what does not fit waits in the store or goes back.
+    pub fn set_short_of_memory(&self, short: bool) {
+        self.seats.short_of_memory.store(short, Ordering::Relaxed);
     }
 
     /// Puts the hosts in place, at start and at reload; running sessions keep the tables they had.

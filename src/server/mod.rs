@@ -2,6 +2,8 @@
 
 mod acts;
 mod desk;
+mod memory;
+mod metrics;
 mod program;
 mod settings;
 
@@ -16,6 +18,7 @@ use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
 use crate::config::Config;
 use crate::hooks::{Builder, Listed, Tables};
+use crate::http::{Exposition, serve_metrics};
 use crate::metrics::Registry;
 use crate::modules;
 use crate::net::tls::TlsStore;
@@ -31,6 +34,7 @@ use crate::stream::{self, Secret, Settings};
 
 use acts::ServerActs;
 use desk::ServerDesk;
+use memory::Memory;
 pub use program::Waxwing;
 
 /// How often certificates are looked at.
@@ -49,6 +53,8 @@ pub struct Server {
     tls: Arc<TlsStore>,
     acts: Arc<dyn Acts>,
     tasks: Vec<JoinHandle<()>>,
+    metrics: Registry,
+    exposition: Option<Exposition>,
     patience: Duration,
 }
 
@@ -115,10 +121,13 @@ impl Server {
             guests(config),
         );
         let stats = Arc::new(NetStats::default());
+        metrics::attach(&metrics, stats.clone(), store.clone(), tls.clone(), &clock);
+        let admission = Admission::new(settings::connections(config), stats.clone());
+        let memory = Memory::new(settings::memory(config), &metrics);
         let around = Surroundings {
             desk: Arc::new(desk),
             tls: tls.clone(),
-            admission: Admission::new(settings::connections(config), stats.clone()),
+            admission: admission.clone(),
             stats,
         };
         let mut server = Server {
@@ -130,7 +139,10 @@ impl Server {
             tasks: vec![
                 tokio::spawn(router.clone().run()),
                 tokio::spawn(renewals(tls.clone())),
+                tokio::spawn(memory::watch(memory, admission, router.clone())),
             ],
+            metrics,
+            exposition: None,
             router,
             store,
             listeners: Vec::new(),
@@ -138,6 +150,7 @@ impl Server {
             patience: config.server.drain_timeout.0,
         };
         server.control(config)?;
+        server.expose(config)?;
         for listen in &config.listen {
             let options = settings::listener(config, listen);
             let listeners = serve_client(options, stream_settings.clone(), around.clone())
@@ -158,6 +171,25 @@ impl Server {
         self.tasks
             .push(tokio::spawn(socket.serve(self.acts.clone())));
         Ok(())
+    }
+
+    fn expose(&mut self, config: &Config) -> Result<(), StartError> {
+        if let Some(address) = config.metrics.listen {
+            let exposition = serve_metrics(address, self.metrics.clone())
+                .map_err(|error| StartError(format!("metrics.listen: {error}")))?;
+            self.exposition = Some(exposition);
+        }
+        Ok(())
+    }
+
+    /// Everything that is counted.
+    pub fn metrics(&self) -> &Registry {
+        &self.metrics
+    }
+
+    /// Where metrics are read, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.exposition.as_ref().map(Exposition::address)
     }
 
     /// Where clients connect.

@@ -118,6 +118,12 @@ pub(super) fn connections(config: &Config) -> ConnectionLimits {
     }
 }
 
+/// The ceiling over memory, bytes.
+pub(super) fn memory(config: &Config) -> u64 {
+    let set = config.limits.memory.map(|memory| memory.0);
+    set.unwrap_or_else(super::memory::default_ceiling)
+}
+
 fn subnet(network: &Network) -> Option<Subnet> {
     network.to_string().parse().ok()
 }

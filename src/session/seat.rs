@@ -4,7 +4,7 @@
 //! Outbound, it queues, writes, and keeps what the client has not acknowledged (XEP-0198 §4).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -57,6 +57,8 @@ pub struct Shared {
     pub limits: ArcSwap<SeatLimits>,
     /// What is counted.
     pub stats: Stats,
+    /// Memory is short: queues hold an eighth.
+    pub short_of_memory: AtomicBool,
     /// Who waits to ask for an acknowledgement.
     pub nudge: Nudge,
     /// Who waits for the store.
@@ -174,7 +176,14 @@ impl Drop for Seat {
 impl Shared {
     /// The bounds of every seat now.
     fn limits(&self) -> SeatLimits {
-        **self.limits.load()
+        let limits = **self.limits.load();
+        if self.short_of_memory.load(Ordering::Relaxed) {
+            return SeatLimits {
+                queue_bytes: limits.queue_bytes / 8,
+                ..limits
+            };
+        }
+        limits
     }
 }
 

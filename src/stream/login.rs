@@ -168,6 +168,11 @@ impl Login {
         });
     }
 
+    /// Whether it is proved who this is.
+    pub fn is_authenticated(&self) -> bool {
+        self.user.is_some()
+    }
+
     /// A header may not contradict itself (XEP-0388 §2.1) nor, after authentication, what was proved: neither host nor user
     /// changes with a restart. What `from` says before TLS counts for nothing.
     fn inconsistent(&self, claims: &Claims) -> Option<StreamError> {

@@ -86,6 +86,15 @@ impl Machine {
         matches!(self.phase, Phase::Bound(_))
     }
 
+    /// Whether it is proved who this is, whether or not a resource is bound.
+    pub fn is_authenticated(&self) -> bool {
+        match &self.phase {
+            Phase::Login(login) => login.is_authenticated(),
+            Phase::Bound(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether an answer of the desk is outstanding, and input is held back.
     pub fn is_waiting(&self) -> bool {
         match &self.phase {

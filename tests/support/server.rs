@@ -136,6 +136,11 @@ fn foreign() -> Option<Running> {
 }
 
 impl Running {
+    /// The server itself, which must be ours.
+    pub fn own(&self) -> &Server {
+        &self.own.as_ref().expect("not a server of ours").0
+    }
+
     /// Creates an account whose localpart begins with `name` and that no other test has.
     pub async fn account(&self, name: &str) -> Result<Jid, Error> {
         let node = format!("{name}-{}", &random::id()[..8]);

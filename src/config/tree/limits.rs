@@ -6,6 +6,9 @@ use crate::settings;
 settings! {
     /// What a stream, an address or an account may use.
     pub struct Limits {
+        /// Memory for the whole server. Near it queues are kept small, then new connections are refused; chats that are there go on.
+        /// Without it: three quarters of what the machine, or its control group, has.
+        pub memory: Option<Bytes> = None => example("\"2GiB\"");
         /// One XML stream.
         pub stream: StreamLimits = StreamLimits::default();
         /// Connections before and after login.

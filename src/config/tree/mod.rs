@@ -33,6 +33,8 @@ settings! {
         pub store: Store = Store::default();
         /// What is logged.
         pub log: Log = Log::default();
+        /// Figures for Prometheus and its like.
+        pub metrics: Metrics = Metrics::default();
         /// The socket for `waxwing user …` and other commands.
         pub control: Control = Control::default();
         /// Features.
@@ -107,6 +109,12 @@ settings! {
         pub level: String = "info".to_owned();
         /// One line of text or one JSON object per event, on standard error.
         pub format: LogFormat = LogFormat::Text => restart();
+    }
+
+    /// Figures for Prometheus and its like, at http://ADDRESS/metrics. They name no accounts; docs/metrics.md lists them.
+    pub struct Metrics {
+        /// Where to listen; without it nowhere. There is no password: use a loopback address or a private network.
+        pub listen: Option<SocketAddr> = None => example("\"127.0.0.1:5280\"");
     }
 
     /// The socket for administrative commands: only the server's own user and root may use it.

@@ -57,6 +57,10 @@ impl Clocks {
 impl Connection {
     /// Acts on every deadline that has passed.
     pub(super) fn obey_clocks(&mut self) -> bool {
+        if self.clocks.passed(self.login_until()) {
+            self.login_expired();
+            return true;
+        }
         if self.clocks.passed(self.clocks.stage) {
             self.stage_expired();
             return true;
@@ -79,11 +83,6 @@ impl Connection {
             self.give(Input::Expired);
             return true;
         }
-        if self.clocks.passed(self.login_until()) {
-            self.login = None;
-            self.stop(StreamCondition::ConnectionTimeout);
-            return true;
-        }
         self.clocks.passed(self.silent_at()) && self.silence()
     }
 
@@ -103,14 +102,13 @@ impl Connection {
     fn next_deadline(&self) -> Option<Instant> {
         let clocks = &self.clocks;
         let open = self.is_open();
-        let login = self.login_until().filter(|_| open);
         let machine = clocks.machine.filter(|_| open);
         let silent = self.silent_at().filter(|_| open);
         [
             clocks.stage,
             self.stalled_at(),
             clocks.pause,
-            login,
+            self.login_until(),
             machine,
             silent,
         ]
@@ -119,9 +117,29 @@ impl Connection {
         .min()
     }
 
-    /// When a session must be bound, if it is not yet.
+    /// When the login must be over, whatever stage it is in, and then the binding.
     fn login_until(&self) -> Option<Instant> {
-        self.login.as_ref().map(|login| login.until)
+        if !matches!(self.stage, Stage::Opening(_) | Stage::Open) {
+            return None;
+        }
+        let until = self.login.as_ref()?.until;
+        let machine = self.machine.as_ref();
+        Some(match machine.is_some_and(|machine| machine.is_authenticated()) {
+            true => until + self.live.settings.limits.bind,
+            false => until,
+        })
+    }
+
+    fn login_expired(&mut self) {
+        count(&self.shared.stats.login_timeouts);
+        tracing::debug!(peer = %self.peer, "ended: not logged in in time");
+        match self.stage {
+            Stage::Open => {
+                self.login = None;
+                self.stop(StreamCondition::ConnectionTimeout);
+            }
+            _ => self.give_up(StreamCondition::ConnectionTimeout),
+        }
     }
 
     /// When silence of a bound session is too long: to ask, or having asked, to give up.

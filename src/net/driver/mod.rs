@@ -73,7 +73,7 @@ pub(super) enum Place {
 
 /// What is remembered until the session is bound.
 struct LoggingIn {
-    /// It must be bound by then.
+    /// It must be authenticated by then.
     until: Instant,
     /// The address in the last stream header.
     to: Option<Box<str>>,
@@ -109,7 +109,7 @@ impl Connection {
     ) -> Connection {
         let now = Instant::now();
         let first_byte = live.options.timeouts.first_byte;
-        let until = now + live.settings.limits.login + live.settings.limits.bind;
+        let until = now + live.settings.limits.login;
         Connection {
             presence: None,
             ticket,

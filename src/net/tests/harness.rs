@@ -69,6 +69,7 @@ pub(super) struct Server {
     pub(super) listeners: ClientListeners,
     pub(super) stats: Arc<NetStats>,
     pub(super) tls: Arc<TlsStore>,
+    pub(super) admission: Arc<Admission>,
     pub(super) dir: TempDir,
     seats: mpsc::UnboundedReceiver<Arc<StubSeat>>,
 }
@@ -86,7 +87,7 @@ impl Server {
                 delay: wishes.bind_delay,
             }),
             tls: tls.clone(),
-            admission,
+            admission: admission.clone(),
             stats: stats.clone(),
         };
         let settings = Settings {
@@ -99,6 +100,7 @@ impl Server {
             listeners,
             stats,
             tls,
+            admission,
             dir,
             seats,
         }

@@ -61,6 +61,37 @@ async fn a_handshake_that_is_never_finished() {
 }
 
 #[tokio::test]
+async fn one_deadline_spans_all_stages_of_a_login() {
+    let mut wishes = Wishes::new();
+    wishes.stream.login = SHORT * 2;
+    wishes.stream.header = SHORT;
+    let server = Server::start(wishes);
+    let silent = Client::plain(server.connect().await);
+    let mut half_hello = Client::plain(server.connect().await);
+    half_hello.send("\x16\x03\x01").await;
+    let mut plain = Client::plain(server.connect().await);
+    plain.send(&header("localhost")).await;
+    plain.expect("features").await;
+    for mut client in [silent, half_hello, plain] {
+        client.expect_end().await;
+    }
+    // The third was ended by its stream machine, which had a header and gave it what was left.
+    assert!(server.stats.login_timeouts.load(Relaxed) >= 2);
+}
+
+#[tokio::test]
+async fn nobody_new_is_let_in_while_memory_is_short() {
+    let mut server = Server::start(Wishes::plaintext());
+    let mut before = server.bound().await;
+    server.admission.set_short_of_memory(true);
+    Client::plain(server.connect().await).expect_end().await;
+    assert_eq!(server.stats.refused_memory.load(Relaxed), 1);
+    before.0.send("<message/>").await;
+    server.admission.set_short_of_memory(false);
+    server.bound().await;
+}
+
+#[tokio::test]
 async fn a_slow_loris() {
     let mut wishes = Wishes::plaintext();
     wishes.stream.login = SHORT * 2;

@@ -19,6 +19,8 @@ pub struct Identity {
     pub domain: String,
     /// The names its certificate speaks for.
     pub names: CertificateNames,
+    /// When it expires, Unix seconds.
+    pub expires: i64,
     /// SHA-256 of the certificate (DER).
     pub fingerprint: [u8; 32],
     /// The `tls-server-end-point` data; `None` where RFC 5929 §4.1 leaves it undefined.
@@ -55,6 +57,7 @@ impl Identity {
         Ok(Identity {
             domain: source.domain.clone(),
             names: CertificateNames::of(&parsed),
+            expires: parsed.validity().not_after.timestamp(),
             fingerprint: Sha256::digest(own).into(),
             end_point: end_point::hash(own, &parsed),
             config: configuration(key, provider, options)
