@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Bytes;
 use super::check::join;
 use super::load::Loaded;
 use super::problem::{Place, Problem};
-use super::Bytes;
 use super::tree::{Host, Listen, ListenTls, Mechanism};
 use crate::proto::jid::Jid;
 
@@ -136,7 +136,8 @@ impl Rules<'_> {
             );
         }
         if let Some(memory) = config.limits.memory.filter(|memory| *memory < LEAST_MEMORY) {
-            let what = format!("{memory} is too little for any server; give {LEAST_MEMORY} or more");
+            let what =
+                format!("{memory} is too little for any server; give {LEAST_MEMORY} or more");
             self.add("limits.memory", what);
         }
         if config.auth.mechanisms.is_empty() {

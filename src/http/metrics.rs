@@ -37,7 +37,10 @@ pub struct Exposition {
 /// The address cannot be listened on.
 pub fn serve_metrics(address: SocketAddr, registry: Registry) -> Result<Exposition, ListenError> {
     let listener = bind(&[address])?.pop();
-    let address = listener.as_ref().and_then(|l| l.local_addr().ok()).unwrap_or(address);
+    let address = listener
+        .as_ref()
+        .and_then(|l| l.local_addr().ok())
+        .unwrap_or(address);
     let task = tokio::spawn(async move {
         if let Some(listener) = listener {
             accept(listener, registry).await;

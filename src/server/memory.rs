@@ -47,13 +47,8 @@ impl Memory {
     /// Shown in `metrics`.
     pub(super) fn new(ceiling: u64, metrics: &Registry) -> Arc<Self> {
         let help = "Times that memory came near its ceiling, by what is refused then.";
-        let entered = |level| {
-            metrics.counter(
-                "waxwing_memory_short_total",
-                help,
-                &[("refused", level)],
-            )
-        };
+        let entered =
+            |level| metrics.counter("waxwing_memory_short_total", help, &[("refused", level)]);
         let memory = Arc::new(Memory {
             used: AtomicU64::new(used().unwrap_or(0)),
             ceiling: AtomicU64::new(ceiling),
@@ -62,8 +57,7 @@ impl Memory {
         });
         let shown = memory.clone();
         metrics.source(move |samples| {
-            let mut gauge =
-                |name, help, value: u64| samples.gauge(name, help, &[], value as f64);
+            let mut gauge = |name, help, value: u64| samples.gauge(name, help, &[], value as f64);
             gauge(
                 "waxwing_memory_bytes",
                 "Memory in use, without what the system can take back.",
@@ -212,7 +206,9 @@ mod tests {
         use Level::{Fine, Full, Tight};
         assert_eq!(
             seen,
-            [Fine, Tight, Tight, Fine, Tight, Full, Full, Tight, Full, Fine]
+            [
+                Fine, Tight, Tight, Fine, Tight, Full, Full, Tight, Full, Fine
+            ]
         );
     }
 

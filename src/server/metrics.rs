@@ -84,11 +84,7 @@ fn network(samples: &mut Samples, stats: &NetStats) {
         "TLS handshakes failed or timed out.",
         &stats.tls_failures,
     );
-    total(
-        "waxwing_logins_total",
-        "Sessions bound.",
-        &stats.bound,
-    );
+    total("waxwing_logins_total", "Sessions bound.", &stats.bound);
     total(
         "waxwing_rate_pauses_total",
         "Times that a connection was read more slowly because it used up its rate.",
@@ -196,11 +192,7 @@ fn process(samples: &mut Samples, started: f64) {
     );
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let cpu = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
-    samples.total(
-        "process_cpu_seconds_total",
-        "Processor time used.",
-        cpu,
-    );
+    samples.total("process_cpu_seconds_total", "Processor time used.", cpu);
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         let runtime = runtime.metrics();
         samples.gauge(

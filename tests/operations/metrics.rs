@@ -103,7 +103,10 @@ async fn nothing_else_is_there_to_be_had() {
         ("nonsense", "400"),
     ] {
         let (head, _) = http(address, request).await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {head}");
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}: {head}"
+        );
     }
     let quiet = start_server(&[]).await;
     assert_eq!(quiet.own().metrics_address(), None);

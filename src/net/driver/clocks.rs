@@ -124,10 +124,12 @@ impl Connection {
         }
         let until = self.login.as_ref()?.until;
         let machine = self.machine.as_ref();
-        Some(match machine.is_some_and(|machine| machine.is_authenticated()) {
-            true => until + self.live.settings.limits.bind,
-            false => until,
-        })
+        Some(
+            match machine.is_some_and(|machine| machine.is_authenticated()) {
+                true => until + self.live.settings.limits.bind,
+                false => until,
+            },
+        )
     }
 
     fn login_expired(&mut self) {
