@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::parts::Parts;
+use super::slots::Flags;
 use super::tables::Tables;
 use crate::proto::error::StreamError;
 use crate::proto::jid::Jid;
@@ -97,8 +98,13 @@ pub struct SessionInfo {
     pub newest: Option<Mid>,
     /// Newer messages that came while a page was read: they go out behind it; bounded.
     pub held: Vec<Outgoing>,
-    /// State that modules keep with the session.
+    /// State that modules keep with the session; what is to survive a restart is registered
+    /// ([`super::Registrar::session_slot`]).
     pub slots: Parts,
+    /// Flags that modules keep with the session.
+    pub flags: Flags,
+    /// Its connection is gone, and it waits for its client to come back (XEP-0198 §5).
+    pub detached: bool,
     /// Where stanzas for it go.
     pub outbox: Arc<dyn Outbox>,
 }

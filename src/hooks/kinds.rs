@@ -107,6 +107,13 @@ pub enum SessionEvent {
     Available,
     /// It went unavailable, by presence or by its end.
     Unavailable,
+    /// Its connection is gone; it waits for its client to resume it (XEP-0198 §5). Its contacts
+    /// do not hear of it.
+    Detached,
+    /// Its client is back on a new connection.
+    Resumed,
+    /// It was taken over from the process before this one, detached, with what it kept.
+    Restored,
     /// A newer session took its place.
     Replaced,
     /// It is over.
@@ -133,6 +140,8 @@ pub enum Event {
 pub enum Taken {
     /// At least one connected session.
     Live,
+    /// Only sessions whose clients are away: it waits for them, and nobody was woken.
+    Detached,
     /// Nobody.
     None,
 }

@@ -15,6 +15,7 @@ mod listed;
 pub mod parts;
 pub mod registrar;
 pub mod service;
+pub mod slots;
 pub mod tables;
 pub mod turn;
 
@@ -32,6 +33,7 @@ pub use kinds::{
 pub use listed::Listed;
 pub use parts::{Part, Parts};
 pub use registrar::{Builder, Registrar};
+pub use slots::{Flags, Keepsakes, SessionFlag, SessionSlot};
 pub use tables::Tables;
 pub use turn::Turn;
 

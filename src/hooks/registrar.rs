@@ -3,12 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::account::SessionId;
 use super::envelope::Envelope;
 use super::kinds::{
     Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
 };
+use super::parts::Part;
 use super::service::{Service, ServiceEntry};
+use super::slots::{SessionFlag, SessionSlot};
 use super::tables::Tables;
 use super::turn::Turn;
 use super::{Info, Module, ModuleError};
@@ -182,6 +187,30 @@ impl Registrar<'_> {
         f: impl Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync + 'static,
     ) {
         self.builder.tables.life.push(Arc::new(f));
+    }
+
+    /// Keeps a value with sessions under `name`, unique within the module: while a session is
+    /// detached, and over a restart, as JSON. A value of another `version` than this is not given
+    /// back; one type makes one slot.
+    pub fn session_slot<T>(&mut self, name: &str, version: u32) -> SessionSlot<T>
+    where
+        T: Part + Default + Serialize + DeserializeOwned,
+    {
+        let name = format!("{}/{name}", self.info.name);
+        let free = self.builder.tables.kept.slot::<T>(name.clone(), version);
+        self.refuse_if(!free, || format!("to the session slot {name}"));
+        SessionSlot::new()
+    }
+
+    /// Keeps a yes or no with sessions under `name`, unique within the module: while a session is
+    /// detached, and over a restart. A host's modules may have 32 of them.
+    pub fn session_flag(&mut self, name: &str) -> SessionFlag {
+        let name = format!("{}/{name}", self.info.name);
+        let flag = self.builder.tables.kept.flag(name.clone());
+        self.refuse_if(flag.is_none(), || {
+            format!("to the session flag {name}, or 32 flags are in use")
+        });
+        flag.unwrap_or_default()
     }
 
     /// Handles a nonza of bound streams.

@@ -9,7 +9,9 @@ use super::kinds::{
     AccountIq, HostIq, Inlined, Job, Life, Nonza, OnBind, OnDelivered, OnEvent, OnInline, Path,
     Phase, Probe, To, Transit, Verb, Which,
 };
+use super::account::SessionInfo;
 use super::service::ServiceEntry;
+use super::slots::{Keepsakes, Kept};
 use crate::proto::disco::Info;
 use crate::stream::{self, InlineRequest};
 use crate::xml::{El, Element};
@@ -86,6 +88,7 @@ pub struct Tables {
     pub(super) inlines: ByName<(), OnInline>,
     pub(super) bind_inlines: ByName<(), OnBind>,
     pub(super) probe: Option<Probe>,
+    pub(super) kept: Kept,
     pub(super) jobs: Vec<(Duration, Job)>,
     pub(super) services: Vec<ServiceEntry>,
     pub(super) disco: HashMap<To, Info>,
@@ -147,6 +150,16 @@ impl Tables {
     /// How a silent client is asked whether it is there.
     pub fn probe(&self) -> Option<&Probe> {
         self.probe.as_ref()
+    }
+
+    /// What the modules keep with a session, to be written down.
+    pub fn keepsakes(&self, session: &SessionInfo) -> Keepsakes {
+        self.kept.save(session)
+    }
+
+    /// Gives a session back what the modules kept with it.
+    pub fn restore(&self, session: &mut SessionInfo, keepsakes: Keepsakes) {
+        self.kept.load(session, keepsakes);
     }
 
     /// Periodic jobs.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Router;
 use super::presence::farewell;
-use crate::hooks::{Account, Backlog, Entry, Ledger, Parts, SessionEvent, SessionId, SessionInfo};
+use crate::hooks::{Account, Backlog, Entry, Flags, Ledger, Parts, SessionEvent, SessionId, SessionInfo};
 use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::runtime::random;
@@ -109,6 +109,8 @@ impl Router {
             newest: None,
             held: Vec::new(),
             slots: Parts::default(),
+            flags: Flags::default(),
+            detached: false,
             outbox: seat.clone(),
         });
         count_no_more(account);
