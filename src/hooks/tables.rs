@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Info as ModuleInfo;
+use super::account::SessionInfo;
 use super::kinds::{
     AccountIq, HostIq, Inlined, Job, Life, Nonza, OnBind, OnDelivered, OnEvent, OnInline, Path,
     Phase, Probe, To, Transit, Verb, Which,
 };
-use super::account::SessionInfo;
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept};
 use crate::proto::disco::Info;

@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 
 use super::Router;
 use super::presence::farewell;
-use crate::hooks::{Account, Backlog, Entry, Flags, Ledger, Parts, SessionEvent, SessionId, SessionInfo};
+use crate::hooks::{
+    Account, Backlog, Entry, Flags, Ledger, Parts, SessionEvent, SessionId, SessionInfo,
+};
 use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::runtime::random;
