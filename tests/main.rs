@@ -7,6 +7,7 @@
 )]
 
 mod arrows;
+mod backup;
 mod command_line;
 mod extensions;
 mod flood;

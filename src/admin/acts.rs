@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use crate::proto::jid::Jid;
+use crate::store::Store;
 
 /// An act under way.
 pub type Act<'a, T> = Pin<Box<dyn Future<Output = Result<T, ActError>> + Send + 'a>>;
@@ -12,6 +13,12 @@ pub type Act<'a, T> = Pin<Box<dyn Future<Output = Result<T, ActError>> + Send + 
 pub trait Acts: Send + Sync {
     /// Accounts and their sessions.
     fn accounts(&self) -> &dyn Accounts;
+
+    /// The store.
+    fn store(&self) -> &Store;
+
+    /// Bytes a second that work on the whole store may read, so that it disturbs nobody; `None` when there is nobody.
+    fn pace(&self) -> Option<u64>;
 }
 
 /// Accounts and their sessions. Every address is a bare JID.

@@ -48,6 +48,8 @@ pub enum Kind {
     Host,
     /// Any text.
     Text,
+    /// A file that whoever asks puts what the act makes into, or "-" for standard output. The server never opens it.
+    Output,
     /// A secret: asked for without echo, never on a command line, never logged.
     Password,
 }
@@ -256,7 +258,8 @@ fn value(argument: &Argument, text: &str) -> Result<Value, ActError> {
             }
             Ok(Value::Host(jid.domain().to_owned()))
         }
-        Kind::Text => Ok(Value::Text(text.to_owned())),
+        Kind::Output if text.is_empty() => Err(bad("it is empty".to_owned())),
+        Kind::Text | Kind::Output => Ok(Value::Text(text.to_owned())),
         Kind::Password if text.is_empty() => Err(bad("it is empty".to_owned())),
         Kind::Password => Ok(Value::Password(Password(text.to_owned()))),
     }

@@ -11,6 +11,7 @@ mod finding;
 pub mod log;
 pub mod report;
 pub mod socket;
+mod store;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -21,6 +22,6 @@ pub use finding::{Finding, Level};
 pub use report::{Line, Report};
 
 /// Every administrative command.
-pub fn commands() -> &'static [Command] {
-    user::COMMANDS
+pub fn commands() -> impl Iterator<Item = &'static Command> {
+    user::COMMANDS.iter().chain(store::COMMANDS)
 }

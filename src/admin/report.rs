@@ -1,5 +1,7 @@
 //! What a command says while it works: lines that the command line prints, the control socket carries as JSON, and a form can hold.
 
+use std::io::{self, BufWriter, Write};
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -17,6 +19,9 @@ pub enum Line {
     Fact(String, String),
     /// A sentence.
     Said(String),
+    /// Bytes of a file that the act makes, for whoever asked to put where they belong. As JSON they are base64.
+    #[serde(with = "base64_text")]
+    Data(Vec<u8>),
     /// How far long work has come.
     Progress {
         /// What is being done.
@@ -43,6 +48,39 @@ impl From<&ActError> for Line {
             kind: error.kind().to_owned(),
             text: error.to_string(),
         }
+    }
+}
+
+/// Bytes of one [`Line::Data`].
+const DATA: usize = 64 << 10;
+
+struct Sink(mpsc::Sender<Line>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = bytes.get(..DATA).unwrap_or(bytes);
+        let sent = self.0.blocking_send(Line::Data(bytes.to_vec()));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(D::Error::custom)
     }
 }
 
@@ -108,6 +146,18 @@ impl Report {
             total,
         })
         .await
+    }
+
+    /// Where bytes become [`Line::Data`], for work on a thread that may wait. Writing fails when nobody listens any more.
+    pub fn sink(&self) -> impl Write + use<> {
+        BufWriter::with_capacity(DATA, Sink(self.0.clone()))
+    }
+
+    /// [`Report::progress`] for work on a thread that may wait; `false` when nobody listens any more.
+    pub fn progress_blocking(&self, text: &str, done: u64, total: Option<u64>) -> bool {
+        let text = text.to_owned();
+        let line = Line::Progress { text, done, total };
+        self.0.blocking_send(line).is_ok()
     }
 
     pub(super) async fn line(&self, line: Line) -> Result<(), ActError> {

@@ -157,11 +157,8 @@ async fn answer(
             .await;
         }
     };
-    let Some(command) = super::commands()
-        .iter()
-        .find(|command| command.name == request.command)
-    else {
-        let names = super::commands().iter().map(|command| command.name);
+    let Some(command) = super::commands().find(|command| command.name == request.command) else {
+        let names = super::commands().map(|command| command.name);
         let near = nearest(&request.command, names).map(|near| format!("; did you mean {near}?"));
         let text = format!(
             "there is no command {}{}",

@@ -16,9 +16,17 @@ use super::report::{Line, Report};
 use super::socket::{ControlSocket, Request};
 use super::*;
 use crate::proto::jid::Jid;
+use crate::runtime::clock::Clock;
+use crate::store::{Options, Store};
 
-#[derive(Default)]
-struct Fake(Mutex<BTreeMap<Jid, (String, Option<String>)>>);
+struct Fake(Mutex<BTreeMap<Jid, (String, Option<String>)>>, Store);
+
+impl Default for Fake {
+    fn default() -> Self {
+        let store = Store::open(Options::memory(), Clock::system()).unwrap();
+        Fake(Mutex::default(), store)
+    }
+}
 
 impl Fake {
     fn change<T>(
@@ -47,6 +55,14 @@ fn info((account, (_, disabled)): (&Jid, &(String, Option<String>))) -> AccountI
 impl Acts for Fake {
     fn accounts(&self) -> &dyn Accounts {
         self
+    }
+
+    fn store(&self) -> &Store {
+        &self.1
+    }
+
+    fn pace(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -125,10 +141,7 @@ async fn act(
     name: &str,
     arguments: &[(&str, &str)],
 ) -> Result<Vec<Line>, ActError> {
-    let command = commands()
-        .iter()
-        .find(|command| command.name == name)
-        .unwrap();
+    let command = commands().find(|command| command.name == name).unwrap();
     let (report, mut lines) = Report::new();
     let caller = Caller {
         name: "a test".to_owned(),

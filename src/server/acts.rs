@@ -4,26 +4,38 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::admin::{AccountInfo, Act, ActError, Acts, Password, SessionInfo};
+use crate::config::Config;
 use crate::hooks::Event;
 use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::router::Router;
 use crate::state::accounts::{AccountError, Accounts, Record};
+use crate::store::Store;
 
 /// What administration can do here.
 pub struct ServerActs {
     hosts: Vec<String>,
     accounts: Accounts,
+    store: Store,
+    rate: u64,
     router: Option<Arc<Router>>,
 }
 
 impl ServerActs {
-    /// Over accounts; with the router when the server runs. `hosts` are those with accounts.
-    pub fn new(mut hosts: Vec<String>, accounts: Accounts, router: Option<Arc<Router>>) -> Self {
+    /// Over accounts in a store; with the router when the server runs.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        accounts: Accounts,
+        router: Option<Arc<Router>>,
+    ) -> Self {
+        let mut hosts = super::account_hosts(config);
         hosts.sort();
         ServerActs {
             hosts,
             accounts,
+            store,
+            rate: config.backup.rate.0,
             router,
         }
     }
@@ -59,6 +71,14 @@ impl ServerActs {
 impl Acts for ServerActs {
     fn accounts(&self) -> &dyn crate::admin::Accounts {
         self
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn pace(&self) -> Option<u64> {
+        self.router.as_ref().map(|_| self.rate)
     }
 }
 

@@ -132,7 +132,8 @@ impl Server {
         };
         let mut server = Server {
             acts: Arc::new(ServerActs::new(
-                account_hosts(config),
+                config,
+                store.clone(),
                 accounts,
                 Some(router.clone()),
             )),

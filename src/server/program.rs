@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use super::{Server, account_hosts, accounts, acts::ServerActs, settings};
+use super::{Server, accounts, acts::ServerActs, settings};
 use crate::admin::cli::{Program, Ready, Running};
 use crate::admin::{Acts, Finding, Level};
 use crate::config::{Loaded, ModuleSettings};
@@ -10,7 +10,7 @@ use crate::hooks::Listed;
 use crate::net::tls::{self, TlsOptions, TlsStore};
 use crate::runtime::clock::Clock;
 use crate::state::secret::server_secret;
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Options, Store};
 
 /// waxwing, as its command line sees it.
 #[derive(Default)]
@@ -69,11 +69,7 @@ impl Program for Waxwing {
             .block_on(server_secret(&store))
             .map_err(|e| e.to_string())?;
         let accounts = accounts(config, &store, &clock, secret);
-        Ok(Box::new(ServerActs::new(
-            account_hosts(config),
-            accounts,
-            None,
-        )))
+        Ok(Box::new(ServerActs::new(config, store, accounts, None)))
     }
 
     fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding> {
@@ -81,6 +77,10 @@ impl Program for Waxwing {
         domains
             .flat_map(|domain| certificate_findings(loaded, domain))
             .collect()
+    }
+
+    fn store(&self, loaded: &Loaded) -> Options {
+        settings::store(&loaded.config)
     }
 
     fn check_store(&self, loaded: &Loaded) -> Finding {

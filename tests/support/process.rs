@@ -82,6 +82,16 @@ impl Process {
         }
     }
 
+    /// The program with the configuration of the server, for a command beside it.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
+        command.arg("--config").arg(&self.config);
+        for set in &self.sets {
+            command.arg("--set").arg(set);
+        }
+        command
+    }
+
     /// Ends it as kill -9 does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 
 use super::{Common, Program, USAGE, configuration, make_data_dir, password, print, prompt};
@@ -24,8 +26,15 @@ pub struct Chosen<'a> {
 pub fn with_commands(mut cli: Clap) -> Clap {
     let mut groups: Vec<Clap> = Vec::new();
     for command in crate::admin::commands() {
-        let (group, name) = command.name.split_once(' ').unwrap_or(("", command.name));
+        let Some((group, name)) = command.name.split_once(' ') else {
+            cli = cli.subcommand(declared(command.name, command));
+            continue;
+        };
         let clap = declared(name, command);
+        if cli.find_subcommand(group).is_some() {
+            cli = cli.mut_subcommand(group, |known| known.subcommand(clap));
+            continue;
+        }
         match groups.iter().position(|known| known.get_name() == group) {
             Some(index) => {
                 let known = groups.remove(index).subcommand(clap);
@@ -94,11 +103,11 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 /// The administrative command that was chosen, if it was one.
 pub fn chosen(matches: &ArgMatches) -> Option<Chosen<'_>> {
     let (group, inner) = matches.subcommand()?;
-    let (name, matches) = inner.subcommand()?;
-    let name = format!("{group} {name}");
-    let command = crate::admin::commands()
-        .iter()
-        .find(|command| command.name == name)?;
+    let (name, matches) = match inner.subcommand() {
+        Some((name, matches)) => (format!("{group} {name}"), matches),
+        None => (group.to_owned(), inner),
+    };
+    let command = crate::admin::commands().find(|command| command.name == name)?;
     Some(Chosen { command, matches })
 }
 
@@ -115,7 +124,19 @@ pub fn execute(program: &dyn Program, common: &Common, chosen: &Chosen<'_>) -> E
             return ExitCode::from(USAGE);
         }
     };
-    match act(program, common, &loaded, chosen.command, given.arguments) {
+    let mut printer = print::Printer::new(common.json);
+    if let Err(text) = printer.output(&loaded.config, chosen.command, &given.arguments) {
+        print::error(&text);
+        return ExitCode::FAILURE;
+    }
+    let done = act(
+        program,
+        &mut printer,
+        &loaded,
+        chosen.command,
+        given.arguments,
+    );
+    match done.and_then(|done| printer.finish(done)) {
         Ok(true) => {
             if let Some(password) = given.generated {
                 Printing(common.json).password(&password);
@@ -219,7 +240,7 @@ fn secret(
 /// Whether it was done; an error when it could not even be tried.
 fn act(
     program: &dyn Program,
-    common: &Common,
+    printer: &mut print::Printer,
     loaded: &Loaded,
     command: &'static Command,
     given: Given,
@@ -229,14 +250,15 @@ fn act(
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    let mut printer = print::Printer::new(common.json);
     let socket = loaded.config.in_data_dir(&loaded.config.control.socket);
     match runtime.block_on(Client::connect(&socket)) {
-        Ok(Some(client)) => runtime.block_on(remote(client, command, given, &mut printer)),
+        Ok(Some(client)) => {
+            runtime.block_on(unless_interrupted(remote(client, command, given, printer)))
+        }
         Ok(None) => {
             make_data_dir(&loaded.config.server.data_dir)?;
             let acts = program.acts(loaded)?;
-            Ok(runtime.block_on(local(&*acts, command, &given, &mut printer)))
+            runtime.block_on(unless_interrupted(local(&*acts, command, &given, printer)))
         }
         Err(error) => Err(unreachable_socket(&socket, &error)),
     }
@@ -270,7 +292,7 @@ async fn remote(
         .map_err(|error| error.to_string())?;
     loop {
         let line = client.line().await.map_err(|error| error.to_string())?;
-        if let Some(done) = printer.line(line) {
+        if let Some(done) = printer.line(line)? {
             return Ok(done);
         }
     }
@@ -281,7 +303,7 @@ async fn local(
     command: &Command,
     given: &Given,
     printer: &mut print::Printer,
-) -> bool {
+) -> Result<bool, String> {
     let (report, mut lines) = Report::new();
     let uid = rustix::process::geteuid().as_raw();
     let caller = Caller {
@@ -290,11 +312,29 @@ async fn local(
     };
     let work = async move { run(command, given, &caller, acts, &report).await };
     let show = async {
-        while let Some(line) = lines.recv().await {
-            let _ = printer.line(line);
+        let mut shown = Ok(());
+        while let (Some(line), Ok(())) = (lines.recv().await, &shown) {
+            shown = printer.line(line).map(drop);
         }
+        lines.close(); // what interrupts the work if what it makes cannot be kept
+        shown
     };
-    let (result, ()) = tokio::join!(work, show);
+    let (result, shown) = tokio::join!(work, show);
+    shown?;
     let last = result.map_or_else(|error| Line::from(&error), |()| Line::Done);
-    printer.line(last).unwrap_or(false)
+    Ok(printer.line(last)?.unwrap_or(false))
+}
+
+/// Lets go of what is under way on SIGINT and SIGTERM, so that what was begun is cleaned up.
+async fn unless_interrupted(
+    work: impl Future<Output = Result<bool, String>>,
+) -> Result<bool, String> {
+    let failed = |error: std::io::Error| format!("cannot listen for signals: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        done = work => done,
+        _ = terminate.recv() => Err("interrupted".to_owned()),
+        _ = interrupt.recv() => Err("interrupted".to_owned()),
+    }
 }

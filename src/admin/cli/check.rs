@@ -5,11 +5,10 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Common, Program, configuration, print};
+use super::{Common, Program, configuration, print, server_runs};
 use crate::admin::finding::{Finding, Level};
 use crate::config::{Loaded, effective};
 
@@ -109,10 +108,6 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
         findings.push(program.check_store(loaded));
     }
     findings
-}
-
-fn server_runs(loaded: &Loaded) -> bool {
-    UnixStream::connect(loaded.config.in_data_dir(&loaded.config.control.socket)).is_ok()
 }
 
 fn data_dir(path: &Path) -> Vec<Finding> {

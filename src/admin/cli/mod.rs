@@ -2,11 +2,13 @@
 
 mod act;
 mod check;
+mod output;
 mod password;
 mod print;
 mod prompt;
 mod quickstart;
 mod serve;
+mod store;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 use super::acts::Acts;
 use super::finding::Finding;
 use crate::config::{Loaded, ModuleSettings, Request, load};
+use crate::store::Options;
 
 /// What the command line needs of the program it belongs to.
 pub trait Program: Sync {
@@ -41,6 +44,9 @@ pub trait Program: Sync {
 
     /// What is to be said about the certificates of every host. Writes nothing.
     fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding>;
+
+    /// What the store is opened with.
+    fn store(&self, loaded: &Loaded) -> Options;
 
     /// Whether the store opens. Writes nothing where there is none yet.
     fn check_store(&self, loaded: &Loaded) -> Finding;
@@ -98,6 +104,11 @@ enum Action {
     Check(check::Options),
     /// Print the configuration file with every key and its default.
     Defaults,
+    /// Make the store of a backup, where there is none; the server must not run.
+    Restore(store::Restore),
+    /// The store: check, compact, copy.
+    #[command(subcommand, arg_required_else_help = true)]
+    Store(store::Act),
 }
 
 /// The whole program: reads the arguments, does what they say.
@@ -122,6 +133,8 @@ pub fn main(program: &dyn Program) -> ExitCode {
             print::out(&crate::config::shipped_text(&program.modules()));
             ExitCode::SUCCESS
         }
+        Action::Restore(options) => store::restore(program, &common, &options),
+        Action::Store(act) => store::execute(program, &common, &act),
     }
 }
 
@@ -152,6 +165,12 @@ fn request(common: &Common) -> Request {
         environment: environment(),
         sets: common.set.clone(),
     }
+}
+
+/// Whether a server answers on the control socket.
+fn server_runs(loaded: &Loaded) -> bool {
+    let socket = loaded.config.in_data_dir(&loaded.config.control.socket);
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
 }
 
 /// Makes the data directory, for this user alone, if it is not there.

@@ -4,7 +4,10 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 
 use serde_json::{Map, Value, json};
 
+use super::output::Output;
+use crate::admin::command::{Command, Given, Kind};
 use crate::admin::report::Line;
+use crate::config::Config;
 
 /// Writes text to standard output.
 pub fn out(text: &str) {
@@ -29,6 +32,9 @@ pub struct Printer {
     headed: bool,
     rows: Vec<Vec<String>>,
     facts: Vec<(String, String)>,
+    output: Option<Output>,
+    /// Whether a line with progress stands on the terminal.
+    progressing: bool,
 }
 
 impl Printer {
@@ -40,10 +46,51 @@ impl Printer {
         }
     }
 
+    /// Opens the file that a command fills, if it has one.
+    ///
+    /// # Errors
+    /// In words: it cannot be written.
+    pub fn output(
+        &mut self,
+        config: &Config,
+        command: &Command,
+        given: &Given,
+    ) -> Result<(), String> {
+        let mut arguments = command.arguments.iter();
+        let output = arguments.find(|argument| argument.kind == Kind::Output);
+        if let Some(name) = output.and_then(|argument| given.get(argument.name)) {
+            self.output = Some(Output::begin(name, config.store.reserve.0)?);
+        }
+        Ok(())
+    }
+
+    /// Puts the file that was filled in its place, if it was `done`.
+    ///
+    /// # Errors
+    /// In words: it cannot be written.
+    pub fn finish(&mut self, done: bool) -> Result<bool, String> {
+        match self.output.take() {
+            Some(output) if done => output.finish().map(|()| true),
+            _ => Ok(done),
+        }
+    }
+
     /// Prints a line; `Some(done?)` when it was the last.
-    pub fn line(&mut self, line: Line) -> Option<bool> {
+    ///
+    /// # Errors
+    /// In words: what the command makes cannot be written where it should.
+    pub fn line(&mut self, line: Line) -> Result<Option<bool>, String> {
+        if self.progressing && !matches!(line, Line::Data(_) | Line::Progress { .. }) {
+            let _ = write!(stderr(), "\r\x1b[K");
+            self.progressing = false;
+        }
         match line {
             Line::Progress { text, done, total } => self.progress(&text, done, total),
+            Line::Data(bytes) => {
+                if let Some(output) = &mut self.output {
+                    output.write(&bytes)?;
+                }
+            }
             Line::Columns(columns) => {
                 self.flush();
                 self.columns = columns;
@@ -63,7 +110,7 @@ impl Printer {
             }
             Line::Done => {
                 self.flush();
-                return Some(true);
+                return Ok(Some(true));
             }
             Line::Failed { kind, text } => {
                 self.flush();
@@ -72,26 +119,28 @@ impl Printer {
                 } else {
                     error(&text);
                 }
-                return Some(false);
+                return Ok(Some(false));
             }
         }
-        None
+        Ok(None)
     }
 
     fn say(&self, text: &str) {
-        if self.json {
+        if self.output.as_ref().is_some_and(Output::is_standard) {
+            let _ = writeln!(stderr(), "{}", printable(text));
+        } else if self.json {
             out(&format!("{}\n", json!({ "message": text })));
         } else {
             out(&format!("{}\n", printable(text)));
         }
     }
 
-    fn progress(&self, text: &str, done: u64, total: Option<u64>) {
+    fn progress(&mut self, text: &str, done: u64, total: Option<u64>) {
         if !self.json && stderr().is_terminal() {
-            let of = total
-                .map(|total| format!(" of {total}"))
-                .unwrap_or_default();
-            let _ = write!(stderr(), "\r{}: {done}{of}\x1b[K", printable(text));
+            let bar = total.map(|total| bar(done, total)).unwrap_or_default();
+            let _ = write!(stderr(), "\r{bar}{}: {done}\x1b[K", printable(text));
+            let _ = stderr().flush();
+            self.progressing = true;
         }
     }
 
@@ -134,6 +183,13 @@ impl Printer {
             ));
         }
     }
+}
+
+/// `[#####     ]  50 % `
+fn bar(done: u64, total: u64) -> String {
+    let percent = (done.min(total) * 100).checked_div(total).unwrap_or(100);
+    let full = usize::try_from(percent / 5).unwrap_or_default();
+    format!("[{:<20}] {percent:>3} % ", "#".repeat(full))
 }
 
 /// Rows with their columns below each other.

@@ -31,6 +31,8 @@ settings! {
         pub limits: Limits = Limits::default();
         /// Where messages and accounts are kept.
         pub store: Store = Store::default();
+        /// Copies of the store.
+        pub backup: Backup = Backup::default();
         /// What is logged.
         pub log: Log = Log::default();
         /// Figures for Prometheus and its like.
@@ -101,6 +103,18 @@ settings! {
         pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024));
         /// Threads that read from the store.
         pub readers: u32 = 2 => within(2..=64), restart();
+    }
+
+    /// Copies of the store, made while the server runs. `waxwing restore` makes a store of one.
+    pub struct Backup {
+        /// Bytes of the store read in a second at most, so that nobody has to wait for a backup.
+        pub rate: Bytes = Bytes::mib(32) => within(Bytes::mib(1)..=Bytes::gib(16));
+        /// Where backups are made by themselves; relative to `server.data_dir`. Better another disk. Without it none are.
+        pub directory: Option<PathBuf> = None => example("\"/mnt/other-disk/waxwing\"");
+        /// Time from one to the next.
+        pub every: Period = Period::days(1) => within(Period::minutes(1)..=Period::days(60));
+        /// Backups that stay; older ones are removed when a new one is whole.
+        pub keep: u32 = 7 => within(1..=10_000);
     }
 
     /// What is logged. Never contents of messages, never secrets.

@@ -1,0 +1,101 @@
+//! The commands about the store as a whole.
+
+use super::acts::{Act, ActError, Acts};
+use super::command::{Args, Argument, Command, Kind, Permission};
+use super::report::Report;
+use crate::store::{self, BackupError, Copied, StoreError};
+
+/// In the order in which they are listed.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "backup",
+        doc: "Write all accounts and messages into one file, while the server goes on.",
+        arguments: &[Argument {
+            name: "file",
+            doc: "The file (for its owner alone, mode 0600); an older one is replaced when the new one is whole. - is standard output.",
+            kind: Kind::Output,
+            required: true,
+        }],
+        permission: Permission::Server,
+        confirm: None,
+        handler: backup,
+    },
+    Command {
+        name: "store compact",
+        doc: "Give space that nothing uses any more back to the file system.",
+        arguments: &[],
+        permission: Permission::Server,
+        confirm: None,
+        handler: compact,
+    },
+];
+
+const MIB: u64 = 1 << 20;
+
+fn backup<'a>(_: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+    Box::pin(async move {
+        let (store, pace, out) = (acts.store().clone(), acts.pace(), report.clone());
+        let work = move || {
+            let mut told = 0;
+            store::backup(&store.frozen()?, out.sink(), pace, |so_far: Copied| {
+                let mib = so_far.bytes / MIB;
+                let news = std::mem::replace(&mut told, mib) != mib;
+                !news || out.progress_blocking("MiB backed up", mib, None)
+            })
+        };
+        let Copied { records, bytes } = waiting(work).await?;
+        let text = format!("{records} records, {} MiB.", bytes.div_ceil(MIB));
+        report.say(text).await
+    })
+}
+
+fn compact<'a>(_: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+    Box::pin(async move {
+        let store = acts.store().clone();
+        let (done, before, after) = waiting(move || {
+            let before = store.stats().engine.disk_bytes;
+            let done = store.compact();
+            let done = done.map_err(|error| ActError::Failed(error.to_string()))?;
+            Ok::<_, ActError>((done, before, store.stats().engine.disk_bytes))
+        })
+        .await?;
+        let text = if done {
+            format!("{} MiB before, {} MiB now.", before / MIB, after / MIB)
+        } else {
+            "This engine cannot; a copy is compact: `waxwing store copy`.".to_owned()
+        };
+        report.say(text).await
+    })
+}
+
+/// Does work on a thread that may wait.
+pub(super) async fn waiting<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, ActError>
+where
+    T: Send + 'static,
+    E: Into<ActError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(ActError::Failed("it failed unexpectedly".to_owned())),
+    }
+}
+
+impl From<BackupError> for ActError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Interrupted => ActError::Interrupted,
+            BackupError::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                ActError::Interrupted
+            }
+            other => ActError::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for ActError {
+    fn from(error: StoreError) -> Self {
+        ActError::Failed(error.to_string())
+    }
+}
