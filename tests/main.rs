@@ -9,6 +9,7 @@
 mod arrows;
 mod backup;
 mod command_line;
+mod erasure;
 mod extensions;
 mod flood;
 mod full_disk;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::envelope::{Envelope, TurnFn};
 use crate::config::AccountLimits;
 use crate::metrics::Registry;
-use crate::proto::error::StanzaError;
+use crate::proto::error::{StanzaError, StreamError};
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::store::Store;
@@ -80,6 +80,10 @@ pub trait Floor: Send + Sync {
     fn route(&self, envelope: Box<Envelope>);
     /// Runs `f` in the turn of the account with this bare JID; dropped if there is no such account.
     fn in_turn(&self, account: &Jid, f: TurnFn);
+    /// Ends all sessions of an account with an error, and tells its contacts.
+    fn end_sessions(&self, account: &Jid, error: StreamError);
+    /// An account changed on disk behind its owner: it is read again before anything else.
+    fn reread(&self, account: &Jid);
     /// Sends a question and resolves with its answer.
     fn ask(&self, from: Jid, to: Jid, question: Question, timeout: Duration) -> Asked;
     /// Whether this domain is served here.

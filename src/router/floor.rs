@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Router;
 use crate::hooks::deps::Asked;
 use crate::hooks::{Account, AskError, Envelope, Floor, Ledger, Question, Turn, TurnFn};
+use crate::proto::error::StreamError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{IqType, Stanza};
 use crate::runtime::clock::Clock;
@@ -21,6 +22,16 @@ impl Floor for Router {
 
     fn in_turn(&self, account: &Jid, f: TurnFn) {
         self.in_account(account, f);
+    }
+
+    fn end_sessions(&self, account: &Jid, error: StreamError) {
+        if let Some(router) = self.me.upgrade() {
+            Router::end_sessions(&router, account, error);
+        }
+    }
+
+    fn reread(&self, account: &Jid) {
+        Router::reread(self, account);
     }
 
     fn ask(&self, from: Jid, to: Jid, question: Question, timeout: Duration) -> Asked {

@@ -163,9 +163,6 @@ impl crate::admin::Accounts for ServerActs {
             self.check(account.domain())?;
             self.end(account, because("the account was removed"));
             self.accounts.delete(account).await?;
-            if let Some(router) = &self.router {
-                router.reread(account);
-            }
             self.tell(Event::AccountDeleted(account.clone()));
             Ok(())
         })
@@ -213,6 +210,7 @@ impl From<AccountError> for ActError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Exists(jid) => ActError::Exists(jid),
+            AccountError::Leaving(_) => ActError::Failed(error.to_string()),
             AccountError::Unknown(jid) => ActError::NoSuchAccount(jid),
             AccountError::Address(text) => ActError::Bad(text),
             AccountError::Password(_) => ActError::Bad(error.to_string()),

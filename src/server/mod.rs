@@ -106,6 +106,7 @@ impl Server {
             settings::router(config),
             metrics.clone(),
         );
+        let accounts = accounts.on(router.clone());
         let hosts = hosts(config, &router, extra)?;
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),
@@ -134,13 +135,14 @@ impl Server {
             acts: Arc::new(ServerActs::new(
                 config,
                 store.clone(),
-                accounts,
+                accounts.clone(),
                 Some(router.clone()),
             )),
             tasks: vec![
                 tokio::spawn(router.clone().run()),
                 tokio::spawn(renewals(tls.clone())),
                 tokio::spawn(memory::watch(memory, admission, router.clone())),
+                tokio::spawn(removals(accounts.clone())),
             ],
             metrics,
             exposition: None,
@@ -247,6 +249,13 @@ async fn renewals(tls: Arc<TlsStore>) {
         for error in report.failed {
             tracing::warn!(%error, "a certificate could not be loaded; the one in use stays");
         }
+    }
+}
+
+/// Goes on with the removal of accounts where a stop or a crash interrupted it.
+async fn removals(accounts: Accounts) {
+    if let Err(error) = accounts.resume_removals().await {
+        tracing::error!(%error, "removed accounts cannot be read; run `waxwing check`");
     }
 }
 

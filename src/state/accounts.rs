@@ -1,10 +1,13 @@
 //! Accounts and their secrets: SCRAM keys only, never a password (RFC 5802).
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::hooks::Uid;
+use super::erasure::{self, Erasure};
+use crate::hooks::{Floor, Uid};
 use crate::proto::jid::{Jid, registrable_node};
 use crate::runtime::clock::Clock;
 use crate::store::{Batch, CommitError, Direction, Key, Range, Snapshot, Space, Store, StoreError};
@@ -78,6 +81,9 @@ pub enum AccountError {
     /// There is one of this name.
     #[error("the account {0} exists already")]
     Exists(Jid),
+    /// One of this name is being removed.
+    #[error("an account {0} is being removed; try again in a moment")]
+    Leaving(Jid),
     /// There is none.
     #[error("there is no account {0}")]
     Unknown(Jid),
@@ -102,13 +108,18 @@ pub struct Accounts {
     clock: Clock,
     iterations: u32,
     fake: Secret,
+    erasure: Erasure,
 }
+
+/// Attempts at a change when another one comes between.
+const ATTEMPTS: usize = 8;
 
 impl Accounts {
     /// Over a store; `iterations` of PBKDF2 for new passwords; `fake` is the server's secret from
     /// which the unknown get their salts.
     pub fn new(store: Store, clock: Clock, iterations: u32, fake: Secret) -> Self {
         Accounts {
+            erasure: Erasure::new(store.clone(), None),
             store,
             clock,
             iterations,
@@ -116,10 +127,19 @@ impl Accounts {
         }
     }
 
+    /// The same accounts, on the floor of a running server: a removal ends sessions and tells
+    /// contacts.
+    #[must_use]
+    pub fn on(mut self, floor: Arc<dyn Floor>) -> Self {
+        self.erasure = Erasure::new(self.store.clone(), Some(floor));
+        self
+    }
+
     /// Makes an account.
     ///
     /// # Errors
-    /// [`AccountError::Exists`], a bad name or password, the store's errors.
+    /// [`AccountError::Exists`], [`AccountError::Leaving`] while contacts of an earlier account of this
+    /// name are told that it is gone, a bad name or password, the store's errors.
     pub async fn create(&self, jid: &Jid, password: &str) -> Result<Uid, AccountError> {
         let node = jid
             .node()
@@ -135,6 +155,7 @@ impl Accounts {
         };
         let mut batch = Batch::new();
         batch.require_absent(Space::ACCOUNT, &account_key(jid));
+        batch.require_absent(Space::ERASURE, &erasure::name_key(jid));
         batch.put(Space::ACCOUNT, &account_key(jid), encode(&record));
         batch.put(
             Space::ACCOUNT_BY_ID,
@@ -143,6 +164,9 @@ impl Accounts {
         );
         match self.store.commit(batch).await {
             Ok(_) => Ok(uid),
+            Err(CommitError::Precondition) if self.find(jid).await?.is_none() => {
+                Err(AccountError::Leaving(jid.bare()))
+            }
             Err(CommitError::Precondition) => Err(AccountError::Exists(jid.bare())),
             Err(error) => Err(error.into()),
         }
@@ -211,25 +235,51 @@ impl Accounts {
         self.update(jid, |record| record.disabled = reason).await
     }
 
-    /// Removes an account and all it owns.
+    /// Removes an account and all it owns. From the first write on there is no such account; the
+    /// rest goes on by itself, also when the caller does not wait, and after a crash
+    /// ([`Accounts::resume_removals`]).
     ///
     /// # Errors
     /// [`AccountError::Unknown`], the store's errors.
     pub async fn delete(&self, jid: &Jid) -> Result<(), AccountError> {
-        let record = self.known(jid).await?;
-        let uid = Uid(record.uid);
-        let mut batch = Batch::new();
-        batch.delete(Space::ACCOUNT, &account_key(jid));
-        self.store.commit(batch).await?;
-        for space in OWNED {
-            let all = Range::prefix(Key::new().u64(uid.0));
-            self.store.erase(space, all).await?;
-        }
-        // Gone last: while it stands, what is left can still be found.
-        let mut batch = Batch::new();
-        batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
-        self.store.commit(batch).await?;
+        let uid = self.take_out(jid).await?;
+        let (erasure, jid) = (self.erasure.clone(), jid.bare());
+        let finished = tokio::spawn(async move {
+            if let Err(error) = erasure.finish(uid, &jid).await {
+                tracing::error!(account = %jid, %error, "what a removed account owned is still there; this goes on at the next start");
+            }
+        });
+        // It goes on if this future is dropped, and has reported what failed.
+        let _ = finished.await;
         Ok(())
+    }
+
+    /// Goes on with removals that were not finished when the server stopped.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn resume_removals(&self) -> Result<(), StoreError> {
+        self.erasure.resume().await
+    }
+
+    /// The one write after which there is no such account.
+    async fn take_out(&self, jid: &Jid) -> Result<Uid, AccountError> {
+        let mut attempt = 0;
+        loop {
+            let record = self.known(jid).await?;
+            let uid = Uid(record.uid);
+            let mut batch = Batch::new();
+            batch.require_equals(Space::ACCOUNT, &account_key(jid), encode(&record));
+            batch.delete(Space::ACCOUNT, &account_key(jid));
+            batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
+            erasure::mark(&mut batch, uid, jid);
+            attempt += 1;
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(uid),
+                Err(CommitError::Precondition) if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Account names of a host after `after`, in order, at most `limit`.
@@ -310,15 +360,6 @@ impl Accounts {
         .map_err(|_| AccountError::Password("deriving the keys was interrupted".to_owned()))
     }
 }
-
-/// What an account owns, by spaces whose keys begin with its number.
-const OWNED: [Space; 5] = [
-    Space::ROSTER,
-    Space::ROSTER_VERSION,
-    Space::ROSTER_LOG,
-    Space::UNDELIVERED,
-    Space::LOG,
-];
 
 /// Reads an account's record by key, for the loading of an owner.
 ///

@@ -1,8 +1,10 @@
-//! Truths that several features ask for: accounts, rosters, the message log.
+//! Truths that several features ask for: accounts and what they own, rosters, the message log.
 
 pub mod accounts;
+pub mod erasure;
 pub mod guesses;
 pub mod log;
+pub mod owned;
 pub mod roster;
 pub mod secret;
 pub mod subscription;

@@ -166,6 +166,11 @@ impl Roster {
         self.items.iter().filter(|item| item.listed)
     }
 
+    /// All items kept, seen or not, in the order of their addresses.
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
     /// Number of items kept, seen or not.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -368,6 +373,11 @@ pub fn removed_item(jid: &Jid) -> Element {
     Element::new("item", ns::ROSTER)
         .with_attr("jid", jid.as_str())
         .with_attr("subscription", "remove")
+}
+
+/// Takes an item off the disk, without a trace: for an account that is gone.
+pub fn forget(batch: &mut Batch, uid: Uid, jid: &Jid) {
+    batch.delete(Space::ROSTER, &item_key(uid, jid));
 }
 
 #[derive(Serialize, Deserialize)]

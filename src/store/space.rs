@@ -42,6 +42,10 @@ spaces! {
     ACCOUNT_BY_ID = 0x11;
     /// uid → time, status. Relaxed.
     LAST_ACTIVITY = 0x12;
+    /// uid, space, what → bytes or entries used of a space with a quota (a counter).
+    ACCOUNT_USAGE = 0x13;
+    /// uid → host, user of a removed account whose data is being removed; host, user → uid while its contacts are told.
+    ERASURE = 0x14;
     /// uid, jid → name, groups, subscription, ask, approved, ver.
     ROSTER = 0x20;
     /// uid → ver.

@@ -87,12 +87,17 @@ fn running(server: Server, folder: TempDir) -> Running {
 
 /// Starts a server on a store in memory whose writes can be made to fail.
 pub async fn start_faulty() -> (Running, Arc<Faulty>) {
-    let folder = tempfile::tempdir().unwrap();
-    let loaded = configuration(&folder, &[], &[]).unwrap();
     let faulty = Arc::new(Faulty::new(memory()));
+    (start_on(&faulty, &[]).await, faulty)
+}
+
+/// Starts a server on what an engine in memory holds, whatever became of the server before.
+pub async fn start_on(faulty: &Arc<Faulty>, sets: &[&str]) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let loaded = configuration(&folder, sets, &[]).unwrap();
     let store = Store::with_engine(faulty.clone(), Options::memory(), Clock::system());
     let server = Server::start_on(store.unwrap(), &loaded.config, &[]).await;
-    (running(server.unwrap(), folder), faulty)
+    running(server.unwrap(), folder)
 }
 
 fn configuration(folder: &TempDir, sets: &[&str], extra: &[Listed]) -> Result<Loaded, String> {
@@ -168,6 +173,11 @@ impl Running {
             .with_child(leaf("password", PASSWORD));
         client.request("set", None, query).await?;
         client.close().await
+    }
+
+    /// What an administrator can do; of our own server only.
+    pub fn accounts(&self) -> &dyn waxwing::admin::Accounts {
+        self.own.as_ref().unwrap().0.acts().accounts()
     }
 
     /// Stops the server, if it is ours and nobody else holds it, before its folder goes; whoever
