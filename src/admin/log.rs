@@ -3,6 +3,7 @@
 //! Whatever came from outside and stands in a value is escaped, so that nobody can write a second line into the log.
 
 use std::fmt::{self, Write};
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -11,32 +12,60 @@ use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, JsonFie
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, Layer, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, log_levels};
+
+type Filter = reload::Layer<Targets, Registry>;
+type Handle = reload::Handle<Targets, Registry>;
+
+/// The filter of this process's log, which is one for the process as standard error is.
+static FILTER: OnceLock<Handle> = OnceLock::new();
 
 /// Sends events to standard error from now on. Panics are events as well. A second call changes nothing.
 pub fn start(log: &Log) {
+    let (filter, handle) = reload::Layer::new(targets(log));
     let started = match log.format {
-        LogFormat::Text => subscriber(log, std::io::stderr).try_init(),
-        LogFormat::Json => json_subscriber(log, std::io::stderr).try_init(),
+        LogFormat::Text => subscriber(filter, std::io::stderr).try_init(),
+        LogFormat::Json => json_subscriber(filter, std::io::stderr).try_init(),
     };
     if started.is_ok() {
+        let _ = FILTER.set(handle);
         std::panic::set_hook(Box::new(
             |panic| tracing::error!(target: "waxwing", %panic, "a task panicked"),
         ));
     }
 }
 
-fn targets(log: &Log) -> Targets {
-    // The configuration has been checked; should it not be readable all the same, less is better than nothing.
-    log.level
+/// What is logged from now on, as `log.level` writes it.
+///
+/// # Errors
+/// In words: it is not a level, or this process keeps no log.
+pub fn set_level(level: &str) -> Result<(), String> {
+    let new: Targets = log_levels(level)?
         .parse()
-        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO))
+        .map_err(|_| format!("\"{level}\" is not a level"))?;
+    let filter = FILTER.get().ok_or("this process keeps no log")?;
+    filter.reload(new).map_err(|error| error.to_string())
 }
 
-fn subscriber<W>(log: &Log, writer: W) -> impl Subscriber + Send + Sync
+/// What is logged now.
+pub fn level() -> Option<String> {
+    let shown = FILTER.get()?.with_current(|targets| targets.to_string());
+    shown.ok()
+}
+
+fn targets(log: &Log) -> Targets {
+    // The configuration has been checked; should it not be readable all the same, less is better than nothing.
+    let checked = log_levels(&log.level).ok();
+    checked
+        .and_then(|level| level.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO))
+}
+
+fn subscriber<W>(filter: Filter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -46,11 +75,11 @@ where
         .with_ansi(false)
         .with_writer(writer);
     tracing_subscriber::registry()
-        .with(targets(log))
+        .with(filter)
         .with(layer)
 }
 
-fn json_subscriber<W>(log: &Log, writer: W) -> impl Subscriber + Send + Sync
+fn json_subscriber<W>(filter: Filter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -63,7 +92,7 @@ where
         .event_format(format)
         .with_writer(writer);
     tracing_subscriber::registry()
-        .with(targets(log))
+        .with(filter)
         .with(layer)
 }
 
@@ -208,13 +237,14 @@ mod tests {
             level: "info".to_owned(),
             format,
         };
+        let (filter, _) = reload::Layer::new(targets(&log));
         let lines = Lines::default();
         let writer = lines.clone();
         let make = move || writer.clone();
         match format {
-            LogFormat::Text => tracing::subscriber::with_default(subscriber(&log, make), events),
+            LogFormat::Text => tracing::subscriber::with_default(subscriber(filter, make), events),
             LogFormat::Json => {
-                tracing::subscriber::with_default(json_subscriber(&log, make), events)
+                tracing::subscriber::with_default(json_subscriber(filter, make), events)
             }
         }
         let bytes = lines.0.lock().unwrap().clone();

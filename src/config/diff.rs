@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::check::join;
 use super::load::Loaded;
+use super::modules::ModuleSettings;
 use super::schema::{Describe, Section, Shape};
 use super::tree::Config;
 
@@ -34,6 +35,79 @@ pub fn diff(old: &Loaded, new: &Loaded) -> Vec<Change> {
         })
     });
     changed.collect()
+}
+
+/// `new` with the values of `running` wherever a change needs a restart: what can be applied to the running server.
+pub fn without_restart(running: &Loaded, new: &Loaded) -> Loaded {
+    let table = |loaded: &Loaded| toml::Table::try_from(&loaded.config).unwrap_or_default();
+    let mut kept = table(new);
+    keep(&table(running), &mut kept, &Config::describe(), &new.modules);
+    let mut applied = new.clone();
+    if let Ok(config) = kept.try_into() {
+        applied.config = config;
+    }
+    applied
+}
+
+fn keep(
+    running: &toml::Table,
+    new: &mut toml::Table,
+    section: &Section,
+    modules: &[ModuleSettings],
+) {
+    for key in &section.keys {
+        match &key.shape {
+            Shape::Leaf(..) if key.restart => {
+                match running.get(key.name) {
+                    Some(value) => new.insert(key.name.to_owned(), value.clone()),
+                    None => new.remove(key.name),
+                };
+            }
+            Shape::Leaf(..) | Shape::List(_) => {}
+            Shape::Section(of) => keep_table(running, new, key.name, &of(), modules),
+            Shape::Named(of) => keep_named(running, new, key.name, |_| Some(of()), modules),
+            Shape::Modules => {
+                let of = |name: &str| {
+                    let module = modules.iter().find(|module| module.name == name);
+                    module.map(ModuleSettings::section)
+                };
+                keep_named(running, new, key.name, of, modules);
+            }
+        }
+    }
+}
+
+/// Below `[name]`, each table that is in both.
+fn keep_named(
+    running: &toml::Table,
+    new: &mut toml::Table,
+    name: &str,
+    of: impl Fn(&str) -> Option<Section>,
+    modules: &[ModuleSettings],
+) {
+    let tables = running.get(name).and_then(toml::Value::as_table);
+    let Some(new) = new.get_mut(name).and_then(toml::Value::as_table_mut) else {
+        return;
+    };
+    for (name, _) in tables.into_iter().flatten() {
+        if let (Some(section), Some(running)) = (of(name), tables) {
+            keep_table(running, new, name, &section, modules);
+        }
+    }
+}
+
+fn keep_table(
+    running: &toml::Table,
+    new: &mut toml::Table,
+    name: &str,
+    section: &Section,
+    modules: &[ModuleSettings],
+) {
+    let running = running.get(name).and_then(toml::Value::as_table);
+    let new = new.get_mut(name).and_then(toml::Value::as_table_mut);
+    if let (Some(running), Some(new)) = (running, new) {
+        keep(running, new, section, modules);
+    }
 }
 
 /// Every value in force, defaults included, by dotted key: its TOML and whether a change needs a restart.

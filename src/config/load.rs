@@ -35,6 +35,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The modules it was checked against.
     pub modules: Vec<ModuleSettings>,
+    /// What it was loaded from.
+    pub request: Request,
 }
 
 /// Loads and checks everything.
@@ -76,6 +78,7 @@ pub fn load(request: &Request, modules: &[ModuleSettings]) -> Result<Loaded, Pro
         origins,
         files,
         modules: modules.to_vec(),
+        request: request.clone(),
     };
     let broken = rules::broken(&loaded);
     if broken.is_empty() {
@@ -86,6 +89,14 @@ pub fn load(request: &Request, modules: &[ModuleSettings]) -> Result<Loaded, Pro
 }
 
 impl Loaded {
+    /// Loads the same again, as it is written now.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn again(&self) -> Result<Loaded, Problems> {
+        load(&self.request, &self.modules)
+    }
+
     /// Where the value of a dotted key was written.
     pub fn place(&self, key: &str) -> &Place {
         self.origins.get(key).unwrap_or(&Place::Default)

@@ -6,6 +6,7 @@ mod check;
 mod choice;
 mod diff;
 mod layer;
+mod levels;
 mod load;
 mod merge;
 mod modules;
@@ -20,7 +21,8 @@ pub mod tree;
 pub mod units;
 
 pub use check::Origins;
-pub use diff::{Change, diff, effective};
+pub use diff::{Change, diff, effective, without_restart};
+pub use levels::log_levels;
 pub use load::{Loaded, Request, load};
 pub use modules::ModuleSettings;
 pub use network::Network;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Bytes;
 use super::check::join;
+use super::levels::log_levels;
 use super::load::Loaded;
 use super::problem::{Place, Problem};
 use super::tree::{Host, Listen, ListenTls, Mechanism};
@@ -143,11 +144,7 @@ impl Rules<'_> {
         if config.auth.mechanisms.is_empty() {
             self.add("auth.mechanisms", no_mechanisms());
         }
-        if !config.log.level.split(',').all(is_level) {
-            let what = format!(
-                "\"{}\" is not a level; give error, warn, info, debug or trace, or levels for parts such as \"info,waxwing::net=debug\"",
-                config.log.level
-            );
+        if let Err(what) = log_levels(&config.log.level) {
             self.add("log.level", what);
         }
     }
@@ -183,11 +180,6 @@ fn no_mechanisms() -> String {
     )
 }
 
-/// `level` or `part=level`.
-fn is_level(text: &str) -> bool {
-    let level = text.split_once('=').map_or(text, |(_, level)| level).trim();
-    ["error", "warn", "info", "debug", "trace", "off"].contains(&level)
-}
 
 fn exposed(listen: &Listen) -> bool {
     listen.tls == ListenTls::None

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,10 +23,51 @@ pub struct ListenError {
 
 /// Opens all addresses, or none.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    bind_or_take(addresses, &Inherited::default())
+}
+
+/// Opens all addresses, or none; those that were handed down are taken as they are.
+pub fn bind_or_take(
+    addresses: &[SocketAddr],
+    inherited: &Inherited,
+) -> Result<Vec<TcpListener>, ListenError> {
     addresses
         .iter()
-        .map(|address| listen(*address, addresses))
+        .map(|address| match inherited.take(*address) {
+            Some(socket) => Ok(socket),
+            None => listen(*address, addresses),
+        })
         .collect()
+}
+
+/// Listening sockets that whoever started the process opened for it (systemd's socket activation).
+#[derive(Debug, Default)]
+pub struct Inherited(Mutex<Vec<std::net::TcpListener>>);
+
+impl Inherited {
+    /// Those of the environment (LISTEN_FDS).
+    pub fn of_environment() -> Self {
+        let mut given = listenfd::ListenFd::from_env();
+        let sockets = (0..given.len()).filter_map(|at| given.take_tcp_listener(at).ok().flatten());
+        Inherited(Mutex::new(sockets.collect()))
+    }
+
+    /// Where those listen that nobody has taken.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        addresses.collect()
+    }
+
+    fn take(&self, address: SocketAddr) -> Option<TcpListener> {
+        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = sockets
+            .iter()
+            .position(|socket| socket.local_addr().is_ok_and(|own| own == address))?;
+        let socket = sockets.swap_remove(found);
+        socket.set_nonblocking(true).ok()?;
+        TcpListener::from_std(socket).ok()
+    }
 }
 
 fn listen(address: SocketAddr, all: &[SocketAddr]) -> Result<TcpListener, ListenError> {
@@ -134,6 +176,18 @@ mod tests {
         if TcpListener::bind("[::1]:0").await.is_ok() {
             assert_eq!(bind(&pair).unwrap().len(), 2);
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_handed_down_is_taken_once() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let inherited = Inherited(Mutex::new(vec![socket]));
+        let taken = bind_or_take(&[address], &inherited).unwrap();
+        assert!(reaches("127.0.0.1", address.port()).await);
+        assert!(inherited.addresses().is_empty());
+        assert!(bind_or_take(&[address], &inherited).is_err());
+        drop(taken);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ mod tests;
 pub mod tls;
 
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
-pub use listen::{ListenError, bind};
+pub use listen::{Inherited, ListenError, bind, bind_or_take};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
-pub use serve::{ClientListeners, Surroundings, serve_client};
+pub use serve::{ClientListeners, Surroundings, serve_bound, serve_client};
 pub use stats::NetStats;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::accept;
@@ -61,6 +61,16 @@ pub fn serve_client(
     around: Surroundings,
 ) -> Result<ClientListeners, ListenError> {
     let sockets = listen::bind(&options.addresses)?;
+    Ok(serve_bound(sockets, options, settings, around))
+}
+
+/// Accepts from sockets that are bound already; the addresses in `options` are not looked at. Call it on the runtime.
+pub fn serve_bound(
+    sockets: Vec<TcpListener>,
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    around: Surroundings,
+) -> ClientListeners {
     let addresses: Vec<SocketAddr> = sockets
         .iter()
         .filter_map(|socket| socket.local_addr().ok())
@@ -98,12 +108,12 @@ pub fn serve_client(
             })
         })
         .collect();
-    Ok(ClientListeners {
+    ClientListeners {
         shared,
         live,
         addresses,
         accepting,
-    })
+    }
 }
 
 fn start(

@@ -240,6 +240,18 @@ impl Router {
         }
     }
 
+    /// Ends every session whose domain is no longer served (RFC 6120 §4.9.3.6); how many accounts had any.
+    pub fn end_strangers(self: &Arc<Self>) -> usize {
+        let mut accounts = self.owners().keys();
+        accounts.retain(|account| {
+            self.host(account.domain()).is_none() && !self.sessions(account).is_empty()
+        });
+        for account in &accounts {
+            self.end_sessions(account, StreamError::from(StreamCondition::HostGone));
+        }
+        accounts.len()
+    }
+
     /// Waits until no session is left, at most `patience`.
     pub async fn drained(&self, patience: Duration) {
         let start = std::time::Instant::now();

@@ -77,6 +77,9 @@ pub struct Host {
 /// The hosts by domain.
 pub type Hosts = HashMap<Box<str>, Arc<Host>>;
 
+/// When a job is due, how often, and the job.
+type Due = (std::time::Instant, Duration, crate::hooks::kinds::Job);
+
 /// The router of one server.
 pub struct Router {
     hosts: ArcSwap<Hosts>,
@@ -188,16 +191,16 @@ impl Router {
     }
 
     async fn jobs(self: Arc<Self>) {
-        let mut due: Vec<(std::time::Instant, Duration, crate::hooks::kinds::Job)> = Vec::new();
-        for host in self.hosts.load().values() {
-            for (period, job) in host.tables.jobs() {
-                due.push((self.clock.now() + *period, *period, job.clone()));
-            }
-        }
+        let mut of = self.hosts.load_full();
+        let mut due = self.due(&of);
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if !Arc::ptr_eq(&of, &self.hosts.load()) {
+                of = self.hosts.load_full();
+                due = self.due(&of);
+            }
             let now = self.clock.now();
             for (at, period, job) in &mut due {
                 if *at <= now {
@@ -206,6 +209,14 @@ impl Router {
                 }
             }
         }
+    }
+
+    /// When each job of these hosts is to be done first.
+    fn due(&self, hosts: &Hosts) -> Vec<Due> {
+        let jobs = hosts.values().flat_map(|host| host.tables.jobs());
+        let now = self.clock.now();
+        jobs.map(|(period, job)| (now + *period, *period, job.clone()))
+            .collect()
     }
 
     /// Forgets all owners, so that nothing keeps the router alive.

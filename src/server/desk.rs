@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::config::Guests;
+use arc_swap::ArcSwap;
+
+use crate::config::{Auth, Guests};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::router::Router;
@@ -27,7 +29,7 @@ struct Inner {
     accounts: Accounts,
     guesses: Guesses,
     clock: Clock,
-    guests: HashMap<String, Guests>,
+    guests: ArcSwap<HashMap<String, Guests>>,
     guest_seats: Mutex<Vec<GuestSeat>>,
 }
 
@@ -51,9 +53,17 @@ impl ServerDesk {
             accounts,
             guesses,
             clock,
-            guests,
+            guests: ArcSwap::from_pointee(guests),
             guest_seats: Mutex::default(),
         }))
+    }
+}
+
+impl ServerDesk {
+    /// Other rules from now on; what was counted stays.
+    pub fn set_rules(&self, auth: &Auth, guests: HashMap<String, Guests>) {
+        self.0.guesses.set_rules(auth);
+        self.0.guests.store(Arc::new(guests));
     }
 }
 
@@ -117,7 +127,7 @@ impl Inner {
     }
 
     async fn authorize(&self, user: &Jid) -> Result<Authorized, SaslFailure> {
-        if self.guests.contains_key(user.domain()) {
+        if self.guests.load().contains_key(user.domain()) {
             return Ok(Authorized::default());
         }
         let record = self
@@ -166,7 +176,8 @@ impl Inner {
 
     async fn bind(&self, request: BindRequest) -> Result<Bound, StanzaError> {
         let (user, address) = (request.user.clone(), network(&request.address));
-        let guests = self.guests.get(user.domain());
+        let guests = self.guests.load_full();
+        let guests = guests.get(user.domain());
         if let Some(policy) = guests {
             self.room_for_guest(policy, user.domain(), &address)?;
         }

@@ -240,7 +240,7 @@ async fn renewals(tls: Arc<TlsStore>) {
     loop {
         ticks.tick().await;
         let tls = tls.clone();
-        let Ok(report) = tokio::task::spawn_blocking(move || tls.reload(None)).await else {
+        let Ok(report) = tokio::task::spawn_blocking(move || tls.reload()).await else {
             continue;
         };
         for domain in report.changed {

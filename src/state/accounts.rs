@@ -1,6 +1,7 @@
 //! Accounts and their secrets: SCRAM keys only, never a password (RFC 5802).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -106,7 +107,7 @@ pub enum AccountError {
 pub struct Accounts {
     store: Store,
     clock: Clock,
-    iterations: u32,
+    iterations: Arc<AtomicU32>,
     fake: Secret,
     erasure: Erasure,
 }
@@ -122,7 +123,7 @@ impl Accounts {
             erasure: Erasure::new(store.clone(), None),
             store,
             clock,
-            iterations,
+            iterations: Arc::new(AtomicU32::new(iterations)),
             fake,
         }
     }
@@ -133,6 +134,15 @@ impl Accounts {
     pub fn on(mut self, floor: Arc<dyn Floor>) -> Self {
         self.erasure = Erasure::new(self.store.clone(), Some(floor));
         self
+    }
+
+    /// Another number of PBKDF2 rounds for passwords that are set from now on.
+    pub fn set_iterations(&self, iterations: u32) {
+        self.iterations.store(iterations, Ordering::Relaxed);
+    }
+
+    fn iterations(&self) -> u32 {
+        self.iterations.load(Ordering::Relaxed)
     }
 
     /// Makes an account.
@@ -193,7 +203,7 @@ impl Accounts {
         let record = self.find(jid).await?;
         Ok(record
             .and_then(|record| record.keys(hash))
-            .unwrap_or_else(|| ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations)))
+            .unwrap_or_else(|| ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations())))
     }
 
     /// Sets a new password.
@@ -345,7 +355,7 @@ impl Accounts {
         if password.is_empty() {
             return Err(AccountError::Password("it is empty".to_owned()));
         }
-        let iterations = self.iterations;
+        let iterations = self.iterations();
         tokio::task::spawn_blocking(move || {
             ScramHash::ALL
                 .iter()

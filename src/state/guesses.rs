@@ -1,8 +1,10 @@
 //! Failed logins, by address and by account: each further one is answered later.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
 
 use crate::config::Auth;
 
@@ -13,11 +15,16 @@ const KNOWN: usize = 4;
 
 /// How far guessing has gone.
 pub struct Guesses {
+    rules: ArcSwap<Rules>,
+    inner: Mutex<Inner>,
+}
+
+/// How long whom to hold back.
+struct Rules {
     free: u32,
     first: Duration,
     longest: Duration,
     memory: Duration,
-    inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
@@ -32,20 +39,23 @@ impl Guesses {
     /// By the configuration.
     pub fn new(auth: &Auth) -> Self {
         Guesses {
-            free: auth.failures_free,
-            first: auth.delay.0,
-            longest: auth.delay_max.0,
-            memory: auth.memory.0,
+            rules: ArcSwap::from_pointee(Rules::of(auth)),
             inner: Mutex::default(),
         }
+    }
+
+    /// By another configuration; what was counted stays.
+    pub fn set_rules(&self, auth: &Auth) {
+        self.rules.store(Arc::new(Rules::of(auth)));
     }
 
     /// A login as `account` from `address` failed: how long the answer is held back. An address
     /// the account logged in from before is not made to wait for the account, only for itself.
     pub fn failed(&self, account: &str, address: &str, now: Instant) -> Duration {
+        let rules = self.rules.load();
         let mut inner = self.lock();
-        let by_address = inner.count(format!("a {address}"), now, self.memory);
-        let by_account = inner.count(format!("u {account}"), now, self.memory);
+        let by_address = inner.count(format!("a {address}"), now, rules.memory);
+        let by_account = inner.count(format!("u {account}"), now, rules.memory);
         let known = inner
             .known
             .get(account)
@@ -55,7 +65,7 @@ impl Guesses {
         } else {
             by_address.max(by_account)
         };
-        self.delay(worst)
+        rules.delay(worst)
     }
 
     /// `account` logged in from `address`.
@@ -79,16 +89,27 @@ impl Guesses {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rules {
+    fn of(auth: &Auth) -> Self {
+        Rules {
+            free: auth.failures_free,
+            first: auth.delay.0,
+            longest: auth.delay_max.0,
+            memory: auth.memory.0,
+        }
+    }
+
     fn delay(&self, failures: u32) -> Duration {
-        let Some(beyond) = failures.checked_sub(self.free + 1) else {
+        let Some(beyond) = failures.checked_sub(self.free.saturating_add(1)) else {
             return Duration::ZERO;
         };
         let factor = 1u32.checked_shl(beyond).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.longest)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -56,19 +56,19 @@ settings! {
     /// One listener.
     pub struct Listen {
         /// Who connects here.
-        pub kind: ListenKind = ListenKind::Client => restart();
+        pub kind: ListenKind = ListenKind::Client;
         /// Address and port; [::] takes IPv4 as well.
-        pub address: SocketAddr = SocketAddr::from(([0u16; 8], 5222)) => restart();
+        pub address: SocketAddr = SocketAddr::from(([0u16; 8], 5222));
         /// "starttls-and-direct": the first byte tells which; "none": no TLS, allowed on loopback addresses or behind `proxies` only.
-        pub tls: ListenTls = ListenTls::StarttlsAndDirect => restart();
+        pub tls: ListenTls = ListenTls::StarttlsAndDirect;
         /// Who announces clients with the PROXY protocol, and must.
-        pub proxies: Vec<Network> = Vec::new() => restart(), example("[\"192.0.2.7\", \"10.0.0.0/8\"]");
+        pub proxies: Vec<Network> = Vec::new() => example("[\"192.0.2.7\", \"10.0.0.0/8\"]");
     }
 
     /// Certificates and TLS.
     pub struct Tls {
         /// Oldest version offered.
-        pub minimum_version: TlsVersion = TlsVersion::Tls12 => restart();
+        pub minimum_version: TlsVersion = TlsVersion::Tls12;
         /// Certificates are looked for here as DOMAIN/fullchain.pem and DOMAIN/privkey.pem unless the host names its own; relative to `server.data_dir`.
         pub directory: PathBuf = PathBuf::from("certificates");
     }
@@ -100,7 +100,7 @@ settings! {
         /// Memory for recently used data.
         pub cache: Bytes = Bytes::mib(64) => within(Bytes::mib(4)..=Bytes::gib(256)), restart();
         /// Free disk space below which nothing new is accepted (reading goes on).
-        pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024));
+        pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024)), restart();
         /// Threads that read from the store.
         pub readers: u32 = 2 => within(2..=64), restart();
     }

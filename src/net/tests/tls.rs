@@ -45,7 +45,7 @@ async fn a_reload_drops_nobody() {
     let (mut client, seat) = server.bound().await;
     let before = client.certificate;
     testing::write(server.dir.path(), "localhost");
-    assert_eq!(server.tls.reload(None).changed, ["localhost"]);
+    assert_eq!(server.tls.reload().changed, ["localhost"]);
     let (after, _) = server.bound().await;
     assert_ne!(before, after.certificate);
     client.send("<message/>").await;

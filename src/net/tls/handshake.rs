@@ -168,7 +168,7 @@ mod tests {
         for round in 0..3 {
             if round == 2 {
                 testing::write(dir.path(), "localhost");
-                assert_eq!(store.reload(None).changed, ["localhost"]);
+                assert_eq!(store.reload().changed, ["localhost"]);
             }
             let (mut near, mut far, _) = both(&store, &client, "localhost", None).await.unwrap();
             far.write_all(b"x").await.unwrap();

@@ -25,6 +25,8 @@ pub struct Identity {
     pub fingerprint: [u8; 32],
     /// The `tls-server-end-point` data; `None` where RFC 5929 §4.1 leaves it undefined.
     pub end_point: Option<Vec<u8>>,
+    /// Whether TLS 1.2 is offered, and whether it needs the extended master secret.
+    pub(super) offers: (bool, bool),
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) config: Arc<ServerConfig>,
 }
@@ -62,6 +64,7 @@ impl Identity {
             end_point: end_point::hash(own, &parsed),
             config: configuration(key, provider, options)
                 .map_err(|error| bad(error.to_string()))?,
+            offers: (options.tls12, options.require_ems),
             chain,
         })
     }

@@ -21,4 +21,4 @@ pub use identity::Identity;
 pub use names::CertificateNames;
 pub use pem::{CertificateSource, LoadError};
 pub use self_signed::{SelfSigned, SelfSignedError, self_signed};
-pub use store::{Reload, TlsError, TlsOptions, TlsStore};
+pub use store::{Prepared, Reload, TlsError, TlsOptions, TlsStore};

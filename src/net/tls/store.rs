@@ -58,6 +58,13 @@ pub struct Reload {
     pub failed: Vec<TlsError>,
 }
 
+/// Certificates loaded, and not yet in use.
+pub struct Prepared {
+    table: Table,
+    options: TlsOptions,
+    changed: Vec<String>,
+}
+
 /// The certificates in use. Shared by all listeners; readers never wait.
 pub struct TlsStore {
     options: Mutex<TlsOptions>,
@@ -84,22 +91,47 @@ impl TlsStore {
         self.table.load().choose(server_name.or(to))
     }
 
-    /// Loads everything again, from new options if given. Whoever is connected notices nothing.
-    pub fn reload(&self, options: Option<TlsOptions>) -> Reload {
+    /// Loads every certificate of new options, changing nothing yet.
+    ///
+    /// # Errors
+    /// The first that cannot be loaded.
+    pub fn prepare(&self, options: TlsOptions) -> Result<Prepared, TlsError> {
+        let old = self.table.load_full();
+        let mut changed = Vec::new();
+        let mut identities = Vec::new();
+        for source in &options.certificates {
+            let mut before = old.identities.iter();
+            let before = before.find(|identity| identity.domain == source.domain);
+            let new = load(source, &options)?;
+            identities.push(merge(before, new, &mut changed));
+        }
+        let table = Table::new(identities).ok_or(TlsError::NoCertificate)?;
+        Ok(Prepared {
+            table,
+            options,
+            changed,
+        })
+    }
+
+    /// Puts in place what was prepared; the domains that present another certificate from now on.
+    pub fn apply(&self, prepared: Prepared) -> Vec<String> {
         let mut current = self.options.lock().unwrap_or_else(PoisonError::into_inner);
-        let options = options.unwrap_or_else(|| current.clone());
+        self.table.store(Arc::new(prepared.table));
+        *current = prepared.options;
+        prepared.changed
+    }
+
+    /// Loads everything again. One that cannot be loaded stays as it is. Whoever is connected notices nothing.
+    pub fn reload(&self) -> Reload {
+        let options = self.options.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.table.load_full();
         let mut report = Reload::default();
         let mut identities = Vec::new();
         for source in &options.certificates {
-            let before = old
-                .identities
-                .iter()
-                .find(|identity| identity.domain == source.domain);
+            let mut before = old.identities.iter();
+            let before = before.find(|identity| identity.domain == source.domain);
             match load(source, &options) {
-                Ok(new) => {
-                    identities.push(self::merge(before, new, options.require_ems, &mut report))
-                }
+                Ok(new) => identities.push(merge(before, new, &mut report.changed)),
                 Err(error) => {
                     report.failed.push(error);
                     identities.extend(before.cloned());
@@ -110,7 +142,6 @@ impl TlsStore {
             Some(table) => self.table.store(Arc::new(table)),
             None => report.failed.push(TlsError::NoCertificate),
         }
-        *current = options;
         report
     }
 
@@ -142,16 +173,11 @@ fn load(source: &CertificateSource, options: &TlsOptions) -> Result<Identity, Tl
 }
 
 /// An unchanged certificate keeps its identity, and with it the ticket keys.
-fn merge(
-    before: Option<&Arc<Identity>>,
-    new: Identity,
-    require_ems: bool,
-    report: &mut Reload,
-) -> Arc<Identity> {
+fn merge(before: Option<&Arc<Identity>>, new: Identity, changed: &mut Vec<String>) -> Arc<Identity> {
     match before {
-        Some(old) if old.chain == new.chain && old.config.require_ems == require_ems => old.clone(),
+        Some(old) if old.chain == new.chain && old.offers == new.offers => old.clone(),
         _ => {
-            report.changed.push(new.domain.clone());
+            changed.push(new.domain.clone());
             Arc::new(new)
         }
     }
@@ -272,12 +298,12 @@ mod tests {
             store.choose(Some("a.example"), None),
             store.choose(Some("b.example"), None),
         );
-        assert!(store.reload(None).changed.is_empty());
+        assert!(store.reload().changed.is_empty());
         assert!(Arc::ptr_eq(&a, &store.choose(Some("a.example"), None)));
 
         write(dir.path(), "a.example", &["a.example"]);
         std::fs::remove_file(&sources[1].chain).unwrap();
-        let report = store.reload(None);
+        let report = store.reload();
         assert_eq!(report.changed, ["a.example"]);
         assert_eq!(report.failed.len(), 1);
         assert_ne!(
