@@ -12,8 +12,8 @@ use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, JsonFie
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, Layer, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::reload;
 use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat, log_levels};
@@ -74,9 +74,7 @@ where
         .event_format(Text)
         .with_ansi(false)
         .with_writer(writer);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(layer)
+    tracing_subscriber::registry().with(filter).with(layer)
 }
 
 fn json_subscriber<W>(filter: Filter, writer: W) -> impl Subscriber + Send + Sync
@@ -91,9 +89,7 @@ where
         .fmt_fields(JsonFields::new())
         .event_format(format)
         .with_writer(writer);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(layer)
+    tracing_subscriber::registry().with(filter).with(layer)
 }
 
 /// `time LEVEL target: message name=value …`, spans in front of the message.

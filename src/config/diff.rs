@@ -41,7 +41,12 @@ pub fn diff(old: &Loaded, new: &Loaded) -> Vec<Change> {
 pub fn without_restart(running: &Loaded, new: &Loaded) -> Loaded {
     let table = |loaded: &Loaded| toml::Table::try_from(&loaded.config).unwrap_or_default();
     let mut kept = table(new);
-    keep(&table(running), &mut kept, &Config::describe(), &new.modules);
+    keep(
+        &table(running),
+        &mut kept,
+        &Config::describe(),
+        &new.modules,
+    );
     let mut applied = new.clone();
     if let Ok(config) = kept.try_into() {
         applied.config = config;

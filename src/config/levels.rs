@@ -2,8 +2,21 @@
 
 /// Rooms of the server, which may be named without `waxwing::`.
 const PARTS: &[&str] = &[
-    "admin", "config", "federation", "hooks", "http", "metrics", "modules", "net", "router",
-    "runtime", "server", "session", "state", "store", "stream",
+    "admin",
+    "config",
+    "federation",
+    "hooks",
+    "http",
+    "metrics",
+    "modules",
+    "net",
+    "router",
+    "runtime",
+    "server",
+    "session",
+    "state",
+    "store",
+    "stream",
 ];
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
@@ -29,7 +42,11 @@ fn full(one: &str) -> Result<String, String> {
     }
     Ok(match part {
         None => level.to_owned(),
-        Some(part) if PARTS.iter().any(|known| part.split("::").next() == Some(known)) => {
+        Some(part)
+            if PARTS
+                .iter()
+                .any(|known| part.split("::").next() == Some(known)) =>
+        {
             format!("waxwing::{part}={level}")
         }
         Some(part) => format!("{part}={level}"),
@@ -45,7 +62,10 @@ mod tests {
         let read = |text| log_levels(text);
         assert_eq!(read("info"), Ok("info".to_owned()));
         let long = "warn,waxwing::net=debug,waxwing::net::tls=trace,rustls=off";
-        assert_eq!(read("warn, net=debug,net::tls = trace,rustls=off").as_deref(), Ok(long));
+        assert_eq!(
+            read("warn, net=debug,net::tls = trace,rustls=off").as_deref(),
+            Ok(long)
+        );
         for wrong in ["", "loud", "net=", "info,net=loud", "net"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -180,7 +180,6 @@ fn no_mechanisms() -> String {
     )
 }
 
-
 fn exposed(listen: &Listen) -> bool {
     listen.tls == ListenTls::None
         && listen.proxies.is_empty()

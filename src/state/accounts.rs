@@ -203,7 +203,9 @@ impl Accounts {
         let record = self.find(jid).await?;
         Ok(record
             .and_then(|record| record.keys(hash))
-            .unwrap_or_else(|| ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations())))
+            .unwrap_or_else(|| {
+                ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations())
+            }))
     }
 
     /// Sets a new password.

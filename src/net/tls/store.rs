@@ -173,7 +173,11 @@ fn load(source: &CertificateSource, options: &TlsOptions) -> Result<Identity, Tl
 }
 
 /// An unchanged certificate keeps its identity, and with it the ticket keys.
-fn merge(before: Option<&Arc<Identity>>, new: Identity, changed: &mut Vec<String>) -> Arc<Identity> {
+fn merge(
+    before: Option<&Arc<Identity>>,
+    new: Identity,
+    changed: &mut Vec<String>,
+) -> Arc<Identity> {
     match before {
         Some(old) if old.chain == new.chain && old.offers == new.offers => old.clone(),
         _ => {
