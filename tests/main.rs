@@ -8,6 +8,7 @@
 
 mod arrows;
 mod backup;
+mod backup_load;
 mod command_line;
 mod erasure;
 mod extensions;
