@@ -64,6 +64,14 @@ impl Account {
         self.sessions.iter().filter(|s| s.presence.is_some())
     }
 
+    /// Whether this account neither hears anything from an entity nor tells it anything, by the word of
+    /// its modules. Its own sessions are never barred.
+    pub fn bars(&self, entity: &Jid) -> bool {
+        !self.tables.bars().is_empty()
+            && entity.bare_str() != self.jid.as_str()
+            && self.tables.bars().iter().any(|bar| bar(self, entity))
+    }
+
     /// Sessions that asked for the roster (RFC 6121 §2.2 "interested resource").
     pub fn interested(&self) -> impl Iterator<Item = &SessionInfo> {
         self.sessions.iter().filter(|s| s.interested)

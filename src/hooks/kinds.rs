@@ -4,12 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::account::SessionId;
+use super::account::{Account, SessionId, Uid};
 use super::envelope::Envelope;
+use super::parts::Parts;
 use super::turn::Turn;
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
+use crate::store::{Snapshot, StoreError};
 use crate::stream::InlineRequest;
 use crate::xml::{El, Element};
 
@@ -164,6 +166,12 @@ pub type AccountIq = Arc<dyn Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + S
 pub type HostIq = Arc<dyn Fn(&Request<'_>) -> Reply + Send + Sync>;
 /// Sees a stanza in transit, in the turn of the account concerned.
 pub type Transit = Arc<dyn Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync>;
+/// Puts a part that was loaded in its place.
+pub type Install = Box<dyn FnOnce(&mut Parts) + Send>;
+/// Loads a part of an account.
+pub type Loader = Arc<dyn Fn(&dyn Snapshot, Uid) -> Result<Install, StoreError> + Send + Sync>;
+/// Whether an account neither hears nor tells somebody anything.
+pub type Bar = Arc<dyn Fn(&Account, &Jid) -> bool + Send + Sync>;
 /// Sees a point of a session's life.
 pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync>;
 /// Sees an event.

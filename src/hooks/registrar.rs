@@ -6,21 +6,23 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::account::SessionId;
+use super::account::{Account, SessionId, Uid};
 use super::envelope::Envelope;
 use super::kinds::{
     Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
 };
-use super::parts::Part;
+use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
 use super::slots::{SessionFlag, SessionSlot};
 use super::tables::Tables;
 use super::turn::Turn;
 use super::{Info, Module, ModuleError};
 use crate::proto::disco::Identity;
+use crate::proto::error::Condition;
 use crate::proto::form::Form;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
+use crate::store::{Snapshot, StoreError};
 use crate::stream::InlineRequest;
 use crate::stream::sasl::exchange::MechanismFactory;
 use crate::stream::sasl::offer::is_built_in;
@@ -149,6 +151,42 @@ impl Registrar<'_> {
         let table = &mut self.builder.tables.account_iq;
         let free = table.claim((ns, name), (to, verb), Arc::new(f));
         self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to {to:?}"));
+    }
+
+    /// Says how a question to an account that is not there is refused, where a stranger's question to
+    /// one that is there is refused otherwise than with `service-unavailable`: nobody learns from
+    /// the answer whether there is an account.
+    pub fn unknown(
+        &mut self,
+        verb: Verb,
+        (ns, name): (&'static str, &'static str),
+        refusal: Condition,
+    ) {
+        let table = &mut self.builder.tables.unknown;
+        let free = table.claim((ns, name), verb, refusal);
+        self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to nobody"));
+    }
+
+    /// Loads a part of every account when it is loaded, on a thread that may read the store; `None`
+    /// when the account has nothing of it.
+    pub fn part<P: Part>(
+        &mut self,
+        load: impl Fn(&dyn Snapshot, Uid) -> Result<Option<P>, StoreError> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.loaders.push(Arc::new(move |view, uid| {
+            let part = load(view, uid)?;
+            Ok(Box::new(move |parts: &mut Parts| match part {
+                Some(part) => parts.put(part),
+                None => drop(parts.take::<P>()),
+            }))
+        }));
+    }
+
+    /// Says from whom an account hears nothing and whom it tells nothing, where no stanza in transit
+    /// could be looked at: presence that the server sends for the account, its probes, requests and
+    /// messages that waited.
+    pub fn bar(&mut self, f: impl Fn(&Account, &Jid) -> bool + Send + Sync + 'static) {
+        self.builder.tables.bars.push(Arc::new(f));
     }
 
     /// Sees messages in transit.

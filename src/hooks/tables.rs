@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::kinds::{
-    AccountIq, HostIq, Inlined, Job, Life, Nonza, OnBind, OnDelivered, OnEvent, OnInline, Path,
-    Phase, Probe, To, Transit, Verb, Which,
+    AccountIq, Bar, HostIq, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered, OnEvent,
+    OnInline, Path, Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept};
 use crate::proto::disco::Info;
+use crate::proto::error::Condition;
 use crate::stream::{self, InlineRequest};
 use crate::xml::{El, Element};
 
@@ -81,6 +82,9 @@ pub struct Tables {
     pub(super) messages: TransitTable,
     pub(super) presences: TransitTable,
     pub(super) iqs: TransitTable,
+    pub(super) unknown: ByName<Verb, Condition>,
+    pub(super) loaders: Vec<Loader>,
+    pub(super) bars: Vec<Bar>,
     pub(super) life: Vec<Life>,
     pub(super) events: Vec<OnEvent>,
     pub(super) delivered: Vec<OnDelivered>,
@@ -105,6 +109,21 @@ impl Tables {
     /// The handler of an iq to an account.
     pub fn account_iq(&self, to: To, verb: Verb, payload: El<'_>) -> Option<&AccountIq> {
         self.account_iq.find(payload, (to, verb))
+    }
+
+    /// How a question is refused that is for an account which is not there; nothing special if not said.
+    pub fn unknown(&self, verb: Verb, payload: El<'_>) -> Option<Condition> {
+        self.unknown.find(payload, verb).copied()
+    }
+
+    /// What loads parts of accounts.
+    pub fn loaders(&self) -> &[Loader] {
+        &self.loaders
+    }
+
+    /// What tells from whom accounts hear nothing.
+    pub fn bars(&self) -> &[Bar] {
+        &self.bars
     }
 
     /// Transit hooks for a kind of stanza on a path, in a phase.

@@ -3,13 +3,20 @@
 //! From the list come disco answers and the shipped configuration; `conformance/xeps.toml`, from which
 //! the README's table and DOAP come, is compared with it. Inside a phase hooks run in its order.
 
+pub mod addresses;
 pub mod caps;
 pub mod claims;
+pub mod contact;
 pub mod disco;
+pub mod last;
 pub mod offline;
 pub mod ping;
+pub mod private;
 pub mod roster;
 pub mod session;
+pub mod time;
+pub mod vcard;
+pub mod version;
 
 use crate::hooks::Listed;
 
@@ -20,6 +27,13 @@ pub const LIST: &[Listed] = &[
     Listed::of::<session::Session>(),
     Listed::of::<offline::Offline>(),
     Listed::of::<ping::Ping>(),
+    Listed::of::<time::Time>(),
+    Listed::of::<version::Version>(),
+    Listed::of::<last::Last>(),
+    Listed::of::<contact::Contact>(),
+    Listed::of::<vcard::VCard>(),
+    Listed::of::<private::Private>(),
+    Listed::of::<addresses::Addresses>(),
     Listed::of::<disco::Disco>(),
     Listed::of::<caps::Caps>(),
 ];

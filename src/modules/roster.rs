@@ -62,8 +62,10 @@ impl Module for Roster {
         r.account_iq(To::OwnAccount, Verb::Set, QUERY, move |q, turn| {
             self.set(q, turn).unwrap_or_else(Reply::Error)
         });
-        r.account_iq(To::Account, Verb::Get, QUERY, |_, _| forbidden());
-        r.account_iq(To::Account, Verb::Set, QUERY, |_, _| forbidden());
+        for verb in [Verb::Get, Verb::Set] {
+            r.account_iq(To::Account, verb, QUERY, |_, _| forbidden());
+            r.unknown(verb, QUERY, Condition::Forbidden);
+        }
     }
 }
 

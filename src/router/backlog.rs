@@ -150,8 +150,13 @@ impl Router {
         page: Vec<Logged>,
         taken: &[Mid],
     ) {
+        let barred = barred(account, &page);
+        if !barred.is_empty() {
+            self.taken(account, &barred);
+        }
         let mut past = in_flight(account);
         past.extend(taken);
+        past.extend(barred.iter().map(|entry| entry.mid));
         let host = account.jid.domain_jid();
         let Some(info) = account.session_mut(session) else {
             return;
@@ -228,6 +233,18 @@ fn delayed(logged: Logged, host: &Jid) -> Outgoing {
         to: None,
         entry: Some(logged.entry),
     }
+}
+
+/// What waited and is from those from whom the account hears nothing any more.
+fn barred(account: &Account, page: &[Logged]) -> Vec<Entry> {
+    let is_barred = |logged: &&Logged| {
+        let from = logged.stanza.from.as_ref();
+        from.is_some_and(|from| account.bars(from))
+    };
+    page.iter()
+        .filter(is_barred)
+        .map(|logged| logged.entry)
+        .collect()
 }
 
 /// What the account's sessions have and did not confirm.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Router;
 use super::resend::{REMEMBERED, Recent};
-use crate::hooks::{Account, Parts, Uid};
+use crate::hooks::kinds::Install;
+use crate::hooks::{Account, Parts, Uid, Verb};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
-use crate::proto::ns;
-use crate::proto::stanza::{Kind, PresenceType, Stanza};
+use crate::proto::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::session::owners::{After, Keeper, Refusal, Rest, Slot};
 use crate::session::work::Work;
 use crate::state::accounts::{self, Record};
@@ -20,7 +20,7 @@ use crate::store::{Snapshot, StoreError};
 /// What is read of an account when it wakes.
 pub enum Loaded {
     /// An account of the store.
-    Account(Box<(Record, Roster, Waiting, Recent)>),
+    Account(Box<(Record, Roster, Waiting, Recent, Vec<Install>)>),
     /// A guest, who has nothing there.
     Guest,
 }
@@ -75,7 +75,7 @@ impl Keeper for Router {
             parts: Parts::default(),
         });
         if let Loaded::Account(loaded) = loaded {
-            let (record, roster, mut waiting, recent) = *loaded;
+            let (record, roster, mut waiting, recent, parts) = *loaded;
             waiting.inexact = account.parts.find::<Waiting>().is_some();
             account.guest = false;
             account.uid = Uid(record.uid);
@@ -83,6 +83,9 @@ impl Keeper for Router {
             account.parts.put(waiting);
             if account.parts.find::<Recent>().is_none() {
                 account.parts.put(recent);
+            }
+            for install in parts {
+                install(&mut account.parts);
             }
         }
     }
@@ -121,7 +124,7 @@ impl Keeper for Router {
         }
         match work {
             Work::Arriving(envelope) | Work::Committed(envelope, _) => {
-                match refusal(&envelope.stanza, why) {
+                match self.refusal(key, &envelope.stanza, why) {
                     Answer::Error(error) => return router.bounce(&envelope, &error),
                     Answer::Unsubscribed => router.send_unsubscribed(key, &envelope),
                     Answer::Silence => {}
@@ -170,37 +173,46 @@ enum Answer {
     Silence,
 }
 
-/// How refused work looks to its sender; the unknown and the unavailable look the same, and
-/// nobody is told whether there is an account (RFC 6121 §8.5.1).
-fn refusal(stanza: &Stanza, why: Refusal) -> Answer {
-    let error = match why {
-        Refusal::Unknown => Condition::ServiceUnavailable,
-        Refusal::Unreadable => Condition::InternalServerError,
-        Refusal::Full => Condition::ResourceConstraint,
-    };
-    match (stanza.kind, why) {
-        (Kind::Presence(PresenceType::Probe), Refusal::Unknown) => Answer::Unsubscribed,
-        (Kind::Presence(_), Refusal::Unknown) => Answer::Silence,
-        // Whoever asks for another's roster is refused alike (RFC 6121 §2.3.3).
-        (Kind::Iq(_), Refusal::Unknown) if asks_for_roster(stanza) => {
-            Answer::Error(Condition::Forbidden.into())
-        }
-        (Kind::Presence(PresenceType::Subscribe), _) | (Kind::Message(_) | Kind::Iq(_), _) => {
-            Answer::Error(error.into())
-        }
-        (Kind::Presence(_), _) => Answer::Silence,
-    }
-}
-
-fn asks_for_roster(stanza: &Stanza) -> bool {
-    stanza
-        .payload()
-        .is_some_and(|el| el.is("query", ns::ROSTER))
-}
-
 impl Router {
+    /// How refused work looks to its sender; the unknown and the unavailable look the same, and
+    /// nobody is told whether there is an account (RFC 6121 §8.5.1).
+    fn refusal(&self, account: &Jid, stanza: &Stanza, why: Refusal) -> Answer {
+        let error = match why {
+            Refusal::Unknown => Condition::ServiceUnavailable,
+            Refusal::Unreadable => Condition::InternalServerError,
+            Refusal::Full => Condition::ResourceConstraint,
+        };
+        match (stanza.kind, why) {
+            (Kind::Presence(PresenceType::Probe), Refusal::Unknown) => Answer::Unsubscribed,
+            (Kind::Presence(_), Refusal::Unknown) => Answer::Silence,
+            (Kind::Iq(kind), Refusal::Unknown) => {
+                let refused = self.as_if_there(account, stanza, kind);
+                Answer::Error(refused.unwrap_or(error).into())
+            }
+            (Kind::Presence(PresenceType::Subscribe), _) | (Kind::Message(_) | Kind::Iq(_), _) => {
+                Answer::Error(error.into())
+            }
+            (Kind::Presence(_), _) => Answer::Silence,
+        }
+    }
+
+    /// How a stranger's question would be refused if the account was there.
+    fn as_if_there(&self, account: &Jid, stanza: &Stanza, kind: IqType) -> Option<Condition> {
+        let verb = match kind {
+            IqType::Get => Verb::Get,
+            IqType::Set => Verb::Set,
+            IqType::Result | IqType::Error => return None,
+        };
+        let host = self.host(account.domain())?;
+        host.tables.unknown(verb, stanza.payload()?)
+    }
+
     async fn read_account(&self, jid: &Jid) -> Result<Option<Loaded>, StoreError> {
         let key = accounts::account_key(jid);
+        let Some(host) = self.host(jid.domain()) else {
+            return Ok(None);
+        };
+        let loaders = host.tables.clone();
         let limit = self.limits().undelivered as usize;
         let now = self.clock.now();
         let window = u64::try_from(self.limits().resend_window.as_millis()).unwrap_or(u64::MAX);
@@ -215,7 +227,9 @@ impl Router {
                 let waiting = Waiting::load(snapshot, uid, limit)?;
                 let newest = log::newest(snapshot, uid, since, REMEMBERED)?;
                 let recent = Recent::of(newest.into_iter().map(|logged| logged.stanza), now);
-                let loaded = Box::new((record, roster, waiting, recent));
+                let parts = loaders.loaders().iter().map(|load| load(snapshot, uid));
+                let parts = parts.collect::<Result<Vec<_>, _>>()?;
+                let loaded = Box::new((record, roster, waiting, recent, parts));
                 Ok(Some(Loaded::Account(loaded)))
             })
             .await

@@ -90,14 +90,15 @@ impl Router {
             }
         }
         if let Some(roster) = account.parts.find::<Roster>() {
-            for contact in roster.subscriptions() {
+            for contact in roster.subscriptions().filter(|jid| !account.bars(jid)) {
                 self.probe(&account.jid, contact);
             }
             for request in roster.requests() {
                 if let (Ok(stanza), Some(info)) = (
                     Stanza::from_bytes(request.as_bytes()),
                     account.session(session),
-                ) {
+                ) && !stanza.from.as_ref().is_some_and(|from| account.bars(from))
+                {
                     push(info, &Arc::new(stanza), None);
                 }
             }
@@ -149,7 +150,7 @@ impl Router {
         let roster = account.parts.find::<Roster>();
         for entity in directed {
             let subscribed = roster.is_some_and(|r| r.state(&entity.bare()).subscription.from());
-            if !was || !subscribed {
+            if (!was || !subscribed) && !account.bars(&entity) {
                 self.send_copy(&stanza, &entity, session);
             }
         }
@@ -331,6 +332,9 @@ impl Router {
 
     /// Sends the last presence of all available sessions to a contact (§3.1.5).
     pub(super) fn show_presence(self: &Arc<Self>, account: &Account, contact: &Jid) {
+        if account.bars(contact) {
+            return;
+        }
         for info in account.available() {
             if let Some(presence) = &info.presence {
                 self.send_copy(presence, contact, info.id);
@@ -340,6 +344,9 @@ impl Router {
 
     /// Sends unavailable presence from all available sessions to a contact (§3.2.2, §3.3.3).
     pub(super) fn hide_presence(self: &Arc<Self>, account: &Account, contact: &Jid) {
+        if account.bars(contact) {
+            return;
+        }
         for info in account.available() {
             let stanza = Stanza::presence(PresenceType::Unavailable)
                 .with_from(info.jid.clone())
@@ -355,7 +362,7 @@ impl Router {
         session: SessionId,
     ) {
         if let Some(roster) = account.parts.find::<Roster>() {
-            for contact in roster.subscribers() {
+            for contact in roster.subscribers().filter(|jid| !account.bars(jid)) {
                 self.send_copy(stanza, contact, session);
             }
         }

@@ -7,4 +7,5 @@ pub mod log;
 pub mod owned;
 pub mod roster;
 pub mod secret;
+pub mod stored_xml;
 pub mod subscription;

@@ -66,9 +66,12 @@ macro_rules! files {
 }
 
 files! {
+    addresses
     bind
     delivery
+    information
     presence
+    private_xml
     roster
     sasl
     stanza_errors

@@ -1,0 +1,41 @@
+//! XML as it lies in the store: an element by itself, with every namespace it needs.
+
+use crate::xml::{self, Context, El, Element, Limits};
+
+/// What was let in once is read back, whatever the limits are by then.
+const STORED: Limits = Limits {
+    stanza_bytes: usize::MAX,
+    depth: 1_000,
+    attributes: 10_000,
+    namespaces: 100_000,
+    name_bytes: 10_000,
+    parsed_factor: 1_000,
+};
+
+/// An element as bytes.
+pub fn write(element: El<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    xml::write::element(element, crate::proto::ns::CLIENT, &mut bytes);
+    bytes
+}
+
+/// Reads what [`write()`] wrote; `None` if it is something else.
+pub fn read(bytes: &[u8]) -> Option<Element> {
+    xml::parse(bytes, &Context::client(), &STORED).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let inner = Element::new("b", "urn:b")
+            .with_text("<&>")
+            .with_attr("c", "'\"");
+        let element = Element::new("a", "urn:a").with_child(inner);
+        assert_eq!(read(&write(element.root())).unwrap(), element);
+        assert_eq!(read(b"<a"), None);
+    }
+}
