@@ -20,6 +20,7 @@ mod never_lost;
 mod operations;
 mod quickstart;
 mod scenario;
+mod settings;
 mod store_backup;
 mod store_conformance;
 mod store_crash;

@@ -114,6 +114,8 @@ impl Last {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let key = Key::new().u64(turn.account.uid.0);
         Reply::Later(Box::pin(async move {
+            // The end of the last session may just be being written.
+            let _ = store.commit(Batch::new()).await;
             let stored = store
                 .reading(move |view| view.get(Space::LAST_ACTIVITY, &key))
                 .await;

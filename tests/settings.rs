@@ -1,0 +1,177 @@
+//! Features as the configuration wants them, where a dialogue with the defaults does not fit.
+
+use std::time::{Duration, Instant};
+
+use waxwing::proto::{Condition, ErrorType, Jid, StanzaError, ns};
+use waxwing::xml::Element;
+
+use crate::support::client::{Client, Error};
+use crate::support::server::{Running, start_own};
+
+async fn server(sets: &[&str]) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    start_own(folder, sets, &[]).await.unwrap()
+}
+
+async fn session(running: &Running, name: &str) -> Client {
+    let jid = running.account(name).await.unwrap();
+    running.client(&jid).connect(running.addr).await.unwrap()
+}
+
+async fn ask(client: &mut Client, to: &Jid, name: &str, ns: &str) -> Element {
+    let query = Element::new(name, ns);
+    client.request("get", Some(to.as_str()), query).await.unwrap()
+}
+
+fn refusal(result: Result<Element, Error>) -> StanzaError {
+    match result {
+        Err(Error::Refused(error)) => error,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn contact_addresses_are_announced() {
+    let running = server(&[
+        r#"modules.contact.abuse=["mailto:abuse@example.org", "xmpp:abuse@example.org"]"#,
+        r#"modules.contact.status=["https://status.example.org"]"#,
+    ])
+    .await;
+    let mut client = session(&running, "juliet").await;
+    let host = client.jid.domain_jid();
+    let info = ask(&mut client, &host, "query", ns::DISCO_INFO).await;
+    let info = info.child("query", ns::DISCO_INFO).unwrap();
+    let form = info.child("x", ns::DATA_FORM).unwrap();
+    let values = |var: &str| {
+        let mut fields = form.children();
+        let field = fields.find(|field| field.attr("var") == Some(var)).unwrap();
+        let values = field.children().filter(|el| el.name() == "value");
+        values.map(|el| el.text().into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(values("FORM_TYPE"), [ns::SERVER_INFO]);
+    let abuse = ["mailto:abuse@example.org", "xmpp:abuse@example.org"];
+    assert_eq!(values("abuse-addresses"), abuse);
+    assert_eq!(values("status-addresses"), ["https://status.example.org"]);
+}
+
+#[tokio::test]
+async fn what_the_software_is_can_be_hidden() {
+    let running = server(&[
+        r#"modules.version.name="a server""#,
+        "modules.version.version=false",
+        "modules.version.os=true",
+    ])
+    .await;
+    let mut client = session(&running, "juliet").await;
+    let host = client.jid.domain_jid();
+    let answer = ask(&mut client, &host, "query", ns::VERSION).await;
+    let told: Vec<_> = answer
+        .child("query", ns::VERSION)
+        .unwrap()
+        .children()
+        .collect();
+    let told: Vec<_> = told.iter().map(|el| (el.name(), el.text())).collect();
+    assert_eq!(told.len(), 3);
+    assert_eq!(told[0], ("name", "a server".into()));
+    assert_eq!(told[1], ("version", "".into()));
+    assert_eq!(told[2], ("os", std::env::consts::OS.into()));
+}
+
+/// XEP-0012 §3: when somebody was last there, and what he said when he left.
+#[tokio::test]
+async fn last_words_are_kept_for_those_who_may_see_them() {
+    let running = server(&[]).await;
+    let mut juliet = session(&running, "juliet").await;
+    let mut romeo = session(&running, "romeo").await;
+    juliet.roster().await.unwrap();
+    juliet.presence().await.unwrap();
+    romeo.presence().await.unwrap();
+    let (to_juliet, to_romeo) = (juliet.jid.bare(), romeo.jid.bare());
+    let is = |kind: &'static str| move |el: &Element| el.attr("type") == Some(kind);
+    let ask = format!("<presence type='subscribe' to='{to_romeo}'/>");
+    juliet.send(ask.as_str()).await.unwrap();
+    romeo.wait_for("a request", is("subscribe")).await.unwrap();
+    let grant = format!("<presence type='subscribed' to='{to_juliet}'/>");
+    romeo.send(grant.as_str()).await.unwrap();
+    juliet.wait_for("a grant", is("subscribed")).await.unwrap();
+    let goodbye = "<presence type='unavailable'><status>Heading Home</status></presence>";
+    romeo.send(goodbye).await.unwrap();
+    romeo.close().await.unwrap();
+    let began = Instant::now();
+    loop {
+        let query = Element::new("query", ns::LAST);
+        let answer = juliet.request("get", Some(to_romeo.as_str()), query).await.unwrap();
+        let last = answer.child("query", ns::LAST).unwrap();
+        if last.text() == "Heading Home" {
+            let seconds: u64 = last.attr("seconds").unwrap().parse().unwrap();
+            assert!(seconds <= 10);
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// XEP-0049: what is kept of an account is bounded in bytes and in number, and stays over a restart.
+#[tokio::test]
+async fn private_xml_has_a_quota() {
+    let sets = ["modules.private.elements=2", "modules.private.bytes=1KiB"];
+    let running = server(&sets).await;
+    let account = running.account("juliet").await.unwrap();
+    let mut client = running
+        .client(&account)
+        .connect(running.addr)
+        .await
+        .unwrap();
+    let kept = |name: &str, text: &str| {
+        let kept = Element::new(name, "urn:test").with_text(text);
+        Element::new("query", ns::PRIVATE).with_child(kept)
+    };
+    for name in ["a", "b"] {
+        client.request("set", None, kept(name, "1")).await.unwrap();
+    }
+    let many = refusal(client.request("set", None, kept("c", "1")).await);
+    let long = refusal(
+        client
+            .request("set", None, kept("a", &"x".repeat(1_024)))
+            .await,
+    );
+    for error in [many, long] {
+        assert_eq!(error.condition, Condition::ResourceConstraint);
+        assert_eq!(error.kind, ErrorType::Wait);
+    }
+    client.request("set", None, kept("a", "2")).await.unwrap();
+    client.close().await.unwrap();
+    let folder = running.stop().await.unwrap();
+    let running = start_own(folder, &sets, &[]).await.unwrap();
+    let mut client = running
+        .client(&account)
+        .connect(running.addr)
+        .await
+        .unwrap();
+    let refused = refusal(client.request("set", None, kept("c", "1")).await);
+    assert_eq!(refused.condition, Condition::ResourceConstraint);
+    let answer = client.request("get", None, kept("a", "")).await.unwrap();
+    let query = answer.child("query", ns::PRIVATE).unwrap();
+    assert_eq!(query.child("a", "urn:test").unwrap().text(), "2");
+}
+
+#[tokio::test]
+async fn more_addressees_than_allowed_are_refused() {
+    let running = server(&["modules.addresses.addressees=2"]).await;
+    let mut client = session(&running, "juliet").await;
+    let host = client.jid.domain();
+    let to = |name: &str| format!("<address type='to' jid='{name}@{host}'/>");
+    let message = format!(
+        "<message to='{host}' id='m'><addresses xmlns='{}'>{}{}{}</addresses><body>x</body></message>",
+        ns::ADDRESS,
+        to("a"),
+        to("b"),
+        to("c")
+    );
+    client.send(message.as_str()).await.unwrap();
+    let is_error = |el: &Element| el.attr("id") == Some("m");
+    let error = client.wait_for("an error", is_error).await.unwrap();
+    let error = StanzaError::parse(error.child("error", ns::CLIENT).unwrap());
+    assert_eq!(error.condition, Condition::NotAcceptable);
+}
