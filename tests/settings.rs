@@ -20,7 +20,10 @@ async fn session(running: &Running, name: &str) -> Client {
 
 async fn ask(client: &mut Client, to: &Jid, name: &str, ns: &str) -> Element {
     let query = Element::new(name, ns);
-    client.request("get", Some(to.as_str()), query).await.unwrap()
+    client
+        .request("get", Some(to.as_str()), query)
+        .await
+        .unwrap()
 }
 
 fn refusal(result: Result<Element, Error>) -> StanzaError {
@@ -100,7 +103,10 @@ async fn last_words_are_kept_for_those_who_may_see_them() {
     let began = Instant::now();
     loop {
         let query = Element::new("query", ns::LAST);
-        let answer = juliet.request("get", Some(to_romeo.as_str()), query).await.unwrap();
+        let answer = juliet
+            .request("get", Some(to_romeo.as_str()), query)
+            .await
+            .unwrap();
         let last = answer.child("query", ns::LAST).unwrap();
         if last.text() == "Heading Home" {
             let seconds: u64 = last.attr("seconds").unwrap().parse().unwrap();
