@@ -1,13 +1,9 @@
 //! What administration can do to a server: implemented by the composition root, over the running server or over the store alone.
 
-use std::fmt;
-use std::pin::Pin;
-
+use crate::hooks::command::{Act, Offered, Password};
 use crate::proto::jid::Jid;
+use crate::state::audit::Audit;
 use crate::store::Store;
-
-/// An act under way.
-pub type Act<'a, T> = Pin<Box<dyn Future<Output = Result<T, ActError>> + Send + 'a>>;
 
 /// Everything an administrative command may reach.
 pub trait Acts: Send + Sync {
@@ -19,6 +15,12 @@ pub trait Acts: Send + Sync {
 
     /// Bytes a second that work on the whole store may read, so that it disturbs nobody; `None` when there is nobody.
     fn pace(&self) -> Option<u64>;
+
+    /// The record of acts.
+    fn audit(&self) -> &Audit;
+
+    /// The commands of modules, each with its host; none when the server does not run.
+    fn commands(&self) -> Vec<(Jid, Offered)>;
 }
 
 /// Accounts and their sessions. Every address is a bare JID.
@@ -81,60 +83,4 @@ pub struct SessionInfo {
     pub address: String,
     /// The client by its own word, if it said.
     pub client: Option<String>,
-}
-
-/// A password on its way to the store: never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
-
-/// Why an act was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ActError {
-    /// The account exists already.
-    #[error("there is an account {0} already")]
-    Exists(Jid),
-    /// No such account.
-    #[error("there is no account {0}")]
-    NoSuchAccount(Jid),
-    /// The domain is not served, or takes guests only.
-    #[error("{host} has no accounts here; hosts with accounts: {}", .known.join(", "))]
-    NoSuchHost {
-        /// What was asked for.
-        host: String,
-        /// What there is.
-        known: Vec<String>,
-    },
-    /// An argument cannot be accepted: says which and what would be right.
-    #[error("{0}")]
-    Bad(String),
-    /// The caller may not.
-    #[error("only for administrators of the host or the server")]
-    Forbidden,
-    /// Who asked went away.
-    #[error("interrupted")]
-    Interrupted,
-    /// It failed for a reason that is not the argument's: full disk, damaged store, shutdown.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl ActError {
-    /// A stable word for machines.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Exists(_) => "exists",
-            Self::NoSuchAccount(_) => "no-such-account",
-            Self::NoSuchHost { .. } => "no-such-host",
-            Self::Bad(_) => "bad-argument",
-            Self::Forbidden => "forbidden",
-            Self::Interrupted => "interrupted",
-            Self::Failed(_) => "failed",
-        }
-    }
 }

@@ -7,8 +7,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::report::Line;
 use super::socket::Request;
+use crate::hooks::command::Line;
 
 /// A connection to a running server.
 #[derive(Debug)]

@@ -16,10 +16,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, warn};
 
-use super::acts::{ActError, Acts};
-use super::command::{Caller, Given, Rights, run};
-use super::report::{Line, Report};
-use crate::config::nearest;
+use super::acts::Acts;
+use super::command::ask;
+use crate::hooks::command::{ActError, Caller, Given, Line, Report, Rights};
 
 /// A request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,7 +81,7 @@ impl ControlSocket {
                     let acts = Arc::clone(&acts);
                     connections.spawn(async move {
                         let _seat = seat;
-                        if let Err(error) = converse(stream, &*acts).await {
+                        if let Err(error) = converse(stream, &acts).await {
                             debug!(%error, "a control connection ended");
                         }
                     });
@@ -104,7 +103,7 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn converse(stream: UnixStream, acts: &dyn Acts) -> io::Result<()> {
+async fn converse(stream: UnixStream, acts: &Arc<dyn Acts>) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let own = rustix::process::geteuid().as_raw();
     let (reader, mut writer) = stream.into_split();
@@ -114,6 +113,7 @@ async fn converse(stream: UnixStream, acts: &dyn Acts) -> io::Result<()> {
     }
     let caller = Caller {
         name: format!("uid {peer} (control socket)"),
+        jid: None,
         rights: Rights::Server,
     };
     let mut reader = BufReader::new(reader);
@@ -144,7 +144,7 @@ async fn request(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<
 async fn answer(
     request: &[u8],
     caller: &Caller,
-    acts: &dyn Acts,
+    acts: &Arc<dyn Acts>,
     writer: &mut OwnedWriteHalf,
 ) -> io::Result<()> {
     let request: Request = match serde_json::from_slice(request) {
@@ -157,18 +157,9 @@ async fn answer(
             .await;
         }
     };
-    let Some(command) = super::commands().find(|command| command.name == request.command) else {
-        let names = super::commands().map(|command| command.name);
-        let near = nearest(&request.command, names).map(|near| format!("; did you mean {near}?"));
-        let text = format!(
-            "there is no command {}{}",
-            request.command,
-            near.unwrap_or_default()
-        );
-        return send(writer, &Line::from(&ActError::Bad(text))).await;
-    };
     let (report, mut lines) = Report::new();
-    let work = async move { run(command, &request.arguments, caller, acts, &report).await };
+    let work =
+        async move { ask(&request.command, &request.arguments, caller, acts, &report).await };
     let copy = async {
         let copied = copy(&mut lines, writer).await;
         lines.close(); // after a failed write this is what interrupts the work

@@ -1,39 +1,47 @@
 //! The commands about the store as a whole.
 
-use super::acts::{Act, ActError, Acts};
-use super::command::{Args, Argument, Command, Kind, Permission};
-use super::report::Report;
+use super::acts::Acts;
+use super::command::Builtin;
+use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Permission};
 use crate::store::{self, BackupError, Copied, StoreError};
 
 /// In the order in which they are listed.
-pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "backup",
-        doc: "Write all accounts and messages into one file, while the server goes on.",
-        arguments: &[Argument {
-            name: "file",
-            doc: "The file (for its owner alone, mode 0600); an older one is replaced when the new one is whole. - is standard output.",
-            kind: Kind::Output,
-            required: true,
-        }],
-        permission: Permission::Server,
-        confirm: None,
-        handler: backup,
-    },
-    Command {
-        name: "store compact",
-        doc: "Give space that nothing uses any more back to the file system.",
-        arguments: &[],
-        permission: Permission::Server,
-        confirm: None,
-        handler: compact,
-    },
+pub const COMMANDS: &[Builtin] = &[
+    Builtin::new(
+        Command {
+            name: "backup",
+            doc: "Write all accounts and messages into one file, while the server goes on.",
+            adhoc: None,
+            arguments: &[Argument::needed(
+                "file",
+                Kind::Output,
+                "The file (for its owner alone, mode 0600); an older one is replaced when the new one is whole. - is standard output.",
+            )],
+            permission: Permission::Server,
+            confirm: None,
+            audited: true,
+        },
+        backup,
+    ),
+    Builtin::new(
+        Command {
+            name: "store compact",
+            doc: "Give space that nothing uses any more back to the file system.",
+            adhoc: None,
+            arguments: &[],
+            permission: Permission::Server,
+            confirm: None,
+            audited: true,
+        },
+        compact,
+    ),
 ];
 
 const MIB: u64 = 1 << 20;
 
-fn backup<'a>(_: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn backup<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let report = &call.report;
         let (store, pace, out) = (acts.store().clone(), acts.pace(), report.clone());
         let work = move || {
             let mut told = 0;
@@ -49,7 +57,7 @@ fn backup<'a>(_: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()
     })
 }
 
-fn compact<'a>(_: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn compact<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
         let store = acts.store().clone();
         let (done, before, after) = waiting(move || {
@@ -64,7 +72,7 @@ fn compact<'a>(_: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, (
         } else {
             "This engine cannot; a copy is compact: `waxwing store copy`.".to_owned()
         };
-        report.say(text).await
+        call.report.say(text).await
     })
 }
 

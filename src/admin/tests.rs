@@ -9,22 +9,30 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::acts::*;
 use super::client::Client;
-use super::command::{Caller, Given, Rights, run};
-use super::report::{Line, Report};
+use super::command::ask;
 use super::socket::{ControlSocket, Request};
 use super::*;
+use crate::config::Administration;
+use crate::hooks::command::Given;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
+use crate::state::audit::Audit;
 use crate::store::{Options, Store};
 
-struct Fake(Mutex<BTreeMap<Jid, (String, Option<String>)>>, Store);
+struct Fake(Mutex<BTreeMap<Jid, (String, Option<String>)>>, Audit, Store);
 
 impl Default for Fake {
     fn default() -> Self {
-        let store = Store::open(Options::memory(), Clock::system()).unwrap();
-        Fake(Mutex::default(), store)
+        let clock = Clock::system();
+        let store = Store::open(Options::memory(), clock.clone()).unwrap();
+        let bounds = Administration {
+            audit_age: std::time::Duration::from_secs(3600),
+            audit_entries: 100,
+            ..Default::default()
+        };
+        let audit = Audit::new(store.clone(), clock, &bounds);
+        Fake(Mutex::default(), audit, store)
     }
 }
 
@@ -58,11 +66,19 @@ impl Acts for Fake {
     }
 
     fn store(&self) -> &Store {
-        &self.1
+        &self.2
     }
 
     fn pace(&self) -> Option<u64> {
         None
+    }
+
+    fn audit(&self) -> &Audit {
+        &self.1
+    }
+
+    fn commands(&self) -> Vec<(Jid, Offered)> {
+        Vec::new()
     }
 }
 
@@ -131,20 +147,21 @@ impl Accounts for Fake {
 fn given(arguments: &[(&str, &str)]) -> Given {
     arguments
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
         .collect()
 }
 
 async fn act(
-    acts: &Fake,
+    acts: &Arc<Fake>,
     rights: Rights,
     name: &str,
     arguments: &[(&str, &str)],
 ) -> Result<Vec<Line>, ActError> {
-    let command = commands().find(|command| command.name == name).unwrap();
+    let acts: Arc<dyn Acts> = acts.clone();
     let (report, mut lines) = Report::new();
     let caller = Caller {
         name: "a test".to_owned(),
+        jid: None,
         rights,
     };
     let given = given(arguments);
@@ -155,7 +172,7 @@ async fn act(
         }
         all
     };
-    let work = async move { run(command, &given, &caller, acts, &report).await };
+    let work = async move { ask(name, &given, &caller, &acts, &report).await };
     let (result, lines) = tokio::join!(work, collect);
     result.map(|()| lines)
 }
@@ -168,7 +185,7 @@ const ROMEO: (&str, &str) = ("account", "romeo@example.org");
 
 #[tokio::test]
 async fn an_account_from_its_first_day_to_its_last() {
-    let acts = Fake::default();
+    let acts = Arc::new(Fake::default());
     let do_it =
         async |name, arguments: &[(&str, &str)]| act(&acts, Rights::Server, name, arguments).await;
     let password = ("password", "r0m30");
@@ -210,7 +227,7 @@ async fn an_account_from_its_first_day_to_its_last() {
 
 #[tokio::test]
 async fn bad_arguments_are_explained() {
-    let acts = Fake::default();
+    let acts = Arc::new(Fake::default());
     for (name, arguments, expected) in [
         (
             "user add",
@@ -257,7 +274,7 @@ async fn bad_arguments_are_explained() {
 
 #[tokio::test]
 async fn an_administrator_of_a_host_stays_in_it() {
-    let acts = Fake::default();
+    let acts = Arc::new(Fake::default());
     let own = || Rights::Host("example.org".to_owned());
     let add = [ROMEO, ("password", "x")];
     act(&acts, own(), "user add", &add).await.unwrap();
@@ -279,7 +296,7 @@ async fn an_administrator_of_a_host_stays_in_it() {
 
 #[tokio::test]
 async fn many_accounts_are_listed_page_by_page() {
-    let acts = Fake::default();
+    let acts = Arc::new(Fake::default());
     for number in 0..1200 {
         let jid = Jid::parse(&format!("user{number:04}@localhost")).unwrap();
         acts.0.lock().unwrap().insert(jid, (String::new(), None));
@@ -386,4 +403,32 @@ async fn strange_requests_are_answered_or_ended() {
             "{answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_was_done_is_written_down_without_secrets() {
+    let acts = Arc::new(Fake::default());
+    let add = [ROMEO, ("password", "r0m30")];
+    act(&acts, Rights::Server, "user add", &add).await.unwrap();
+    act(&acts, Rights::Server, "user add", &add)
+        .await
+        .unwrap_err();
+    act(&acts, Rights::Server, "user show", &[ROMEO])
+        .await
+        .unwrap();
+    let lines = act(&acts, Rights::Server, "audit list", &[]).await.unwrap();
+    let rows: Vec<String> = lines
+        .iter()
+        .filter_map(|line| match line {
+            Line::Row(row) => Some(row[1..].join("; ")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "a test; user add; account=romeo@example.org; there is an account romeo@example.org already",
+            "a test; user add; account=romeo@example.org; done",
+        ]
+    );
 }

@@ -1,106 +1,123 @@
 //! The commands about accounts.
 
-use super::acts::{AccountInfo, Act, ActError, Acts};
-use super::command::{Args, Argument, Command, Kind, Permission};
-use super::report::Report;
+use super::acts::{AccountInfo, Acts};
+use super::command::Builtin;
+use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Permission};
 use crate::proto::jid::Jid;
 
-const ACCOUNT: Argument = Argument {
-    name: "account",
-    doc: "Its address, such as romeo@example.org.",
-    kind: Kind::Account,
-    required: true,
-};
-const PASSWORD: Argument = Argument {
-    name: "password",
-    doc: "The password.",
-    kind: Kind::Password,
-    required: true,
-};
-const REASON: Argument = Argument {
-    name: "reason",
-    doc: "Shown to whom it concerns.",
-    kind: Kind::Text,
-    required: false,
-};
+const ACCOUNT: Argument = Argument::needed(
+    "account",
+    Kind::Account,
+    "Its address, such as romeo@example.org.",
+);
+const PASSWORD: Argument = Argument::needed("password", Kind::Password, "The password.");
+const REASON: Argument = Argument::optional("reason", Kind::Text, "Shown to whom it concerns.");
 
 /// In the order in which they are listed.
-pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "user add",
-        doc: "Make an account.",
-        arguments: &[ACCOUNT, PASSWORD],
-        permission: Permission::Host,
-        confirm: None,
-        handler: add,
-    },
-    Command {
-        name: "user list",
-        doc: "List the accounts of a domain, or all.",
-        arguments: &[Argument {
-            name: "host",
-            doc: "The domain.",
-            kind: Kind::Host,
-            required: false,
-        }],
-        permission: Permission::Host,
-        confirm: None,
-        handler: list,
-    },
-    Command {
-        name: "user show",
-        doc: "Show an account and its sessions.",
-        arguments: &[ACCOUNT],
-        permission: Permission::Host,
-        confirm: None,
-        handler: show,
-    },
-    Command {
-        name: "user passwd",
-        doc: "Set a new password and end the account's sessions.",
-        arguments: &[ACCOUNT, PASSWORD],
-        permission: Permission::Host,
-        confirm: None,
-        handler: passwd,
-    },
-    Command {
-        name: "user disable",
-        doc: "Keep an account from logging in, end its sessions, keep its data.",
-        arguments: &[ACCOUNT, REASON],
-        permission: Permission::Host,
-        confirm: None,
-        handler: disable,
-    },
-    Command {
-        name: "user enable",
-        doc: "Let a disabled account log in again.",
-        arguments: &[ACCOUNT],
-        permission: Permission::Host,
-        confirm: None,
-        handler: enable,
-    },
-    Command {
-        name: "user kick",
-        doc: "End the sessions of an account; it may log in again.",
-        arguments: &[ACCOUNT, REASON],
-        permission: Permission::Host,
-        confirm: None,
-        handler: kick,
-    },
-    Command {
-        name: "user delete",
-        doc: "Remove an account with everything it owns.",
-        arguments: &[ACCOUNT],
-        permission: Permission::Host,
-        confirm: Some(
-            "This removes the account with its contacts and messages and cannot be taken back.",
-        ),
-        handler: delete,
-    },
+pub const COMMANDS: &[Builtin] = &[
+    Builtin::new(
+        Command {
+            name: "user add",
+            doc: "Make an account.",
+            adhoc: None,
+            arguments: &[ACCOUNT, PASSWORD],
+            permission: Permission::Host,
+            confirm: None,
+            audited: true,
+        },
+        add,
+    ),
+    Builtin::new(
+        Command {
+            name: "user list",
+            doc: "List the accounts of a domain, or all.",
+            adhoc: None,
+            arguments: &[Argument::optional("host", Kind::Host, "The domain.")],
+            permission: Permission::Host,
+            confirm: None,
+            audited: false,
+        },
+        list,
+    ),
+    Builtin::new(
+        Command {
+            name: "user show",
+            doc: "Show an account and its sessions.",
+            adhoc: None,
+            arguments: &[ACCOUNT],
+            permission: Permission::Host,
+            confirm: None,
+            audited: false,
+        },
+        show,
+    ),
+    Builtin::new(
+        Command {
+            name: "user passwd",
+            doc: "Set a new password and end the account's sessions.",
+            adhoc: None,
+            arguments: &[ACCOUNT, PASSWORD],
+            permission: Permission::Host,
+            confirm: None,
+            audited: true,
+        },
+        passwd,
+    ),
+    Builtin::new(
+        Command {
+            name: "user disable",
+            doc: "Keep an account from logging in, end its sessions, keep its data.",
+            adhoc: None,
+            arguments: &[ACCOUNT, REASON],
+            permission: Permission::Host,
+            confirm: None,
+            audited: true,
+        },
+        disable,
+    ),
+    Builtin::new(
+        Command {
+            name: "user enable",
+            doc: "Let a disabled account log in again.",
+            adhoc: None,
+            arguments: &[ACCOUNT],
+            permission: Permission::Host,
+            confirm: None,
+            audited: true,
+        },
+        enable,
+    ),
+    Builtin::new(
+        Command {
+            name: "user kick",
+            doc: "End the sessions of an account; it may log in again.",
+            adhoc: None,
+            arguments: &[ACCOUNT, REASON],
+            permission: Permission::Host,
+            confirm: None,
+            audited: true,
+        },
+        kick,
+    ),
+    Builtin::new(
+        Command {
+            name: "user delete",
+            doc: "Remove an account with everything it owns.",
+            adhoc: None,
+            arguments: &[ACCOUNT],
+            permission: Permission::Host,
+            confirm: Some(
+                "This removes the account with its contacts and messages and cannot be taken back.",
+            ),
+            audited: true,
+        },
+        delete,
+    ),
 ];
 
-fn add<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn add<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         acts.accounts()
             .create(account, args.password("password")?)
@@ -112,8 +129,9 @@ fn add<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()
 /// Accounts read at once: the answer needs no more memory for a hundred thousand than for a few.
 const PAGE: usize = 500;
 
-fn list<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn list<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         report.columns(&["account", "created", "disabled"]).await?;
         let known = acts.accounts().hosts();
         let hosts = match args.text("host") {
@@ -155,8 +173,9 @@ fn list<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, (
     })
 }
 
-fn show<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn show<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         let info = acts.accounts().show(account).await?;
         let info = info.ok_or_else(|| ActError::NoSuchAccount(account.clone()))?;
@@ -188,8 +207,9 @@ fn show<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, (
     })
 }
 
-fn passwd<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn passwd<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         acts.accounts()
             .set_password(account, args.password("password")?)
@@ -198,8 +218,9 @@ fn passwd<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a,
     })
 }
 
-fn disable<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn disable<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         let reason = args
             .text("reason")
@@ -211,16 +232,18 @@ fn disable<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a
     })
 }
 
-fn enable<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn enable<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         acts.accounts().enable(account).await?;
         report.say(format!("{account} can log in again.")).await
     })
 }
 
-fn kick<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn kick<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         let reason = args.text("reason").unwrap_or("ended by an administrator");
         let ended = acts.accounts().end_sessions(account, reason).await?;
@@ -230,8 +253,9 @@ fn kick<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, (
     })
 }
 
-fn delete<'a>(args: &'a Args, acts: &'a dyn Acts, report: &'a Report) -> Act<'a, ()> {
+fn delete<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
+        let (args, report) = (&call.args, &call.report);
         let account = args.account("account")?;
         acts.accounts().delete(account).await?;
         report.say(format!("{account} is removed.")).await

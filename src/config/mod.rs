@@ -2,6 +2,7 @@
 //!
 //! One declaration ([`settings!`](crate::settings)) makes a section's struct, its defaults, its reader and its description; the shipped
 //! `config/waxwing.toml`, every error message and the comparison for a reload come from that description.
+mod administration;
 mod check;
 mod choice;
 mod diff;
@@ -20,6 +21,7 @@ mod tests;
 pub mod tree;
 pub mod units;
 
+pub use administration::Administration;
 pub use check::Origins;
 pub use diff::{Change, diff, effective, without_restart};
 pub use levels::log_levels;

@@ -91,6 +91,19 @@ impl Rules<'_> {
         if host.mechanisms.as_ref().is_some_and(Vec::is_empty) {
             self.add(&format!("{path}.mechanisms"), no_mechanisms());
         }
+        self.admins(&format!("{path}.admins"), &host.admins);
+    }
+
+    fn admins(&mut self, key: &str, admins: &[Jid]) {
+        let odd = admins
+            .iter()
+            .find(|jid| jid.node().is_none() || jid.is_full());
+        if let Some(odd) = odd {
+            self.add(
+                key,
+                format!("\"{odd}\" is not an account; write it as user@example.org"),
+            );
+        }
     }
 
     fn listeners(&mut self) {
@@ -141,6 +154,7 @@ impl Rules<'_> {
                 format!("{memory} is too little for any server; give {LEAST_MEMORY} or more");
             self.add("limits.memory", what);
         }
+        self.admins("admin.admins", &config.admin.admins);
         if config.auth.mechanisms.is_empty() {
             self.add("auth.mechanisms", no_mechanisms());
         }

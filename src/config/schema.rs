@@ -250,6 +250,12 @@ leaf! {
     Period: "a time such as \"30s\", \"5m\", \"12h\" or \"7d\"",
 }
 
+impl Setting for crate::proto::Jid {
+    fn shape() -> Shape {
+        Shape::leaf("an address such as \"juliet@example.org\"")
+    }
+}
+
 impl<T: Setting> Setting for Option<T> {
     fn shape() -> Shape {
         T::shape()

@@ -253,7 +253,7 @@ proptest::proptest! {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[limts]\ndepth = 5\n",
-        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, tls, auth, limits, store, log, control, modules",
+        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
     ),
     (
         "[limits]\ndepth = 50\n",
@@ -329,7 +329,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "certificat = \"/etc/ssl/example.pem\"\n",
-        "waxwing.toml:2: hosts.\"example.org\".certificat: no such key; did you mean certificate? Known here: certificate, key, mechanisms, guests, modules",
+        "waxwing.toml:2: hosts.\"example.org\".certificat: no such key; did you mean certificate? Known here: certificate, key, mechanisms, admins, guests, modules",
     ),
     (
         "guests = true\n",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::envelope::{Envelope, TurnFn};
-use crate::config::AccountLimits;
+use crate::config::{AccountLimits, Administration};
 use crate::metrics::Registry;
 use crate::proto::error::{StanzaError, StreamError};
 use crate::proto::jid::Jid;
@@ -25,6 +25,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Where a module counts.
     pub metrics: Registry,
+    /// Who administers what.
+    pub administration: Arc<Administration>,
     /// Bounds of accounts.
     pub limits: AccountLimits,
     /// The rest of the server.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::command::Command;
 use super::{Builder, Deps, Info, Module, ModuleError};
 use crate::config::{ModuleSettings, Modules};
 
@@ -10,6 +11,8 @@ use crate::config::{ModuleSettings, Modules};
 pub struct Listed {
     /// What the module is.
     pub info: Info,
+    /// The administrative commands it offers.
+    pub commands: &'static [Command],
     settings: fn() -> ModuleSettings,
     add: fn(&mut Builder, &Deps, toml::Table) -> Result<(), ModuleError>,
 }
@@ -19,6 +22,7 @@ impl Listed {
     pub const fn of<M: Module>() -> Self {
         Listed {
             info: M::INFO,
+            commands: M::COMMANDS,
             settings: settings::<M>,
             add: add::<M>,
         }

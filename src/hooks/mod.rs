@@ -7,6 +7,7 @@
 //! change; one that truly has to wait answers `Later` with a future.
 
 pub mod account;
+pub mod command;
 pub mod deps;
 pub mod envelope;
 pub mod facts;
@@ -56,6 +57,8 @@ pub trait Module: Sized + Send + Sync + 'static {
     const INFO: Info;
     /// Its section `[modules.<name>]`, globally or per host.
     type Config: DeserializeOwned + Default + crate::config::Describe;
+    /// The administrative commands it offers; `register` says with [`Registrar::command`] what each does.
+    const COMMANDS: &'static [command::Command] = &[];
 
     /// Builds the module for one host.
     ///

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::account::{Account, SessionId, Uid};
+use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::kinds::{
     Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
@@ -70,10 +71,44 @@ impl Builder {
             builder: self,
         };
         module.register(&mut registrar);
-        match self.failure.take() {
-            Some(failure) => Err(failure),
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let missing = M::COMMANDS.iter().find(|command| {
+            let mut offered = self.tables.commands.iter();
+            !offered.any(|offered| offered.command.name == command.name)
+        });
+        match missing {
+            Some(command) => Err(ModuleError {
+                module: name,
+                reason: format!("nothing does its command \"{}\"", command.name),
+            }),
             None => Ok(()),
         }
+    }
+
+    /// Adds a command of the server itself.
+    ///
+    /// # Errors
+    /// There is another of this name or node.
+    pub fn command(&mut self, offered: Offered) -> Result<(), ModuleError> {
+        let command = offered.command;
+        let node = |command: &Command| command.adhoc.map(|adhoc| adhoc.node);
+        let taken = self.tables.commands.iter().any(|other| {
+            let other = other.command;
+            other.name == command.name || (node(other).is_some() && node(other) == node(command))
+        });
+        self.tables.commands.push(offered);
+        if taken {
+            return Err(ModuleError {
+                module: "",
+                reason: format!(
+                    "there is another command \"{}\", or of its node",
+                    command.name
+                ),
+            });
+        }
+        Ok(())
     }
 
     /// Freezes the tables.
@@ -290,6 +325,16 @@ impl Registrar<'_> {
     /// Runs `f` every `period`.
     pub fn every(&mut self, period: Duration, f: impl Fn() + Send + Sync + 'static) {
         self.builder.tables.jobs.push((period, Arc::new(f)));
+    }
+
+    /// Offers a command, one of [`Module::COMMANDS`].
+    pub fn command(&mut self, offered: Offered) {
+        let module = self.info.name;
+        if let Err(error) = self.builder.command(offered)
+            && self.builder.failure.is_none()
+        {
+            self.builder.failure = Some(ModuleError { module, ..error });
+        }
     }
 
     /// Serves a domain of its own.

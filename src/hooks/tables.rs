@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Info as ModuleInfo;
 use super::account::SessionInfo;
+use super::command::Offered;
 use super::kinds::{
     AccountIq, Bar, HostIq, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered, OnEvent,
     OnInline, Path, Phase, Probe, To, Transit, Verb, Which,
@@ -98,6 +99,7 @@ pub struct Tables {
     pub(super) disco: HashMap<To, Info>,
     pub(super) stream: Arc<stream::Tables>,
     pub(super) modules: Vec<ModuleInfo>,
+    pub(super) commands: Vec<Offered>,
 }
 
 impl Tables {
@@ -199,6 +201,11 @@ impl Tables {
     /// What the stream machine announces and accepts for this host.
     pub fn stream(&self) -> &Arc<stream::Tables> {
         &self.stream
+    }
+
+    /// The administrative commands of this host, in their order.
+    pub fn commands(&self) -> &[Offered] {
+        &self.commands
     }
 
     /// The modules that are on, in their order.

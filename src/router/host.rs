@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::iq::{unknown, verb};
 use super::{Host, Router};
+use crate::hooks::command::Offered;
 use crate::hooks::{Envelope, Event, Reply, Request};
 use crate::proto::error::Condition;
+use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType};
 
 impl Router {
@@ -46,6 +48,17 @@ impl Router {
     /// There is no way to other domains yet but to say so.
     pub(super) fn to_elsewhere(self: &Arc<Self>, envelope: Box<Envelope>) {
         self.bounce(&envelope, &Condition::RemoteServerNotFound.into());
+    }
+
+    /// The commands of all hosts, each with its host.
+    pub fn commands(&self) -> Vec<(Jid, Offered)> {
+        let hosts = self.hosts.load();
+        let of = |host: &Arc<Host>| {
+            let commands = host.tables.commands().iter();
+            let pairs = commands.map(|offered| (host.domain.clone(), offered.clone()));
+            pairs.collect::<Vec<_>>()
+        };
+        hosts.values().flat_map(of).collect()
     }
 
     /// Tells the modules of all hosts what happened.

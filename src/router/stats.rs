@@ -86,12 +86,14 @@ impl Router {
         self: &Arc<Self>,
         host: &crate::proto::jid::Jid,
         limits: &crate::config::AccountLimits,
+        administration: &Arc<crate::config::Administration>,
     ) -> Deps {
         Deps {
             host: host.clone(),
             store: self.store.clone(),
             clock: self.clock.clone(),
             limits: limits.clone(),
+            administration: administration.clone(),
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
         }

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::admin::{AccountInfo, Act, ActError, Acts, Password, SessionInfo};
-use crate::config::Config;
+use crate::config::{Administration, Config};
 use crate::hooks::Event;
+use crate::hooks::command::Offered;
 use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::router::Router;
+use crate::runtime::clock::Clock;
 use crate::state::accounts::{AccountError, Accounts, Record};
+use crate::state::audit::Audit;
 use crate::store::Store;
 
 /// What administration can do here.
@@ -18,6 +21,7 @@ pub struct ServerActs {
     accounts: Accounts,
     store: Store,
     rate: u64,
+    audit: Audit,
     router: Option<Arc<Router>>,
 }
 
@@ -31,11 +35,13 @@ impl ServerActs {
     ) -> Self {
         let mut hosts = super::account_hosts(config);
         hosts.sort();
+        let audit = Audit::new(store.clone(), Clock::system(), &Administration::of(config));
         ServerActs {
             hosts,
             accounts,
             store,
             rate: config.backup.rate.0,
+            audit,
             router,
         }
     }
@@ -79,6 +85,15 @@ impl Acts for ServerActs {
 
     fn pace(&self) -> Option<u64> {
         self.router.as_ref().map(|_| self.rate)
+    }
+
+    fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    fn commands(&self) -> Vec<(Jid, Offered)> {
+        let commands = self.router.as_ref().map(|router| router.commands());
+        commands.unwrap_or_default()
     }
 }
 

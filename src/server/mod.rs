@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
-use crate::config::Config;
+use crate::config::{Administration, Config};
 use crate::hooks::{Builder, Listed, Tables};
 use crate::http::{Exposition, serve_metrics};
 use crate::metrics::Registry;
@@ -107,7 +107,14 @@ impl Server {
             metrics.clone(),
         );
         let accounts = accounts.on(router.clone());
-        let hosts = hosts(config, &router, extra)?;
+        let administration = Arc::new(Administration::of(config));
+        let acts: Arc<dyn Acts> = Arc::new(ServerActs::new(
+            config,
+            store.clone(),
+            accounts.clone(),
+            Some(router.clone()),
+        ));
+        let hosts = hosts(config, &router, &acts, &administration, extra)?;
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),
             limits: settings::stream(config),
@@ -132,17 +139,12 @@ impl Server {
             stats,
         };
         let mut server = Server {
-            acts: Arc::new(ServerActs::new(
-                config,
-                store.clone(),
-                accounts.clone(),
-                Some(router.clone()),
-            )),
+            acts,
             tasks: vec![
                 tokio::spawn(router.clone().run()),
                 tokio::spawn(renewals(tls.clone())),
                 tokio::spawn(memory::watch(memory, admission, router.clone())),
-                tokio::spawn(removals(accounts.clone())),
+                tokio::spawn(removals(accounts)),
             ],
             metrics,
             exposition: None,
@@ -286,16 +288,23 @@ fn guests(config: &Config) -> acts::GuestHosts {
 fn hosts(
     config: &Config,
     router: &Arc<Router>,
+    acts: &Arc<dyn Acts>,
+    administration: &Arc<Administration>,
     extra: &[Listed],
 ) -> Result<router::Hosts, StartError> {
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let deps = router.deps(&jid, &config.limits.account);
+        let deps = router.deps(&jid, &config.limits.account, administration);
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module
                 .add(&mut builder, &deps, &config.modules, &host.modules)
+                .map_err(|error| StartError(format!("{domain}: {error}")))?;
+        }
+        for offered in crate::admin::offered(acts) {
+            builder
+                .command(offered)
                 .map_err(|error| StartError(format!("{domain}: {error}")))?;
         }
         let tables = builder.freeze();

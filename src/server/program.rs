@@ -1,5 +1,7 @@
 //! The program behind the command line.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::{Server, accounts, acts::ServerActs, settings};
@@ -7,6 +9,7 @@ use crate::admin::cli::{Program, Ready, Running};
 use crate::admin::{Acts, Finding, Level};
 use crate::config::{Loaded, ModuleSettings};
 use crate::hooks::Listed;
+use crate::hooks::command::Command;
 use crate::net::tls::{self, TlsOptions, TlsStore};
 use crate::runtime::clock::Clock;
 use crate::state::secret::server_secret;
@@ -29,6 +32,11 @@ impl Program for Waxwing {
     fn modules(&self) -> Vec<ModuleSettings> {
         let all = crate::modules::LIST.iter().chain(self.extra);
         all.map(Listed::settings).collect()
+    }
+
+    fn commands(&self) -> Vec<&'static Command> {
+        let all = crate::modules::LIST.iter().chain(self.extra);
+        all.flat_map(|module| module.commands).collect()
     }
 
     fn serve<'a>(
@@ -55,7 +63,7 @@ impl Program for Waxwing {
         })
     }
 
-    fn acts(&self, loaded: &Loaded) -> Result<Box<dyn Acts>, String> {
+    fn acts(&self, loaded: &Loaded) -> Result<Arc<dyn Acts>, String> {
         let config = &loaded.config;
         settings::make_private(&config.server.data_dir)?;
         let clock = Clock::system();
@@ -69,7 +77,7 @@ impl Program for Waxwing {
             .block_on(server_secret(&store))
             .map_err(|e| e.to_string())?;
         let accounts = accounts(config, &store, &clock, secret);
-        Ok(Box::new(ServerActs::new(config, store, accounts, None)))
+        Ok(Arc::new(ServerActs::new(config, store, accounts, None)))
     }
 
     fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding> {

@@ -1,6 +1,9 @@
 //! Truths that several features ask for: accounts and what they own, rosters, the message log.
 
 pub mod accounts;
+pub mod act;
+pub mod admins;
+pub mod audit;
 pub mod erasure;
 pub mod guesses;
 pub mod log;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,10 +11,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 use super::{Common, Program, USAGE, configuration, make_data_dir, password, print, prompt};
 use crate::admin::acts::Acts;
 use crate::admin::client::Client;
-use crate::admin::command::{Argument, Caller, Command, Given, Kind, Rights, run};
-use crate::admin::report::{Line, Report};
+use crate::admin::command::ask;
 use crate::admin::socket::Request;
 use crate::config::Loaded;
+use crate::hooks::command::{Argument, Caller, Command, Given, Kind, Line, Report, Rights, Values};
 
 /// A command with what was given on the command line.
 #[derive(Debug)]
@@ -23,9 +24,9 @@ pub struct Chosen<'a> {
 }
 
 /// Adds `user add` and so on to the command line.
-pub fn with_commands(mut cli: Clap) -> Clap {
+pub fn with_commands(mut cli: Clap, commands: &[&'static Command]) -> Clap {
     let mut groups: Vec<Clap> = Vec::new();
-    for command in crate::admin::commands() {
+    for command in commands {
         let Some((group, name)) = command.name.split_once(' ') else {
             cli = cli.subcommand(declared(command.name, command));
             continue;
@@ -58,39 +59,46 @@ pub fn with_commands(mut cli: Clap) -> Clap {
 fn about(group: &str) -> &'static str {
     match group {
         "user" => "Accounts: add, list, show, change, remove",
+        "audit" => "Who did what",
         _ => "",
     }
 }
 
 fn declared(name: &'static str, command: &'static Command) -> Clap {
     let mut clap = Clap::new(name).about(command.doc.trim_end_matches('.'));
+    let positional = command.arguments.iter().any(|argument| argument.required);
     for argument in command.arguments {
-        clap = match argument.kind {
-            Kind::Password => clap
-                .arg(flag("generate", "Make a password and print it"))
-                .arg(
-                    flag(
-                        "stdin",
-                        "Read the password from standard input (its first line)",
-                    )
-                    .conflicts_with("generate"),
-                ),
-            _ if argument.required || argument.kind == Kind::Host => clap.arg(
-                Arg::new(argument.name)
-                    .help(argument.doc.trim_end_matches('.'))
-                    .required(argument.required),
-            ),
-            _ => clap.arg(
-                Arg::new(argument.name)
-                    .long(argument.name)
-                    .help(argument.doc.trim_end_matches('.')),
-            ),
-        };
+        clap = clap.args(as_clap(argument, positional));
     }
     if command.confirm.is_some() {
         clap = clap.arg(flag("yes", "Do not ask"));
     }
     clap
+}
+
+/// What is needed stands by itself; what may be left out has a name, but for a host beside which nothing is needed.
+fn as_clap(argument: &'static Argument, others_needed: bool) -> Vec<Arg> {
+    let help = argument.doc.trim_end_matches('.');
+    let arg = Arg::new(argument.name).help(help);
+    let arg = match argument.kind {
+        Kind::Again(_) => return Vec::new(),
+        Kind::Password => {
+            let stdin = "Read the password from standard input (its first line)";
+            return vec![
+                flag("generate", "Make a password and print it"),
+                flag("stdin", stdin).conflicts_with("generate"),
+            ];
+        }
+        Kind::Flag => return vec![flag(argument.name, help)],
+        Kind::Choice(words) => arg.value_parser(words.iter().map(|(w, _)| *w).collect::<Vec<_>>()),
+        kind if kind.is_multi() => arg.num_args(1..).action(ArgAction::Append),
+        _ => arg,
+    };
+    vec![match argument.kind {
+        _ if argument.required => arg.required(true),
+        Kind::Host if !others_needed => arg,
+        _ => arg.long(argument.name),
+    }]
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -101,13 +109,13 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 }
 
 /// The administrative command that was chosen, if it was one.
-pub fn chosen(matches: &ArgMatches) -> Option<Chosen<'_>> {
+pub fn chosen<'a>(matches: &'a ArgMatches, commands: &[&'static Command]) -> Option<Chosen<'a>> {
     let (group, inner) = matches.subcommand()?;
     let (name, matches) = match inner.subcommand() {
         Some((name, matches)) => (format!("{group} {name}"), matches),
         None => (group.to_owned(), inner),
     };
-    let command = crate::admin::commands().find(|command| command.name == name)?;
+    let command = commands.iter().find(|command| command.name == name)?;
     Some(Chosen { command, matches })
 }
 
@@ -191,21 +199,17 @@ fn given(chosen: &Chosen<'_>) -> Result<Answers, String> {
             if matches.get_flag("generate") {
                 answers.generated = Some(password.clone());
             }
-            answers.arguments.insert(name, password);
-        } else if let Some(text) = matches.get_one::<String>(argument.name) {
-            argument.check(text).map_err(|error| error.to_string())?;
-            answers.arguments.insert(name, text.clone());
+            answers.arguments.insert(name, password.into());
+        } else if let Some(values) = values(argument, matches) {
+            argument.check(&values).map_err(|error| error.to_string())?;
+            answers.arguments.insert(name, values);
         }
     }
     if let Some(warning) = command.confirm
         && !matches.get_flag("yes")
     {
-        let subject = answers
-            .arguments
-            .values()
-            .next()
-            .cloned()
-            .unwrap_or_default();
+        let first = answers.arguments.values().next();
+        let subject = first.map_or_else(|| command.name.to_owned(), |values| values.0.join(", "));
         match prompt::confirmed(&format!("{subject}: {warning}")) {
             Some(true) => {}
             Some(false) => return Err("nothing was done".to_owned()),
@@ -213,6 +217,18 @@ fn given(chosen: &Chosen<'_>) -> Result<Answers, String> {
         }
     }
     Ok(answers)
+}
+
+/// What was given for an argument.
+fn values(argument: &Argument, matches: &ArgMatches) -> Option<Values> {
+    match argument.kind {
+        Kind::Again(_) | Kind::Password => None,
+        Kind::Flag => matches.get_flag(argument.name).then(|| "true".into()),
+        _ => {
+            let given = matches.get_many::<String>(argument.name)?;
+            Some(Values(given.cloned().collect()))
+        }
+    }
 }
 
 fn secret(
@@ -227,7 +243,8 @@ fn secret(
     if matches.get_flag("stdin") {
         return prompt::password_from_stdin();
     }
-    let subject = given.get("account").map_or(command.name, String::as_str);
+    let account = given.get("account").and_then(|values| values.0.first());
+    let subject = account.map_or(command.name, String::as_str);
     let typed = prompt::new_password(subject)?;
     typed.ok_or_else(|| {
         format!(
@@ -258,7 +275,7 @@ fn act(
         Ok(None) => {
             make_data_dir(&loaded.config.server.data_dir)?;
             let acts = program.acts(loaded)?;
-            runtime.block_on(unless_interrupted(local(&*acts, command, &given, printer)))
+            runtime.block_on(unless_interrupted(local(&acts, command, &given, printer)))
         }
         Err(error) => Err(unreachable_socket(&socket, &error)),
     }
@@ -299,7 +316,7 @@ async fn remote(
 }
 
 async fn local(
-    acts: &dyn Acts,
+    acts: &Arc<dyn Acts>,
     command: &Command,
     given: &Given,
     printer: &mut print::Printer,
@@ -308,9 +325,10 @@ async fn local(
     let uid = rustix::process::geteuid().as_raw();
     let caller = Caller {
         name: format!("uid {uid} (command line)"),
+        jid: None,
         rights: Rights::Server,
     };
-    let work = async move { run(command, given, &caller, acts, &report).await };
+    let work = async move { ask(command.name, given, &caller, acts, &report).await };
     let show = async {
         let mut shown = Ok(());
         while let (Some(line), Ok(())) = (lines.recv().await, &shown) {

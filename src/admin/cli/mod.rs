@@ -14,6 +14,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::sync::watch;
@@ -21,12 +22,16 @@ use tokio::sync::watch;
 use super::acts::Acts;
 use super::finding::Finding;
 use crate::config::{Loaded, ModuleSettings, Request, load};
+use crate::hooks::command::Command;
 use crate::store::Options;
 
 /// What the command line needs of the program it belongs to.
 pub trait Program: Sync {
     /// What the modules declare about their configuration.
     fn modules(&self) -> Vec<ModuleSettings>;
+
+    /// The commands the modules declare.
+    fn commands(&self) -> Vec<&'static Command>;
 
     /// Runs the server until `stop` becomes true and everything is drained. Calls `ready` when clients can connect.
     fn serve<'a>(
@@ -40,7 +45,7 @@ pub trait Program: Sync {
     ///
     /// # Errors
     /// In words, such as that the store is in use.
-    fn acts(&self, loaded: &Loaded) -> Result<Box<dyn Acts>, String>;
+    fn acts(&self, loaded: &Loaded) -> Result<Arc<dyn Acts>, String>;
 
     /// What is to be said about the certificates of every host. Writes nothing.
     fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding>;
@@ -113,12 +118,13 @@ enum Action {
 
 /// The whole program: reads the arguments, does what they say.
 pub fn main(program: &dyn Program) -> ExitCode {
-    let matches = act::with_commands(Cli::command()).get_matches();
+    let declared: Vec<&Command> = super::commands().chain(program.commands()).collect();
+    let matches = act::with_commands(Cli::command(), &declared).get_matches();
     let common = match Common::from_arg_matches(&matches) {
         Ok(common) => common,
         Err(error) => error.exit(),
     };
-    if let Some(chosen) = act::chosen(&matches) {
+    if let Some(chosen) = act::chosen(&matches, &declared) {
         return act::execute(program, &common, &chosen);
     }
     let action = match Action::from_arg_matches(&matches) {

@@ -5,9 +5,8 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use serde_json::{Map, Value, json};
 
 use super::output::Output;
-use crate::admin::command::{Command, Given, Kind};
-use crate::admin::report::Line;
 use crate::config::Config;
+use crate::hooks::command::{Command, Given, Kind, Line};
 
 /// Writes text to standard output.
 pub fn out(text: &str) {
@@ -58,7 +57,8 @@ impl Printer {
     ) -> Result<(), String> {
         let mut arguments = command.arguments.iter();
         let output = arguments.find(|argument| argument.kind == Kind::Output);
-        if let Some(name) = output.and_then(|argument| given.get(argument.name)) {
+        let name = output.and_then(|argument| given.get(argument.name)?.0.first());
+        if let Some(name) = name {
             self.output = Some(Output::begin(name, config.store.reserve.0)?);
         }
         Ok(())

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Common, Program, environment, make_data_dir, password, print, serve};
-use crate::admin::acts::{ActError, Acts, Password};
 use crate::admin::log;
+use crate::admin::{ActError, Acts, Password};
 use crate::config::{Loaded, Request, load};
 use crate::proto::jid::Jid;
 

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use super::print::Printer;
 use super::{Common, Program, configuration, make_data_dir};
-use crate::admin::report::Line;
 use crate::config::Loaded;
+use crate::hooks::command::Line;
 use crate::store::{self, Copied, EngineKind, Options};
 
 /// Arguments of `restore`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Mechanism;
 use crate::config::{Setting, Shape};
+use crate::proto::jid::Jid;
 use crate::{choice, settings};
 
 settings! {
@@ -18,6 +19,8 @@ settings! {
         pub key: Option<PathBuf> = None => example("\"/etc/waxwing/example.org/privkey.pem\"");
         /// Mechanisms for this domain instead of those of [auth].
         pub mechanisms: Option<Vec<Mechanism>> = None => example("[\"SCRAM-SHA-256\", \"SCRAM-SHA-1\"]");
+        /// Accounts that may administer this domain.
+        pub admins: Vec<Jid> = Vec::new() => example("[\"romeo@example.org\"]");
         /// Logging in without an account.
         pub guests: Guests = Guests::default();
         /// Features of this domain: what is written here overrides [modules].

@@ -12,6 +12,7 @@ pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamL
 
 use super::network::Network;
 use super::units::{Bytes, Period};
+use crate::proto::jid::Jid;
 use crate::{choice, settings};
 
 settings! {
@@ -39,6 +40,8 @@ settings! {
         pub metrics: Metrics = Metrics::default();
         /// The socket for `waxwing user …` and other commands.
         pub control: Control = Control::default();
+        /// Who administers the server over XMPP, and the record of what was done.
+        pub admin: Admin = Admin::default();
         /// Features.
         pub modules: Modules = Modules::default();
     }
@@ -135,6 +138,16 @@ settings! {
     pub struct Control {
         /// Relative to `server.data_dir`.
         pub socket: PathBuf = PathBuf::from("control.sock") => restart();
+    }
+
+    /// Who administers the server over XMPP, and the record of what was done (`waxwing audit list`).
+    pub struct Admin {
+        /// Accounts that may administer every domain; a domain may name its own besides.
+        pub admins: Vec<Jid> = Vec::new() => example("[\"juliet@example.org\"]");
+        /// How long it is kept who did what.
+        pub audit_age: Period = Period::days(365) => within(Period::days(1)..=Period::days(36_500));
+        /// Acts that are kept in the record; beyond it the oldest go.
+        pub audit_entries: u32 = 10_000 => within(100..=1_000_000);
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::acts::ActError;
+use super::ActError;
 
 /// One line of what a command says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +160,7 @@ impl Report {
         self.0.blocking_send(line).is_ok()
     }
 
-    pub(super) async fn line(&self, line: Line) -> Result<(), ActError> {
+    async fn line(&self, line: Line) -> Result<(), ActError> {
         self.0.send(line).await.map_err(|_| ActError::Interrupted)
     }
 }
