@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::account::SessionId;
+use super::account::{Entry, SessionId};
 use super::facts::Facts;
 use super::kinds::Event;
 use super::turn::Turn;
@@ -35,8 +35,15 @@ pub struct Envelope {
     pub facts: Facts,
     /// Whose word it is.
     pub origin: Origin,
-    /// Whether the recipient's log keeps it after it was taken (archive).
+    /// Whether the log of the account whose path it is on keeps it: the sender's or, after it was
+    /// taken, the recipient's (archive). Each path begins without.
     pub keep: bool,
+    /// What it leaves with the account that sent it.
+    pub sent: Option<Box<Sent>>,
+    /// After the commit: its entry in the log of the account in whose turn it is.
+    pub entry: Option<Entry>,
+    /// After the commit, on its way to an account: the sessions it was handed to.
+    pub reached: SmallVec<[SessionId; 1]>,
     /// Durable effects and what follows them.
     pub ledger: Ledger,
     /// Kept while the stanza is under way; its end tells the sender's session that it was handled.
@@ -53,6 +60,9 @@ impl Envelope {
             facts,
             origin,
             keep: false,
+            sent: None,
+            entry: None,
+            reached: SmallVec::new(),
             ledger: Ledger::default(),
             receipt: None,
         }
@@ -74,6 +84,35 @@ impl Envelope {
     /// The sender's address.
     pub fn from(&self) -> Option<&Jid> {
         self.stanza.from.as_ref()
+    }
+}
+
+/// What a message leaves with the account that sent it. It is committed with what it leaves with
+/// its recipient, and stands by itself if the recipient refuses.
+#[derive(Clone)]
+pub struct Sent {
+    /// The message as the hooks of its sender left it.
+    pub stanza: Arc<Stanza>,
+    /// For whom it is.
+    pub to: Jid,
+    /// Its facts.
+    pub facts: Facts,
+    /// The session that sent it.
+    pub session: SessionId,
+    /// Whether the sender's log keeps it.
+    pub keep: bool,
+    /// What is written for the sender.
+    pub batch: Batch,
+}
+
+impl Sent {
+    /// The message as the hooks of the sender's phase [`Phase::Mirror`](super::Phase::Mirror) see it.
+    pub fn into_envelope(self, entry: Option<Entry>) -> Envelope {
+        let mut envelope = Envelope::new(self.stanza, self.to, Origin::Session(self.session));
+        envelope.facts = self.facts;
+        envelope.keep = self.keep;
+        envelope.entry = entry;
+        envelope
     }
 }
 
@@ -100,6 +139,8 @@ pub type TurnFn = Box<dyn FnOnce(&mut Turn<'_>) + Send>;
 pub enum Effect {
     /// Route a stanza of the server's own.
     Send(Box<Envelope>),
+    /// Let the account that sent a message do what follows.
+    Mirror(Box<Sent>),
     /// Do something in an account's turn (bare JID).
     InTurn(Jid, TurnFn),
     /// Do something quick that needs no turn.

@@ -33,7 +33,9 @@ pub enum Phase {
     Amend,
     /// What must be durable joins the batch.
     Record,
-    /// After the commit of a message to an account: copies for its other sessions.
+    /// After the commit of a message from or to an account: copies for its other sessions. From: in
+    /// the sender's turn, wherever the message goes and whatever becomes of it there. To: after it
+    /// was handed to the sessions it is for.
     Mirror,
     /// After the commit of a message to an account, when no session took it live.
     Absent,

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
 pub use deps::{AskError, Deps, Floor, Question};
-pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Source, TurnFn};
+pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{
     Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,

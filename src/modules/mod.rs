@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod caps;
+pub mod carbons;
 pub mod claims;
 pub mod contact;
 pub mod disco;
@@ -26,6 +27,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<roster::Roster>(),
     Listed::of::<session::Session>(),
     Listed::of::<offline::Offline>(),
+    Listed::of::<carbons::Carbons>(),
     Listed::of::<ping::Ping>(),
     Listed::of::<time::Time>(),
     Listed::of::<version::Version>(),

@@ -179,6 +179,8 @@ pub const RECEIPTS: &str = "urn:xmpp:receipts";
 pub const ATTENTION: &str = "urn:xmpp:attention:0";
 /// XEP-0280: message carbons.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0280: every rule of §6.1 is followed.
+pub const CARBONS_RULES: &str = "urn:xmpp:carbons:rules:0";
 /// XEP-0308: last message correction.
 pub const CORRECTION: &str = "urn:xmpp:message-correct:0";
 /// XEP-0313: message archive management.

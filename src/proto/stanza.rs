@@ -79,6 +79,14 @@ impl Stanza {
         }
     }
 
+    /// A message that holds `outer`, written as `contents`, where more may lie inside of it: that
+    /// is carried and not looked at.
+    pub(super) fn rendered(kind: MessageType, outer: &Element, contents: Vec<u8>) -> Stanza {
+        let stanza = Stanza::message(kind).with_child(outer.clone());
+        let _ = stanza.body.contents.set(contents.into_boxed_slice());
+        stanza
+    }
+
     /// With an addressee.
     pub fn with_to(mut self, to: Jid) -> Stanza {
         self.to = Some(to);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::Router;
-use crate::hooks::{Envelope, Facts, Origin};
+use crate::hooks::{Envelope, Origin};
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
 
 impl Router {
     /// Returns a stanza to its sender with an error; never in answer to an error. What the
-    /// envelope would have written is dropped.
+    /// envelope would have written is dropped, but for what a message leaves with its sender: that
+    /// is written before the answer goes out.
     pub(super) fn bounce(self: &Arc<Self>, envelope: &Envelope, error: &StanzaError) {
         if !envelope.ledger.batch.is_empty() {
             // What its turns changed in memory is not written after all.
@@ -20,8 +21,10 @@ impl Router {
             }
         }
         self.stats.bounced.count();
-        if let Some(answer) = answer(&envelope.stanza, &envelope.to, error) {
-            self.route_on(Box::new(answer));
+        let answer = answer(&envelope.stanza, &envelope.to, error).map(Box::new);
+        match &envelope.sent {
+            Some(sent) => self.leave_and_answer(sent.clone(), answer),
+            None => answer.into_iter().for_each(|answer| self.route_on(answer)),
         }
     }
 }
@@ -32,14 +35,5 @@ fn answer(stanza: &Stanza, was_to: &Jid, error: &StanzaError) -> Option<Envelope
     let sender = stanza.from.clone()?;
     answer.from = Some(was_to.clone());
     answer.to = Some(sender.clone());
-    let facts = Facts::of(&answer);
-    Some(Envelope {
-        stanza: Arc::new(answer),
-        to: sender,
-        facts,
-        origin: Origin::Server,
-        keep: false,
-        ledger: Default::default(),
-        receipt: None,
-    })
+    Some(Envelope::new(Arc::new(answer), sender, Origin::Server))
 }

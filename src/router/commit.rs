@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::Router;
 use super::message::forget_resend;
-use crate::hooks::{Effect, Entry, Envelope, Ledger, Turn, TurnFn};
+use crate::hooks::{Effect, Entry, Envelope, Ledger, Sent, Turn, TurnFn};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::session::work::Work;
@@ -30,6 +30,8 @@ struct Done {
 enum What {
     /// A stanza, and where it goes from here.
     Stanza(Box<Envelope>, Then),
+    /// What a refused message leaves with its sender, and the answer.
+    Returned(Box<Sent>, Option<Box<Envelope>>),
     /// An internal act: its effects, and whose state it changed.
     Act(Vec<Effect>, Jid),
 }
@@ -89,6 +91,10 @@ impl Router {
     /// Ends a stanza's way before the commit: hands its batch to the committer, or gives it back
     /// when there is nothing to write and nothing of the same sender is being written.
     pub(super) fn settle(self: &Arc<Self>, mut envelope: Box<Envelope>, then: Then) -> Settled {
+        if let Some(mut sent) = envelope.sent.take() {
+            envelope.ledger.batch.merge(std::mem::take(&mut sent.batch));
+            envelope.ledger.effects.push(Effect::Mirror(sent));
+        }
         let must_queue = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
         if envelope.ledger.batch.is_empty() && !must_queue {
             return Settled::Now(envelope);
@@ -104,18 +110,32 @@ impl Router {
     /// Ends a stanza whose way ends here: commits its ledger and runs its effects.
     pub(super) fn finish(self: &Arc<Self>, envelope: Box<Envelope>) {
         if let Settled::Now(envelope) = self.settle(envelope, Then::End) {
-            self.run_effects(envelope.ledger.effects);
+            self.run_effects(envelope.ledger.effects, None);
         }
     }
 
     /// Commits what an internal act of `account` left behind, and runs its effects.
     pub(super) fn finish_act(self: &Arc<Self>, ledger: Ledger, account: &Jid) {
         if ledger.batch.is_empty() {
-            self.run_effects(ledger.effects);
+            self.run_effects(ledger.effects, None);
         } else {
             let effects = ledger.effects.into_vec();
             self.submit(ledger.batch, What::Act(effects, account.clone()));
         }
+    }
+
+    /// Writes what a refused message leaves with its sender, and then sends the answer.
+    pub(super) fn leave_and_answer(
+        self: &Arc<Self>,
+        mut sent: Box<Sent>,
+        answer: Option<Box<Envelope>>,
+    ) {
+        let batch = std::mem::take(&mut sent.batch);
+        if !batch.is_empty() {
+            return self.submit(batch, What::Returned(sent, answer));
+        }
+        self.mirror(*sent, None);
+        answer.into_iter().for_each(|answer| self.route_on(answer));
     }
 
     fn submit(self: &Arc<Self>, batch: crate::store::Batch, what: What) {
@@ -128,7 +148,7 @@ impl Router {
         match (done.what, done.result) {
             (What::Stanza(mut envelope, then), Ok(mid)) => {
                 let effects = std::mem::take(&mut envelope.ledger.effects);
-                self.run_effects(effects);
+                self.run_effects(effects, Some(mid));
                 if let Then::Deliver(recorded) = then {
                     let entry = recorded.map(|keep| Entry { mid, keep });
                     let account = envelope.to.bare();
@@ -136,7 +156,8 @@ impl Router {
                         .post(&account, Work::Committed(envelope, entry));
                 }
             }
-            (What::Stanza(envelope, then), Err(error)) => {
+            (What::Stanza(mut envelope, then), Err(error)) => {
+                envelope.ledger.effects.clear();
                 if let Then::Deliver(Some(_)) = then {
                     let stanza = envelope.stanza.clone();
                     let forget = move |turn: &mut Turn<'_>| forget_resend(turn.account, &stanza);
@@ -149,7 +170,14 @@ impl Router {
                 }
                 self.bounce(&envelope, &commit_error(&error));
             }
-            (What::Act(effects, _), Ok(_)) => self.run_effects(effects),
+            (What::Returned(sent, answer), result) => {
+                match result {
+                    Ok(mid) => self.mirror(*sent, Some(mid)),
+                    Err(_) => sent.stanza.from.iter().for_each(|from| self.doubt(from)),
+                }
+                answer.into_iter().for_each(|answer| self.route_on(answer));
+            }
+            (What::Act(effects, _), Ok(mid)) => self.run_effects(effects, Some(mid)),
             (What::Act(_, account), Err(error)) => {
                 tracing::warn!(%account, %error, "a change was not stored and is undone");
                 self.doubt(&account);
@@ -157,11 +185,16 @@ impl Router {
         }
     }
 
-    /// Runs effects in their order.
-    pub(super) fn run_effects(self: &Arc<Self>, effects: impl IntoIterator<Item = Effect>) {
+    /// Runs effects in their order; with the id of the batch they followed, if there was one.
+    pub(super) fn run_effects(
+        self: &Arc<Self>,
+        effects: impl IntoIterator<Item = Effect>,
+        mid: Option<Mid>,
+    ) {
         for effect in effects {
             match effect {
                 Effect::Send(envelope) => self.route_on(envelope),
+                Effect::Mirror(sent) => self.mirror(*sent, mid),
                 Effect::InTurn(account, f) => self.in_account(&account, f),
                 Effect::Free(f) => f(),
                 Effect::Event(event) => self.tell(&event),

@@ -6,7 +6,7 @@ use super::Router;
 use super::pipeline::Passed;
 use crate::config::Reach;
 use crate::hooks::{
-    Account, Envelope, Facts, Ledger, Origin, Outgoing, Path, SessionId, SessionInfo, Verdict,
+    Account, Envelope, Ledger, Origin, Outgoing, Path, SessionId, SessionInfo, Verdict,
 };
 use crate::proto::error::{Condition, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
@@ -46,16 +46,9 @@ impl Router {
             return After::Continue;
         }
         let to = address(&mut stanza, session, account);
-        let facts = Facts::of(&stanza);
-        let envelope = Box::new(Envelope {
-            stanza: Arc::new(stanza),
-            to,
-            facts,
-            origin: Origin::Session(inbound.session),
-            keep: false,
-            ledger: Default::default(),
-            receipt: Some(inbound.receipt),
-        });
+        let origin = Origin::Session(inbound.session);
+        let mut envelope = Box::new(Envelope::new(Arc::new(stanza), to, origin));
+        envelope.receipt = Some(inbound.receipt);
         self.from_client(slot, account, envelope, Position::default())
     }
 
@@ -140,10 +133,11 @@ impl Router {
         }
     }
 
-    fn sent_message(self: &Arc<Self>, account: &Account, envelope: Box<Envelope>) {
+    fn sent_message(self: &Arc<Self>, account: &Account, mut envelope: Box<Envelope>) {
         if self.confined(account, &envelope.to) {
             return self.bounce(&envelope, &Condition::NotAllowed.into());
         }
+        self.leave_with_sender(account, &mut envelope);
         self.route_on(envelope);
     }
 

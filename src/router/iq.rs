@@ -49,7 +49,7 @@ impl Router {
             entry: None,
         });
         match pushed {
-            Pushed::Queued => self.run_effects(envelope.ledger.effects),
+            Pushed::Queued => self.run_effects(envelope.ledger.effects, None),
             Pushed::Full => self.bounce(&envelope, &Condition::ResourceConstraint.into()),
             Pushed::Closed => self.bounce(&envelope, &Condition::ServiceUnavailable.into()),
         }

@@ -8,13 +8,16 @@ use super::commit::{Settled, Then};
 use super::pipeline::Passed;
 use super::resend::Recent;
 use crate::hooks::{
-    Account, Backlog, Entry, Envelope, Outgoing, Path, Phase, Pushed, SessionInfo, Taken,
+    Account, Backlog, Entry, Envelope, Origin, Outgoing, Path, Phase, Pushed, Sent, SessionInfo,
+    Taken, Turn, Which,
 };
 use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
 use crate::session::owners::{After, Slot};
 use crate::session::work::Position;
 use crate::state::log::{self, Waiting};
+use crate::store::{Batch, Mid};
 
 impl Router {
     /// A stanza arrives at this account.
@@ -65,6 +68,8 @@ impl Router {
         let mut recorded = None;
         if envelope.facts.storable(kind) && !account.guest {
             if self.is_resend(account, &envelope) {
+                // Its sender's account has it too.
+                envelope.sent = None;
                 return self.finish(envelope);
             }
             match self.record(account, &mut envelope) {
@@ -125,7 +130,8 @@ impl Router {
             return;
         };
         let effects = std::mem::take(&mut envelope.ledger.effects);
-        let taken = hand_out(account, &envelope, kind, entry);
+        envelope.entry = entry;
+        let taken = hand_out(account, &mut envelope, kind, entry);
         if taken == Taken::None
             && entry.is_none()
             && let Some(error) = unstored_refusal(account, &envelope, kind)
@@ -133,17 +139,58 @@ impl Router {
             self.bounce(&envelope, &error);
         }
         self.follow(account, &mut envelope, taken);
-        self.run_effects(effects);
+        self.run_effects(effects, None);
+    }
+
+    /// What a message leaves with the account that sends it; it joins the batch when the message
+    /// has found its way.
+    pub(super) fn leave_with_sender(self: &Arc<Self>, account: &Account, envelope: &mut Envelope) {
+        let keep = std::mem::take(&mut envelope.keep) && !account.guest;
+        let hooks = account
+            .tables
+            .transit(Which::Message, Path::FromClient, Phase::Mirror);
+        let Origin::Session(session) = envelope.origin else {
+            return;
+        };
+        if hooks.is_empty() && !keep {
+            return;
+        }
+        envelope.sent = Some(Box::new(Sent {
+            stanza: envelope.stanza.clone(),
+            to: envelope.to.clone(),
+            facts: envelope.facts,
+            session,
+            keep,
+            batch: Batch::new(),
+        }));
+    }
+
+    /// The phase after the commit on the sender's side.
+    pub(super) fn mirror(self: &Arc<Self>, sent: Sent, mid: Option<Mid>) {
+        let Some(account) = sent.stanza.from.as_ref().map(Jid::bare) else {
+            return;
+        };
+        let entry = mid
+            .filter(|_| sent.keep)
+            .map(|mid| Entry { mid, keep: true });
+        let mut envelope = sent.into_envelope(entry);
+        let run = move |turn: &mut Turn<'_>| {
+            let tables = turn.account.tables.clone();
+            for hook in tables.transit(Which::Message, Path::FromClient, Phase::Mirror) {
+                hook(&mut envelope, turn);
+            }
+        };
+        self.in_account(&account, Box::new(run));
     }
 
     /// The phases after the commit.
     fn follow(self: &Arc<Self>, account: &mut Account, envelope: &mut Envelope, taken: Taken) {
         let tables = account.tables.clone();
-        let hooks = tables.transit(crate::hooks::Which::Message, Path::ToClient, Phase::Mirror);
+        let hooks = tables.transit(Which::Message, Path::ToClient, Phase::Mirror);
         let absent: &[_] = if taken == Taken::Live {
             &[]
         } else {
-            tables.transit(crate::hooks::Which::Message, Path::ToClient, Phase::Absent)
+            tables.transit(Which::Message, Path::ToClient, Phase::Absent)
         };
         if hooks.is_empty() && absent.is_empty() && tables.delivered().is_empty() {
             return;
@@ -208,7 +255,7 @@ fn unstored_refusal(
 /// Offers a message to every session it is for.
 fn hand_out(
     account: &mut Account,
-    envelope: &Envelope,
+    envelope: &mut Envelope,
     kind: MessageType,
     entry: Option<Entry>,
 ) -> Taken {
@@ -223,7 +270,11 @@ fn hand_out(
         } else {
             session.presence.is_some() && session.priority >= 0
         };
-        if meant && offer(session, envelope, entry, matched) {
+        if !meant {
+            continue;
+        }
+        envelope.reached.push(session.id);
+        if offer(session, envelope, entry, matched) {
             taken = Taken::Live;
         }
     }

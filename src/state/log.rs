@@ -5,8 +5,11 @@
 //! crash recovery read. An entry that no archive keeps goes when it was taken.
 
 use crate::hooks::{Entry, Uid};
+use crate::proto::jid::Jid;
+use crate::proto::ns;
 use crate::proto::stanza::Stanza;
 use crate::store::{Batch, Direction, Key, Mid, Range, Snapshot, Space, StoreError};
+use crate::xml::Element;
 
 const FORMAT: u8 = 1;
 const KEEP: u8 = 1;
@@ -81,12 +84,19 @@ pub fn record(batch: &mut Batch, uid: Uid, stanza: &Stanza, now: u64, keep: bool
     value.push(FORMAT);
     value.push(if keep { KEEP } else { 0 });
     value.extend_from_slice(&now.to_be_bytes());
-    stanza.write(Some(crate::proto::ns::CLIENT), &mut value);
+    stanza.write(Some(ns::CLIENT), &mut value);
     let bytes = value.len();
     batch.append(Space::LOG, &account(uid), value);
     let mark = (bytes as u32).to_be_bytes().to_vec();
     batch.append(Space::UNDELIVERED, &account(uid), mark);
     bytes
+}
+
+/// The `<stanza-id/>` of an entry in the log of `account` (XEP-0359 §3, rule 7).
+pub fn stanza_id(account: &Jid, mid: Mid) -> Element {
+    Element::new("stanza-id", ns::STANZA_ID)
+        .with_attr("by", account.bare_str())
+        .with_attr("id", &mid.to_string())
 }
 
 /// Marks entries as taken; those that nothing keeps leave the log.

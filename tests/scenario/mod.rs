@@ -68,6 +68,7 @@ macro_rules! files {
 files! {
     addresses
     bind
+    carbons
     delivery
     information
     presence
