@@ -1,5 +1,8 @@
 //! What administration can do to a server: implemented by the composition root, over the running server or over the store alone.
 
+use std::sync::Arc;
+
+use super::operations::Operations;
 use crate::hooks::command::{Act, Offered, Password};
 use crate::proto::jid::Jid;
 use crate::state::audit::Audit;
@@ -9,6 +12,9 @@ use crate::store::Store;
 pub trait Acts: Send + Sync {
     /// Accounts and their sessions.
     fn accounts(&self) -> &dyn Accounts;
+
+    /// The server as a whole, while it runs.
+    fn operations(&self) -> Option<Arc<dyn Operations>>;
 
     /// The store.
     fn store(&self) -> &Store;

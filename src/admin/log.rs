@@ -51,6 +51,16 @@ pub fn set_level(level: &str) -> Result<(), String> {
     filter.reload(new).map_err(|error| error.to_string())
 }
 
+/// `asked` laid over the levels `before`: parts keep theirs unless they are named again.
+pub fn over(before: &str, asked: &str) -> String {
+    let part = |one: &str| one.split_once('=').map(|(part, _)| part.trim().to_owned());
+    let full = |text: &str| log_levels(text).unwrap_or_else(|_| text.to_owned());
+    let asked = full(&asked.replace(' ', ","));
+    let named: Vec<Option<String>> = asked.split(',').map(part).collect();
+    let kept = before.split(',').filter(|one| !one.is_empty() && !named.contains(&part(one)));
+    kept.chain(asked.split(',')).collect::<Vec<_>>().join(",")
+}
+
 /// What is logged now.
 pub fn level() -> Option<String> {
     let shown = FILTER.get()?.with_current(|targets| targets.to_string());
@@ -265,6 +275,17 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn levels_are_laid_over_what_is_in_force() {
+        assert_eq!(over("info", "net=debug"), "info,waxwing::net=debug");
+        assert_eq!(
+            over("waxwing::net=debug,info", "warn store=trace"),
+            "waxwing::net=debug,warn,waxwing::store=trace"
+        );
+        assert_eq!(over("info,waxwing::net=debug", "net=off"), "info,waxwing::net=off");
+        assert_eq!(over("", "loud"), "loud");
     }
 
     #[test]

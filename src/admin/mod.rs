@@ -10,6 +10,9 @@ pub mod client;
 pub mod command;
 mod finding;
 pub mod log;
+mod lookup;
+mod operations;
+mod publish;
 pub mod socket;
 mod store;
 #[cfg(test)]
@@ -21,6 +24,7 @@ use std::sync::Arc;
 pub use acts::{AccountInfo, Accounts, Acts, SessionInfo};
 pub use command::Builtin;
 pub use finding::{Finding, Level};
+pub use operations::{Operations, Reloaded, Status};
 
 use crate::hooks::command::Offered;
 pub use crate::hooks::command::{
@@ -29,7 +33,12 @@ pub use crate::hooks::command::{
 };
 
 /// What is declared, in the order in which it is listed.
-const BUILTINS: &[&[Builtin]] = &[user::COMMANDS, audit::COMMANDS, store::COMMANDS];
+const BUILTINS: &[&[Builtin]] = &[
+    user::COMMANDS,
+    audit::COMMANDS,
+    store::COMMANDS,
+    operations::COMMANDS,
+];
 
 /// The server's own commands, with what they do.
 pub fn builtins() -> impl Iterator<Item = &'static Builtin> {

@@ -65,6 +65,10 @@ impl Acts for Fake {
         self
     }
 
+    fn operations(&self) -> Option<Arc<dyn Operations>> {
+        None
+    }
+
     fn store(&self) -> &Store {
         &self.2
     }

@@ -10,8 +10,8 @@ use super::problem::{Place, Problem};
 use super::tree::{Host, Listen, ListenTls, Mechanism};
 use crate::proto::jid::Jid;
 
-/// A ceiling below this would refuse everybody.
-const LEAST_MEMORY: Bytes = Bytes::mib(16);
+/// A ceiling below this is a missing unit.
+const LEAST_MEMORY: Bytes = Bytes::mib(1);
 
 /// Every rule that is broken.
 pub fn broken(loaded: &Loaded) -> Vec<Problem> {

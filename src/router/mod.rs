@@ -156,6 +156,11 @@ impl Router {
         self.hosts.store(Arc::new(hosts));
     }
 
+    /// The hosts there are now.
+    pub fn hosts(&self) -> Arc<Hosts> {
+        self.hosts.load_full()
+    }
+
     /// The host with this domain.
     pub fn host(&self, domain: &str) -> Option<Arc<Host>> {
         self.hosts.load().get(domain).cloned()

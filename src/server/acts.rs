@@ -1,9 +1,13 @@
 //! The acts of administration, over the running server or over the store alone.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
-use crate::admin::{AccountInfo, Act, ActError, Acts, Password, SessionInfo};
+use arc_swap::ArcSwap;
+
+use super::live::Live;
+use crate::admin::{AccountInfo, Act, ActError, Acts, Operations, Password, SessionInfo};
 use crate::config::{Administration, Config};
 use crate::hooks::Event;
 use crate::hooks::command::Offered;
@@ -17,10 +21,11 @@ use crate::store::Store;
 
 /// What administration can do here.
 pub struct ServerActs {
-    hosts: Vec<String>,
+    hosts: ArcSwap<Vec<String>>,
+    live: OnceLock<Weak<Live>>,
     accounts: Accounts,
     store: Store,
-    rate: u64,
+    rate: AtomicU64,
     audit: Audit,
     router: Option<Arc<Router>>,
 }
@@ -33,26 +38,43 @@ impl ServerActs {
         accounts: Accounts,
         router: Option<Arc<Router>>,
     ) -> Self {
-        let mut hosts = super::account_hosts(config);
-        hosts.sort();
         let audit = Audit::new(store.clone(), Clock::system(), &Administration::of(config));
         ServerActs {
-            hosts,
+            hosts: ArcSwap::from_pointee(super::account_hosts(config)),
+            live: OnceLock::new(),
             accounts,
             store,
-            rate: config.backup.rate.0,
+            rate: AtomicU64::new(config.backup.rate.0),
             audit,
             router,
         }
     }
 
+    /// The server these acts are about runs.
+    pub(super) fn operate(&self, live: &Arc<Live>) {
+        let _ = self.live.set(Arc::downgrade(live));
+    }
+
+    /// The running server.
+    pub(super) fn live(&self) -> Option<Arc<Live>> {
+        self.live.get()?.upgrade()
+    }
+
+    /// By another configuration from now on.
+    pub(super) fn set_config(&self, config: &Config) {
+        self.hosts.store(Arc::new(super::account_hosts(config)));
+        self.rate.store(config.backup.rate.0, Ordering::Relaxed);
+        self.audit.set_bounds(&Administration::of(config));
+    }
+
     fn check(&self, host: &str) -> Result<(), ActError> {
-        if self.hosts.iter().any(|known| known == host) {
+        let hosts = self.hosts.load();
+        if hosts.iter().any(|known| known == host) {
             Ok(())
         } else {
             Err(ActError::NoSuchHost {
                 host: host.to_owned(),
-                known: self.hosts.clone(),
+                known: hosts.to_vec(),
             })
         }
     }
@@ -79,12 +101,19 @@ impl Acts for ServerActs {
         self
     }
 
+    fn operations(&self) -> Option<Arc<dyn Operations>> {
+        let live = self.live()?;
+        Some(live)
+    }
+
     fn store(&self) -> &Store {
         &self.store
     }
 
     fn pace(&self) -> Option<u64> {
-        self.router.as_ref().map(|_| self.rate)
+        self.router
+            .as_ref()
+            .map(|_| self.rate.load(Ordering::Relaxed))
     }
 
     fn audit(&self) -> &Audit {
@@ -99,7 +128,7 @@ impl Acts for ServerActs {
 
 impl crate::admin::Accounts for ServerActs {
     fn hosts(&self) -> Vec<String> {
-        self.hosts.clone()
+        self.hosts.load().to_vec()
     }
 
     fn create<'a>(&'a self, account: &'a Jid, password: &'a Password) -> Act<'a, ()> {

@@ -2,10 +2,15 @@
 
 mod acts;
 mod desk;
+mod live;
 mod memory;
 mod metrics;
 mod program;
+mod reload;
+mod run;
 mod settings;
+mod status;
+mod supervisor;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,13 +21,13 @@ use tokio::task::JoinHandle;
 
 use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
-use crate::config::{Administration, Config};
+use crate::config::{Administration, Config, Loaded};
 use crate::hooks::{Builder, Listed, Tables};
-use crate::http::{Exposition, serve_metrics};
+use crate::http::serve_metrics;
 use crate::metrics::Registry;
 use crate::modules;
 use crate::net::tls::TlsStore;
-use crate::net::{Admission, ClientListeners, NetStats, Surroundings, serve_client};
+use crate::net::{Admission, Inherited, NetStats, Surroundings, bind_or_take};
 use crate::proto::jid::Jid;
 use crate::router::{self, Router};
 use crate::runtime::clock::Clock;
@@ -34,6 +39,7 @@ use crate::stream::{self, Secret, Settings};
 
 use acts::ServerActs;
 use desk::ServerDesk;
+use live::Live;
 use memory::Memory;
 pub use program::Waxwing;
 
@@ -47,15 +53,9 @@ pub struct StartError(String);
 
 /// A running server.
 pub struct Server {
-    router: Arc<Router>,
-    store: Store,
-    listeners: Vec<ClientListeners>,
-    tls: Arc<TlsStore>,
+    live: Arc<Live>,
     acts: Arc<dyn Acts>,
     tasks: Vec<JoinHandle<()>>,
-    metrics: Registry,
-    exposition: Option<Exposition>,
-    patience: Duration,
 }
 
 impl Server {
@@ -72,14 +72,25 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub async fn start_with(config: &Config, extra: &[Listed]) -> Result<Server, StartError> {
-        let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
-        settings::make_private(&config.server.data_dir).map_err(StartError)?;
-        let options = settings::store(config);
-        let store = tokio::task::spawn_blocking(move || Store::open(options, Clock::system()))
-            .await
-            .map_err(|e| words(&e))?
-            .map_err(|e| words(&e))?;
+        let store = open_store(config).await?;
         Server::start_on(store, config, extra).await
+    }
+
+    /// Starts a server from files, so that it can be reloaded, with the sockets that the service manager opened for it.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_loaded(
+        loaded: &Loaded,
+        extra: &[Listed],
+        inherited: Inherited,
+    ) -> Result<Server, StartError> {
+        let config = &loaded.config;
+        let store = open_store(config).await?;
+        let server = Server::build(store, config, extra, inherited).await?;
+        server.live.state().started = Some(loaded.clone());
+        server.live.state().loaded = Some(loaded.clone());
+        Ok(server)
     }
 
     /// Starts a server on a store that is open already, wherever that keeps its data.
@@ -90,6 +101,15 @@ impl Server {
         store: Store,
         config: &Config,
         extra: &[Listed],
+    ) -> Result<Server, StartError> {
+        Server::build(store, config, extra, Inherited::default()).await
+    }
+
+    async fn build(
+        store: Store,
+        config: &Config,
+        extra: &[Listed],
+        inherited: Inherited,
     ) -> Result<Server, StartError> {
         let words = |error: &dyn std::fmt::Display| StartError(error.to_string());
         settings::make_private(&config.server.data_dir).map_err(StartError)?;
@@ -108,17 +128,18 @@ impl Server {
         );
         let accounts = accounts.on(router.clone());
         let administration = Arc::new(Administration::of(config));
-        let acts: Arc<dyn Acts> = Arc::new(ServerActs::new(
+        let acts = Arc::new(ServerActs::new(
             config,
             store.clone(),
             accounts.clone(),
             Some(router.clone()),
         ));
-        let hosts = hosts(config, &router, &acts, &administration, extra)?;
+        let offering: Arc<dyn Acts> = acts.clone();
+        let hosts = hosts(config, &router, &offering, &administration, extra)?;
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),
             limits: settings::stream(config),
-            key: secret,
+            key: secret.clone(),
         });
         router.set_hosts(hosts);
         let desk = ServerDesk::new(
@@ -133,36 +154,57 @@ impl Server {
         let admission = Admission::new(settings::connections(config), stats.clone());
         let memory = Memory::new(settings::memory(config), &metrics);
         let around = Surroundings {
-            desk: Arc::new(desk),
+            desk: Arc::new(desk.clone()),
             tls: tls.clone(),
             admission: admission.clone(),
             stats,
         };
-        let mut server = Server {
-            acts,
-            tasks: vec![
-                tokio::spawn(router.clone().run()),
-                tokio::spawn(renewals(tls.clone())),
-                tokio::spawn(memory::watch(memory, admission, router.clone())),
-                tokio::spawn(removals(accounts)),
-            ],
-            metrics,
-            exposition: None,
-            router,
+        let tasks = vec![
+            tokio::spawn(router.clone().run()),
+            tokio::spawn(renewals(tls.clone())),
+            tokio::spawn(memory::watch(
+                memory.clone(),
+                admission.clone(),
+                router.clone(),
+            )),
+            tokio::spawn(removals(accounts.clone())),
+        ];
+        let live = Live::new(live::Parts {
+            extra: extra.to_vec(),
+            clock,
             store,
-            listeners: Vec::new(),
-            tls,
+            router,
+            accounts,
+            acts: acts.clone(),
+            desk,
+            admission,
+            around,
+            memory,
+            metrics,
+            key: secret,
+            inherited,
             patience: config.server.drain_timeout.0,
-        };
+        });
+        acts.operate(&live);
+        let mut server = Server { live, acts, tasks };
         server.control(config)?;
         server.expose(config)?;
-        for listen in &config.listen {
-            let options = settings::listener(config, listen);
-            let listeners = serve_client(options, stream_settings.clone(), around.clone())
-                .map_err(|e| words(&e))?;
-            server.listeners.push(listeners);
-        }
+        server.listen(config, &stream_settings)?;
         Ok(server)
+    }
+
+    fn listen(&self, config: &Config, settings: &Arc<Settings>) -> Result<(), StartError> {
+        for listen in &config.listen {
+            let sockets = bind_or_take(&[listen.address], &self.live.inherited)
+                .map_err(|error| StartError(error.to_string()))?;
+            let listeners = self.live.begin(config, listen, sockets, settings);
+            let listeners = (listen.clone(), listeners);
+            self.live.state().listeners.push(listeners);
+        }
+        for address in self.live.inherited.addresses() {
+            tracing::warn!(%address, "the service manager handed down a socket that no [[listen]] names; it is not served");
+        }
+        Ok(())
     }
 
     fn control(&mut self, config: &Config) -> Result<(), StartError> {
@@ -178,30 +220,32 @@ impl Server {
         Ok(())
     }
 
-    fn expose(&mut self, config: &Config) -> Result<(), StartError> {
+    fn expose(&self, config: &Config) -> Result<(), StartError> {
         if let Some(address) = config.metrics.listen {
-            let exposition = serve_metrics(address, self.metrics.clone())
+            let exposition = serve_metrics(address, self.live.metrics.clone())
                 .map_err(|error| StartError(format!("metrics.listen: {error}")))?;
-            self.exposition = Some(exposition);
+            self.live.state().exposition = Some((address, exposition));
         }
         Ok(())
     }
 
     /// Everything that is counted.
     pub fn metrics(&self) -> &Registry {
-        &self.metrics
+        &self.live.metrics
     }
 
     /// Where metrics are read, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.exposition.as_ref().map(Exposition::address)
+        let state = self.live.state();
+        state.exposition.as_ref().map(|(_, exposition)| exposition.address())
     }
 
     /// Where clients connect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .flat_map(|listeners| listeners.addresses().iter().copied())
+        let state = self.live.state();
+        let listeners = state.listeners.iter();
+        listeners
+            .flat_map(|(_, listeners)| listeners.addresses().iter().copied())
             .collect()
     }
 
@@ -212,26 +256,40 @@ impl Server {
 
     /// The certificates in use.
     pub fn tls(&self) -> &Arc<TlsStore> {
-        &self.tls
+        &self.live.tls
     }
 
     /// Ends all streams with `system-shutdown`, writes everything, and closes the store.
     pub async fn stop(self) {
-        self.router.drain();
-        self.router.drained(self.patience).await;
-        for listeners in self.listeners {
-            let left = listeners.stop(self.patience).await;
+        let live = &self.live;
+        let (listeners, patience) = {
+            let mut state = live.state();
+            (std::mem::take(&mut state.listeners), state.patience)
+        };
+        live.router.drain();
+        live.router.drained(patience).await;
+        for (_, listeners) in listeners {
+            let left = listeners.stop(patience).await;
             if left > 0 {
                 tracing::warn!(left, "connections did not end in time and were cut");
             }
         }
-        self.router.suspend_services(self.patience).await;
-        self.store.close().await;
+        live.router.suspend_services(patience).await;
+        live.store.close().await;
         for task in &self.tasks {
             task.abort();
         }
-        self.router.close();
+        live.router.close();
     }
+}
+
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    settings::make_private(&config.server.data_dir).map_err(StartError)?;
+    let options = settings::store(config);
+    tokio::task::spawn_blocking(move || Store::open(options, Clock::system()))
+        .await
+        .map_err(|error| StartError(error.to_string()))?
+        .map_err(|error| StartError(error.to_string()))
 }
 
 /// Takes up renewed certificates without dropping anybody, by looking every so often.

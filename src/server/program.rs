@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Server, accounts, acts::ServerActs, settings};
+use super::{accounts, acts::ServerActs, settings};
 use crate::admin::cli::{Program, Ready, Running};
 use crate::admin::{Acts, Finding, Level};
 use crate::config::{Loaded, ModuleSettings};
@@ -43,24 +43,9 @@ impl Program for Waxwing {
         &'a self,
         loaded: Loaded,
         ready: Ready,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
     ) -> Running<'a> {
-        Box::pin(async move {
-            let server = Server::start_with(&loaded.config, self.extra)
-                .await
-                .map_err(|error| error.to_string())?;
-            for finding in server.tls().check(Clock::system().wall()) {
-                log(&finding);
-            }
-            for address in server.addresses() {
-                tracing::info!(%address, "clients can connect");
-            }
-            ready();
-            // An error means that nobody can ask for a stop any more: the same as being asked.
-            let _ = stop.wait_for(|stop| *stop).await;
-            server.stop().await;
-            Ok(())
-        })
+        Box::pin(super::run::run(loaded, self.extra, ready, stop))
     }
 
     fn acts(&self, loaded: &Loaded) -> Result<Arc<dyn Acts>, String> {
@@ -146,12 +131,4 @@ fn translate(finding: tls::Finding) -> Finding {
         level,
         format!("certificate of {}: {}", finding.domain, finding.text),
     )
-}
-
-fn log(finding: &tls::Finding) {
-    match finding.level {
-        tls::Level::Note => tracing::info!("{finding}"),
-        tls::Level::Warning => tracing::warn!("{finding}"),
-        tls::Level::Error => tracing::error!("{finding}"),
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Administration;
@@ -31,9 +32,24 @@ pub struct Entry {
 pub struct Audit {
     store: Store,
     clock: Clock,
+    bounds: Arc<ArcSwap<Bounds>>,
+    written: Arc<AtomicU32>,
+}
+
+/// How old and how many entries may get.
+#[derive(Clone, Copy)]
+struct Bounds {
     age: Duration,
     entries: usize,
-    written: Arc<AtomicU32>,
+}
+
+impl Bounds {
+    fn of(administration: &Administration) -> Self {
+        Bounds {
+            age: administration.audit_age,
+            entries: administration.audit_entries,
+        }
+    }
 }
 
 /// Acts between two looks at how many there are.
@@ -45,10 +61,14 @@ impl Audit {
         Audit {
             store,
             clock,
-            age: bounds.audit_age,
-            entries: bounds.audit_entries,
+            bounds: Arc::new(ArcSwap::from_pointee(Bounds::of(bounds))),
             written: Arc::default(),
         }
+    }
+
+    /// Other bounds from now on.
+    pub fn set_bounds(&self, bounds: &Administration) {
+        self.bounds.store(Arc::new(Bounds::of(bounds)));
     }
 
     /// Notes that an act begins. An act is not kept from being done because this fails: on a full disk
@@ -122,12 +142,13 @@ impl Audit {
     }
 
     async fn try_trim(&self) -> Result<(), CommitError> {
-        let age = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
+        let bounds = **self.bounds.load();
+        let age = u64::try_from(bounds.age.as_millis()).unwrap_or(u64::MAX);
         let oldest = Mid::first_of(self.clock.wall().saturating_sub(age));
         let below =
             |mid: Mid| Range::between(Bound::Unbounded, Bound::Excluded(Key::new().mid(mid)));
         self.store.erase(Space::AUDIT, below(oldest)).await?;
-        let most = self.entries;
+        let most = bounds.entries;
         let first_kept = self.store.reading(move |view| {
             let rows = view.scan(Space::AUDIT, &Range::all(), Direction::Backward, most)?;
             Ok((rows.len() == most).then(|| rows.last().map(|(key, _)| key.clone())))

@@ -103,6 +103,49 @@ impl Process {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
+    /// Asks it to read its configuration again.
+    pub fn hangup(&self) {
+        kill_process(self.pid(), Signal::HUP).unwrap();
+    }
+
+    /// Writes into its configuration file, after what all tests have there.
+    pub fn write_config(&self, more: &str) {
+        fs::write(&self.config, format!("{FOR_TESTS}{more}")).unwrap();
+    }
+
+    /// Replaces its configuration file.
+    pub fn replace_config(&self, text: &str) {
+        fs::write(&self.config, text).unwrap();
+    }
+
+    /// Where its configuration file and the folder of its data are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs the program on the same configuration, such as `waxwing status`: whether it succeeded, and what it wrote on
+    /// standard output and standard error.
+    pub fn run(&self, arguments: &[&str]) -> (bool, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
+        command.arg("--config").arg(&self.config);
+        for set in &self.sets {
+            command.arg("--set").arg(set);
+        }
+        let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Waits until its log says something.
+    pub fn wait_for_log(&self, what: &str) {
+        let began = Instant::now();
+        while !self.log().contains(what) {
+            let log = self.log();
+            assert!(began.elapsed() < Duration::from_secs(30), "no {what} in:\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Waits until it has ended.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let began = Instant::now();

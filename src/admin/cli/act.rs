@@ -58,6 +58,7 @@ pub fn with_commands(mut cli: Clap, commands: &[&'static Command]) -> Clap {
 
 fn about(group: &str) -> &'static str {
     match group {
+        "log" => "What is logged",
         "user" => "Accounts: add, list, show, change, remove",
         "audit" => "Who did what",
         _ => "",
@@ -66,9 +67,11 @@ fn about(group: &str) -> &'static str {
 
 fn declared(name: &'static str, command: &'static Command) -> Clap {
     let mut clap = Clap::new(name).about(command.doc.trim_end_matches('.'));
-    let positional = command.arguments.iter().any(|argument| argument.required);
+    let needed = command.arguments.iter().any(|argument| argument.required);
+    let only = command.arguments.len() == 1;
     for argument in command.arguments {
-        clap = clap.args(as_clap(argument, positional));
+        let by_itself = only || (argument.kind == Kind::Host && !needed);
+        clap = clap.args(as_clap(argument, by_itself));
     }
     if command.confirm.is_some() {
         clap = clap.arg(flag("yes", "Do not ask"));
@@ -76,8 +79,9 @@ fn declared(name: &'static str, command: &'static Command) -> Clap {
     clap
 }
 
-/// What is needed stands by itself; what may be left out has a name, but for a host beside which nothing is needed.
-fn as_clap(argument: &'static Argument, others_needed: bool) -> Vec<Arg> {
+/// What is needed stands by itself; what may be left out has a name, but for one that stands `by_itself`: the only
+/// argument, or a host beside which nothing is needed.
+fn as_clap(argument: &'static Argument, by_itself: bool) -> Vec<Arg> {
     let help = argument.doc.trim_end_matches('.');
     let arg = Arg::new(argument.name).help(help);
     let arg = match argument.kind {
@@ -96,7 +100,7 @@ fn as_clap(argument: &'static Argument, others_needed: bool) -> Vec<Arg> {
     };
     vec![match argument.kind {
         _ if argument.required => arg.required(true),
-        Kind::Host if !others_needed => arg,
+        _ if by_itself => arg,
         _ => arg.long(argument.name),
     }]
 }

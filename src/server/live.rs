@@ -1,0 +1,121 @@
+//! The running server as it can be changed: everything that a reload reaches.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::acts::ServerActs;
+use super::desk::ServerDesk;
+use super::memory::Memory;
+use crate::config::{Listen, Loaded};
+use crate::hooks::Listed;
+use crate::http::Exposition;
+use crate::metrics::Registry;
+use crate::net::tls::TlsStore;
+use crate::net::{Admission, ClientListeners, Inherited, Surroundings};
+use crate::router::Router;
+use crate::runtime::clock::Clock;
+use crate::state::accounts::Accounts;
+use crate::store::Store;
+use crate::stream::Secret;
+
+/// The parts of a running server.
+pub(super) struct Live {
+    pub(super) extra: Vec<Listed>,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) router: Arc<Router>,
+    pub(super) accounts: Accounts,
+    pub(super) acts: Arc<ServerActs>,
+    pub(super) desk: ServerDesk,
+    pub(super) tls: Arc<TlsStore>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) around: Surroundings,
+    pub(super) memory: Arc<Memory>,
+    pub(super) metrics: Registry,
+    /// Of stream settings.
+    pub(super) key: Secret,
+    /// Sockets of the service manager.
+    pub(super) inherited: Inherited,
+    /// When it started.
+    pub(super) started: u64,
+    state: Mutex<State>,
+}
+
+/// What a reload exchanges.
+#[derive(Default)]
+pub(super) struct State {
+    /// What is in force; `None` for a server that was not started from files.
+    pub(super) loaded: Option<Loaded>,
+    /// What it was started with, for what only a restart changes.
+    pub(super) started: Option<Loaded>,
+    pub(super) listeners: Vec<(Listen, ClientListeners)>,
+    /// The address as configured, and the listener for metrics.
+    pub(super) exposition: Option<(SocketAddr, Exposition)>,
+    pub(super) patience: Duration,
+}
+
+/// What [`Live`] is made from.
+pub(super) struct Parts {
+    pub(super) extra: Vec<Listed>,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) router: Arc<Router>,
+    pub(super) accounts: Accounts,
+    pub(super) acts: Arc<ServerActs>,
+    pub(super) desk: ServerDesk,
+    pub(super) admission: Arc<Admission>,
+    pub(super) around: Surroundings,
+    pub(super) memory: Arc<Memory>,
+    pub(super) metrics: Registry,
+    pub(super) key: Secret,
+    pub(super) inherited: Inherited,
+    pub(super) patience: Duration,
+}
+
+impl Live {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts {
+            extra,
+            clock,
+            store,
+            router,
+            accounts,
+            acts,
+            desk,
+            admission,
+            around,
+            memory,
+            metrics,
+            key,
+            inherited,
+            patience,
+        } = parts;
+        Arc::new(Live {
+            extra,
+            started: clock.wall(),
+            clock,
+            store,
+            router,
+            accounts,
+            acts,
+            desk,
+            tls: around.tls.clone(),
+            admission,
+            around,
+            memory,
+            metrics,
+            key,
+            inherited,
+            state: Mutex::new(State {
+                patience,
+                ..State::default()
+            }),
+        })
+    }
+
+    /// The state; held while a reload is under way, so that one follows the other.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
