@@ -57,7 +57,9 @@ pub fn over(before: &str, asked: &str) -> String {
     let full = |text: &str| log_levels(text).unwrap_or_else(|_| text.to_owned());
     let asked = full(&asked.replace(' ', ","));
     let named: Vec<Option<String>> = asked.split(',').map(part).collect();
-    let kept = before.split(',').filter(|one| !one.is_empty() && !named.contains(&part(one)));
+    let kept = before
+        .split(',')
+        .filter(|one| !one.is_empty() && !named.contains(&part(one)));
     kept.chain(asked.split(',')).collect::<Vec<_>>().join(",")
 }
 
@@ -284,7 +286,10 @@ mod tests {
             over("waxwing::net=debug,info", "warn store=trace"),
             "waxwing::net=debug,warn,waxwing::store=trace"
         );
-        assert_eq!(over("info,waxwing::net=debug", "net=off"), "info,waxwing::net=off");
+        assert_eq!(
+            over("info,waxwing::net=debug", "net=off"),
+            "info,waxwing::net=off"
+        );
         assert_eq!(over("", "loud"), "loud");
     }
 

@@ -75,17 +75,20 @@ async fn services(resolver: &TokioResolver, name: &str) -> Result<Vec<(String, u
     let Some(answer) = found(answer)? else {
         return Ok(Vec::new());
     };
-    let services = answer.answers().iter().filter_map(|record| match &record.data {
-        RData::SRV(service) => {
-            let target = service.target.to_utf8();
-            let target = match target.trim_end_matches('.') {
-                "" => ".".to_owned(),
-                target => target.to_owned(),
-            };
-            Some((target, service.port))
-        }
-        _ => None,
-    });
+    let services = answer
+        .answers()
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::SRV(service) => {
+                let target = service.target.to_utf8();
+                let target = match target.trim_end_matches('.') {
+                    "" => ".".to_owned(),
+                    target => target.to_owned(),
+                };
+                Some((target, service.port))
+            }
+            _ => None,
+        });
     Ok(services.collect())
 }
 

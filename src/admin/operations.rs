@@ -124,7 +124,11 @@ impl Reloaded {
     /// What there is to say, one sentence a line.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        lines.extend(self.changed.iter().map(|change| format!("changed: {}", shown(change))));
+        lines.extend(
+            self.changed
+                .iter()
+                .map(|change| format!("changed: {}", shown(change))),
+        );
         let certificate = |domain| format!("a new certificate is in use for {domain}");
         lines.extend(self.certificates.iter().map(certificate));
         if self.ended > 0 {

@@ -121,7 +121,8 @@ fn compare_one(wanted: &Wanted, published: &Published) -> Vec<Finding> {
 /// There is no such record.
 fn without(wanted: &Wanted, published: &Published) -> Finding {
     let (name, domain) = (&wanted.name, &wanted.domain);
-    let found = matches!(published.addresses.get(domain), Some(Ok(addresses)) if !addresses.is_empty());
+    let found =
+        matches!(published.addresses.get(domain), Some(Ok(addresses)) if !addresses.is_empty());
     match wanted.fallback {
         Some(port) if found && wanted.ports.contains(&port) => Finding::new(
             Level::Note,
@@ -129,11 +130,15 @@ fn without(wanted: &Wanted, published: &Published) -> Finding {
         ),
         Some(_) => Finding::new(
             Level::Error,
-            format!("DNS: {name} is not published: nobody finds {domain}. Publish the record below"),
+            format!(
+                "DNS: {name} is not published: nobody finds {domain}. Publish the record below"
+            ),
         ),
         None => Finding::new(
             Level::Note,
-            format!("DNS: {name} is not published; with it, connections need one step less and pass more firewalls"),
+            format!(
+                "DNS: {name} is not published; with it, connections need one step less and pass more firewalls"
+            ),
         ),
     }
 }
@@ -146,11 +151,14 @@ fn service(wanted: &Wanted, target: &str, port: u16, published: &Published) -> F
     }
     match published.addresses.get(target) {
         Some(Ok(addresses)) if addresses.is_empty() => {
-            let text = format!("DNS: {name} names {target}, which has no address: publish an A or AAAA record for it");
+            let text = format!(
+                "DNS: {name} names {target}, which has no address: publish an A or AAAA record for it"
+            );
             return Finding::new(Level::Error, text);
         }
         Some(Err(why)) => {
-            let text = format!("DNS: {name} names {target}, whose address cannot be looked up: {why}");
+            let text =
+                format!("DNS: {name} names {target}, whose address cannot be looked up: {why}");
             return Finding::new(Level::Warning, text);
         }
         _ => {}
@@ -202,24 +210,48 @@ mod tests {
         let (plain, direct) = (own[0].name.clone(), own[1].name.clone());
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let ask = |plain_answer: &[(&str, u16)], known: &[&str]| {
-            let answer = plain_answer.iter().map(|(t, p)| ((*t).to_owned(), *p)).collect();
+            let answer = plain_answer
+                .iter()
+                .map(|(t, p)| ((*t).to_owned(), *p))
+                .collect();
             let addresses = ["a.example", "b.example"].map(|name| {
                 let has = known.contains(&name);
-                (name.to_owned(), Ok(has.then_some(address).into_iter().collect()))
+                (
+                    name.to_owned(),
+                    Ok(has.then_some(address).into_iter().collect()),
+                )
             });
             let published = Published {
-                services: BTreeMap::from([(plain.clone(), Ok(answer)), (direct.clone(), Ok(Vec::new()))]),
+                services: BTreeMap::from([
+                    (plain.clone(), Ok(answer)),
+                    (direct.clone(), Ok(Vec::new())),
+                ]),
                 addresses: addresses.into(),
             };
             let found = compare(&own, &published);
             (found[0].level, found[0].text.clone())
         };
         for (answer, known, level, text) in [
-            (&[("b.example", 5222)][..], &["b.example"][..], Level::Good, "→ b.example:5222"),
-            (&[("b.example", 5223)], &["b.example"], Level::Warning, "listens on 5222"),
+            (
+                &[("b.example", 5222)][..],
+                &["b.example"][..],
+                Level::Good,
+                "→ b.example:5222",
+            ),
+            (
+                &[("b.example", 5223)],
+                &["b.example"],
+                Level::Warning,
+                "listens on 5222",
+            ),
             (&[("b.example", 5222)], &[], Level::Error, "has no address"),
             (&[(".", 0)], &[], Level::Error, "no such service"),
-            (&[], &["a.example"], Level::Note, "it works all the same, at a.example:5222"),
+            (
+                &[],
+                &["a.example"],
+                Level::Note,
+                "it works all the same, at a.example:5222",
+            ),
             (&[], &[], Level::Error, "nobody finds a.example"),
         ] {
             let found = ask(answer, known);

@@ -237,7 +237,10 @@ impl Server {
     /// Where metrics are read, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         let state = self.live.state();
-        state.exposition.as_ref().map(|(_, exposition)| exposition.address())
+        state
+            .exposition
+            .as_ref()
+            .map(|(_, exposition)| exposition.address())
     }
 
     /// Where clients connect.

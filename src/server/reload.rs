@@ -62,7 +62,12 @@ impl Live {
             limits: settings::stream(config),
             key: self.key.clone(),
         });
-        let known = |address| state.listeners.iter().any(|(old, _)| old.address == address);
+        let known = |address| {
+            state
+                .listeners
+                .iter()
+                .any(|(old, _)| old.address == address)
+        };
         let mut listeners = Vec::new();
         for listen in config.listen.iter().filter(|new| !known(new.address)) {
             let bound = bind_or_take(&[listen.address], &self.inherited);
@@ -99,7 +104,11 @@ impl Live {
         self.admission.set_limits(ready.connections);
         self.memory.set_ceiling(settings::memory(config));
         state.patience = config.server.drain_timeout.0;
-        if reloaded.changed.iter().any(|change| change.key == "log.level") {
+        if reloaded
+            .changed
+            .iter()
+            .any(|change| change.key == "log.level")
+        {
             // It was checked; without a log of this process there is nothing to change.
             let _ = log::set_level(&config.log.level);
         }
@@ -121,7 +130,12 @@ impl Live {
         settings: &Arc<Settings>,
         new: Vec<(Listen, Vec<tokio::net::TcpListener>)>,
     ) {
-        let wanted = |address| config.listen.iter().find(|listen| listen.address == address);
+        let wanted = |address| {
+            config
+                .listen
+                .iter()
+                .find(|listen| listen.address == address)
+        };
         state.listeners.retain_mut(|(old, listeners)| {
             let Some(listen) = wanted(old.address) else {
                 return false;

@@ -53,7 +53,10 @@ impl Live {
         let latency = self.store.commit_latency().measured();
         let took = |share| {
             let within = latency.quantile(share);
-            within.map_or_else(|| "–".to_owned(), |micros| format!("{} ms", micros as f64 / 1e3))
+            within.map_or_else(
+                || "–".to_owned(),
+                |micros| format!("{} ms", micros as f64 / 1e3),
+            )
         };
         let store = self.store.stats();
         let writes = if store.read_only { "no" } else { "yes" };
@@ -64,8 +67,14 @@ impl Live {
             ("uptime", Period::seconds(uptime).to_string()),
             ("sessions", now("waxwing_sessions").to_string()),
             ("streams", by_label(after, "waxwing_streams")),
-            ("stanzas in", rates(before, after, "waxwing_stanzas_received_total")),
-            ("stanzas out", rates(before, after, "waxwing_stanzas_sent_total")),
+            (
+                "stanzas in",
+                rates(before, after, "waxwing_stanzas_received_total"),
+            ),
+            (
+                "stanzas out",
+                rates(before, after, "waxwing_stanzas_sent_total"),
+            ),
             ("logins", rates(before, after, "waxwing_logins_total")),
             ("accounts in memory", by_label(after, "waxwing_owners")),
             (

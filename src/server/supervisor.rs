@@ -64,7 +64,9 @@ impl Supervisor {
             if tokio::time::timeout(patience / 2, live.progresses()).await == Ok(true) {
                 self.tell("WATCHDOG=1");
             } else {
-                tracing::error!("the server makes no progress: the service manager is not told that it lives");
+                tracing::error!(
+                    "the server makes no progress: the service manager is not told that it lives"
+                );
             }
         }
     }

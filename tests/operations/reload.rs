@@ -77,7 +77,10 @@ async fn a_wrong_configuration_changes_nothing_and_says_where_it_is_wrong() {
         let said = refused(&server);
         assert!(said.contains(expected), "{more}\n{said}");
         server.hangup();
-        server.wait_for_log(&format!("nothing was changed: {}", start(&server, expected)));
+        server.wait_for_log(&format!(
+            "nothing was changed: {}",
+            start(&server, expected)
+        ));
         let second = server.client("romeo").connect(server.addr).await;
         second.unwrap().close().await.unwrap();
     }
@@ -103,13 +106,22 @@ async fn a_domain_comes_and_goes() {
     let trust = certificate(&server.folder().join("data"), "new.example");
     server.write_config("[hosts.\"new.example\"]\n");
     let said = run(&server, &["reload"]);
-    assert!(said.contains("a new certificate is in use for new.example"), "{said}");
-    run(&server, &["user", "add", "juliet@new.example", "--generate"]);
-    let (_, password) = run(&server, &["user", "passwd", "juliet@new.example", "--generate"])
-        .trim()
-        .rsplit_once(' ')
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .unwrap();
+    assert!(
+        said.contains("a new certificate is in use for new.example"),
+        "{said}"
+    );
+    run(
+        &server,
+        &["user", "add", "juliet@new.example", "--generate"],
+    );
+    let (_, password) = run(
+        &server,
+        &["user", "passwd", "juliet@new.example", "--generate"],
+    )
+    .trim()
+    .rsplit_once(' ')
+    .map(|(a, b)| (a.to_owned(), b.to_owned()))
+    .unwrap();
     let mut juliet = Client::builder("juliet@new.example", &password)
         .trust(Trust::Fingerprint(trust))
         .connect(server.addr)
@@ -118,10 +130,18 @@ async fn a_domain_comes_and_goes() {
     assert!(answers(&mut juliet).await);
     server.write_config("");
     let said = run(&server, &["reload"]);
-    assert!(said.contains("sessions ended because their domain is gone"), "{said}");
-    let error = juliet.wait_for("the end", |el| el.is("error", ns::STREAM)).await;
+    assert!(
+        said.contains("sessions ended because their domain is gone"),
+        "{said}"
+    );
+    let error = juliet
+        .wait_for("the end", |el| el.is("error", ns::STREAM))
+        .await;
     let error = error.unwrap();
-    assert!(error.child("host-gone", ns::STREAM_ERRORS).is_some(), "{error:?}");
+    assert!(
+        error.child("host-gone", ns::STREAM_ERRORS).is_some(),
+        "{error:?}"
+    );
     assert!(answers(&mut romeo).await);
     let gone = Client::builder("juliet@new.example", &password)
         .trust(Trust::Fingerprint(trust))
@@ -158,7 +178,9 @@ async fn listeners_come_and_go() {
     let mut second = server.client("romeo").connect(other).await.unwrap();
     server.write_config("");
     run(&server, &["reload"]);
-    until("the listeners are gone", || !is_served(other) && !is_served(metrics));
+    until("the listeners are gone", || {
+        !is_served(other) && !is_served(metrics)
+    });
     assert!(is_served(server.addr));
     assert!(answers(&mut first).await && answers(&mut second).await);
 }
@@ -169,15 +191,25 @@ async fn what_needs_a_restart_is_told_and_waits() {
     server.write_config("[store]\ncache = \"32MiB\"\n[limits.account]\nsessions = 1\n");
     let expected = "changed: limits.account.sessions: 20 → 1\nneeds a restart: store.cache: 67108864 → 33554432\n";
     let said = run(&server, &["reload"]);
-    assert_eq!(said.replace("\"64MiB\"", "67108864").replace("\"32MiB\"", "33554432"), expected);
+    assert_eq!(
+        said.replace("\"64MiB\"", "67108864")
+            .replace("\"32MiB\"", "33554432"),
+        expected
+    );
     // Still waiting at the next one.
     let said = run(&server, &["reload"]);
-    assert!(said.contains("nothing has changed\nneeds a restart: store.cache"), "{said}");
+    assert!(
+        said.contains("nothing has changed\nneeds a restart: store.cache"),
+        "{said}"
+    );
 }
 
 async fn announces_ping(client: &mut Client) -> bool {
     let query = Element::new("query", ns::DISCO_INFO);
-    let answer = client.request("get", Some("localhost"), query).await.unwrap();
+    let answer = client
+        .request("get", Some("localhost"), query)
+        .await
+        .unwrap();
     let query = answer.child("query", ns::DISCO_INFO).unwrap();
     let mut features = query.children().filter(|el| el.name() == "feature");
     features.any(|el| el.attr("var") == Some(ns::PING))
@@ -190,10 +222,16 @@ async fn modules_change_for_those_who_come() {
     assert!(announces_ping(&mut romeo).await);
     server.write_config("[modules.ping]\nenabled = false\n");
     let said = run(&server, &["reload"]);
-    assert!(said.contains("changed: modules.ping.enabled: true → false"), "{said}");
+    assert!(
+        said.contains("changed: modules.ping.enabled: true → false"),
+        "{said}"
+    );
     let mut juliet = server.client("juliet").connect(server.addr).await.unwrap();
     assert!(!announces_ping(&mut juliet).await);
-    let text = format!("<message to='{}' type='chat'><body>still here</body></message>", jid("romeo"));
+    let text = format!(
+        "<message to='{}' type='chat'><body>still here</body></message>",
+        jid("romeo")
+    );
     romeo.presence().await.unwrap();
     juliet.send(text.as_str()).await.unwrap();
     romeo

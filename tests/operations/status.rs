@@ -10,7 +10,8 @@ async fn status_says_how_the_server_is() {
     let said = run(&server, &["status"]);
     let fact = |name: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_else(|| panic!("no {name} in:\n{said}")).trim()
+        line.unwrap_or_else(|| panic!("no {name} in:\n{said}"))
+            .trim()
     };
     assert_eq!(fact("version"), env!("CARGO_PKG_VERSION"));
     assert_eq!(fact("sessions"), "1");
@@ -20,7 +21,10 @@ async fn status_says_how_the_server_is() {
     assert!(fact("store").contains("takes changes: yes"), "{said}");
     assert_eq!(fact("limits reached"), "none");
     let host = fact("localhost");
-    assert!(host.contains(" roster ") && host.contains("-01-01T"), "{said}");
+    assert!(
+        host.contains(" roster ") && host.contains("-01-01T"),
+        "{said}"
+    );
     let (_, json, _) = server.run(&["--json", "status"]);
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(first["sessions"], "1");
@@ -53,7 +57,10 @@ async fn the_log_gets_more_talkative_and_quiet_again() {
     run(&server, &["log", "level", "default"]);
     let (done, _, error) = server.run(&["log", "level", "loud"]);
     assert!(!done);
-    assert!(error.contains("\"loud\" is not a level; give error, warn"), "{error}");
+    assert!(
+        error.contains("\"loud\" is not a level; give error, warn"),
+        "{error}"
+    );
     let said = run(&server, &["log", "level"]);
     assert!(!said.contains("router"), "{said}");
 }

@@ -17,7 +17,12 @@ struct Service(Child);
 
 impl Service {
     /// With `socket` handed down as descriptor 3, and these variables.
-    fn start(folder: &Path, config: &str, socket: Option<TcpListener>, env: &[(&str, &str)]) -> Self {
+    fn start(
+        folder: &Path,
+        config: &str,
+        socket: Option<TcpListener>,
+        env: &[(&str, &str)],
+    ) -> Self {
         let file = folder.join("waxwing.toml");
         let data = folder.join("data");
         let text = format!("[server]\ndata_dir = {data:?}\n[hosts.localhost]\n{config}");
@@ -34,7 +39,13 @@ impl Service {
             _ => "exec \"$@\"",
         };
         let child = Command::new("sh")
-            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_waxwing"), "--config"])
+            .args([
+                "-c",
+                script,
+                "sh",
+                env!("CARGO_BIN_EXE_waxwing"),
+                "--config",
+            ])
             .arg(&file)
             .arg("serve")
             .envs(env.iter().copied())
@@ -67,12 +78,16 @@ fn a_socket_that_was_handed_down_is_used() {
     let config = format!("[[listen]]\naddress = \"{address}\"\n");
     let service = Service::start(folder.path(), &config, Some(socket), &[]);
     let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
-    until("clients can connect", || log().contains("clients can connect"));
+    until("clients can connect", || {
+        log().contains("clients can connect")
+    });
     assert!(is_served(address), "{}", log());
     assert!(!log().contains("ERROR"), "{}", log());
     let mut early = early;
     std::io::Write::write_all(&mut early, b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>").unwrap();
-    early.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    early
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     let mut answer = [0; 512];
     let length = std::io::Read::read(&mut early, &mut answer).unwrap();
     assert!(length > 0);
@@ -84,7 +99,9 @@ fn the_service_manager_hears_how_it_goes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    manager
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     let hear = || {
         let mut buffer = [0; 200];
         let length = manager.recv(&mut buffer).unwrap();
@@ -98,7 +115,10 @@ fn the_service_manager_hears_how_it_goes() {
         }
     };
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = format!("[[listen]]\naddress = \"{}\"\n", socket.local_addr().unwrap());
+    let config = format!(
+        "[[listen]]\naddress = \"{}\"\n",
+        socket.local_addr().unwrap()
+    );
     let env = [
         ("NOTIFY_SOCKET", path.to_str().unwrap()),
         ("WATCHDOG_USEC", "600000"),

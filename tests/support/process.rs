@@ -131,9 +131,17 @@ impl Process {
         for set in &self.sets {
             command.arg("--set").arg(set);
         }
-        let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+        let output = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.success(), text(output.stdout), text(output.stderr))
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
     }
 
     /// Waits until its log says something.
@@ -141,7 +149,10 @@ impl Process {
         let began = Instant::now();
         while !self.log().contains(what) {
             let log = self.log();
-            assert!(began.elapsed() < Duration::from_secs(30), "no {what} in:\n{log}");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "no {what} in:\n{log}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
