@@ -1,12 +1,16 @@
 //! Features as the configuration wants them, where a dialogue with the defaults does not fit.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use waxwing::admin::Password;
 use waxwing::proto::{Condition, ErrorType, Jid, StanzaError, ns};
+use waxwing::store::Engine;
+use waxwing::store::testing::{Faulty, memory};
 use waxwing::xml::Element;
 
 use crate::support::client::{Client, Error};
-use crate::support::server::{Running, start_own};
+use crate::support::server::{Running, start_on, start_own};
 
 async fn server(sets: &[&str]) -> Running {
     let folder = tempfile::tempdir().unwrap();
@@ -180,4 +184,98 @@ async fn more_addressees_than_allowed_are_refused() {
     let error = client.wait_for("an error", is_error).await.unwrap();
     let error = StanzaError::parse(error.child("error", ns::CLIENT).unwrap());
     assert_eq!(error.condition, Condition::NotAcceptable);
+}
+
+/// XEP-0377: who blocks may say why; administrators hear of it, of each account so many times.
+#[tokio::test]
+async fn reports_are_kept_and_told() {
+    let faulty = Arc::new(Faulty::new(memory()));
+    let sets = [
+        r#"modules.reporting.tell=["admin@localhost"]"#,
+        "modules.reporting.per_hour=2",
+    ];
+    let running = start_on(&faulty, &sets).await;
+    let admin = Jid::parse("admin@localhost").unwrap();
+    let password = Password("pencil".to_owned());
+    running.accounts().create(&admin, &password).await.unwrap();
+    let mut admin = running.client(&admin).connect(running.addr).await.unwrap();
+    admin.presence().await.unwrap();
+    let mut client = session(&running, "juliet").await;
+    let report = |who: &str, reason: &str, text: &str| {
+        let report = Element::new("report", ns::REPORTING)
+            .with_attr("reason", reason)
+            .with_child(Element::new("text", ns::REPORTING).with_text(text))
+            .with_child(Element::new("third-party", ns::REPORTING));
+        let item = Element::new("item", ns::BLOCKING).with_attr("jid", who);
+        Element::new("block", ns::BLOCKING).with_child(item.with_child(report))
+    };
+    for n in 0..3 {
+        let who = format!("tybalt{n}@verona.example");
+        let block = report(&who, "urn:xmpp:reporting:abuse", "He bites his thumb.");
+        client.request("set", None, block).await.unwrap();
+    }
+    let is_message = |el: &Element| el.is("message", ns::CLIENT);
+    for n in 0..2 {
+        let told = admin.wait_for("a report", is_message).await.unwrap();
+        assert_eq!(told.attr("from"), Some("localhost"));
+        let body = told.child("body", ns::CLIENT).unwrap().text().into_owned();
+        assert!(
+            body.contains(&format!("tybalt{n}@verona.example")),
+            "{body}"
+        );
+        assert!(body.contains("abuse\nHe bites his thumb."), "{body}");
+    }
+    let view = faulty.snapshot().unwrap();
+    let all = waxwing::store::Range::all();
+    let forward = waxwing::store::Direction::Forward;
+    let rows = view
+        .scan(waxwing::store::Space::REPORT, &all, forward, 10)
+        .unwrap();
+    assert_eq!(rows.len(), 2);
+    let kept = String::from_utf8_lossy(&rows[0].1).into_owned();
+    for part in [
+        "tybalt0@verona.example",
+        client.jid.bare_str(),
+        r#""third_party":true"#,
+    ] {
+        assert!(kept.contains(part), "{kept}");
+    }
+    assert!(kept.contains(r#""report_origin":false"#), "{kept}");
+}
+
+/// XEP-0191: a list has a bound, is there after a restart, and a long one costs nothing.
+#[tokio::test]
+async fn a_block_list_is_bounded_and_stays() {
+    let sets = ["modules.blocking.entries=1000"];
+    let running = server(&sets).await;
+    let account = running.account("juliet").await.unwrap();
+    let mut client = running
+        .client(&account)
+        .connect(running.addr)
+        .await
+        .unwrap();
+    let block = |range: std::ops::Range<u32>| {
+        let items = range.map(|n| {
+            let jid = format!("tybalt{n}@verona.example");
+            Element::new("item", ns::BLOCKING).with_attr("jid", &jid)
+        });
+        Element::new("block", ns::BLOCKING).with_children(items)
+    };
+    client.request("set", None, block(0..1000)).await.unwrap();
+    client.request("set", None, block(990..1000)).await.unwrap();
+    let full = refusal(client.request("set", None, block(999..1001)).await);
+    assert_eq!(full.condition, Condition::ResourceConstraint);
+    client.close().await.unwrap();
+    let running = start_own(running.stop().await.unwrap(), &sets, &[])
+        .await
+        .unwrap();
+    let mut client = running
+        .client(&account)
+        .connect(running.addr)
+        .await
+        .unwrap();
+    let list = Element::new("blocklist", ns::BLOCKING);
+    let list = client.request("get", None, list).await.unwrap();
+    let list = list.child("blocklist", ns::BLOCKING).unwrap();
+    assert_eq!(list.children().count(), 1000);
 }

@@ -4,6 +4,7 @@
 //! the README's table and DOAP come, is compared with it. Inside a phase hooks run in its order.
 
 pub mod addresses;
+pub mod blocking;
 pub mod caps;
 pub mod carbons;
 pub mod claims;
@@ -13,6 +14,7 @@ pub mod last;
 pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod reporting;
 pub mod roster;
 pub mod session;
 pub mod time;
@@ -23,6 +25,8 @@ use crate::hooks::Listed;
 
 /// Every module there is, in order.
 pub const LIST: &[Listed] = &[
+    Listed::of::<blocking::Blocking>(),
+    Listed::of::<reporting::Reporting>(),
     Listed::of::<claims::Claims>(),
     Listed::of::<roster::Roster>(),
     Listed::of::<session::Session>(),

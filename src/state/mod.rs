@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod act;
 pub mod admins;
 pub mod audit;
+pub mod blocklist;
 pub mod erasure;
 pub mod guesses;
 pub mod log;

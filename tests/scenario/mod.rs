@@ -69,6 +69,7 @@ files! {
     addresses
     bind
     carbons
+    blocking
     delivery
     information
     presence
