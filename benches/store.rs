@@ -11,6 +11,9 @@ use waxwing::store::{Batch, CommitError, EngineKind, Key, Mid, Options, Space, S
 const MESSAGES: u64 = 200_000;
 const USERS: u64 = 1000;
 const BYTES: usize = 1000;
+/// Messages per second where they come one by one, and how many.
+const RATE: u32 = 500;
+const SPARSE: u64 = 2000;
 
 fn main() {
     let named: Vec<String> = std::env::args()
@@ -19,11 +22,55 @@ fn main() {
         .collect();
     for engine in [EngineKind::Fjall, EngineKind::Sled] {
         if named.is_empty() || named.iter().any(|name| name == engine.name()) {
+            for interval in [0, 5, 10, 20, 50] {
+                sparse(engine, Duration::from_millis(interval));
+            }
             for in_flight in [1, 64, 1024] {
                 run(engine, in_flight);
             }
+            for megabytes in [64, 192, 512] {
+                reopen(engine, megabytes);
+            }
         }
     }
+}
+
+/// Messages that come one by one at an even rate; each is acknowledged a millisecond after it was committed.
+fn sparse(engine: EngineKind, sync_interval: Duration) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        sync_interval,
+        ..Options::new(engine, dir.path())
+    };
+    let store = Store::open(options, Clock::system()).unwrap();
+    let (began, cpu, own) = (Instant::now(), cpu(), Own::default());
+    let (acknowledged, acknowledge) = std::sync::mpsc::channel::<(u64, Mid)>();
+    let removed = Arc::new(AtomicU64::new(0));
+    let waited = Arc::new(AtomicU64::new(0));
+    for n in 0..SPARSE {
+        let (acknowledged, waited, asked) = (acknowledged.clone(), waited.clone(), Instant::now());
+        submit(&store, message(n), move |result| {
+            waited.fetch_add(asked.elapsed().as_micros() as u64, SeqCst);
+            acknowledged.send((n % USERS, result.unwrap())).unwrap();
+        });
+        std::thread::sleep(Duration::from_millis(1));
+        remove(&store, &acknowledge, &removed);
+        let next = began + Duration::from_secs(1) / RATE * (n as u32 + 1);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    while removed.load(SeqCst) < SPARSE {
+        remove(&store, &acknowledge, &removed);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (cpu, own, stats) = (self::cpu() - cpu, own.used(), store.stats());
+    println!(
+        "{engine:>6}, {RATE} per second, at least {sync_interval:?} between syncs: {:>6.1} us CPU per message (submitting thread {:.1}), {:.1} batches per group, {} syncs for {SPARSE} messages, {:.1} ms until committed",
+        per(cpu, SPARSE),
+        per(own, SPARSE),
+        stats.batches as f64 / stats.groups as f64,
+        stats.syncs,
+        waited.load(SeqCst) as f64 / 1000.0 / SPARSE as f64,
+    );
 }
 
 fn run(engine: EngineKind, in_flight: u64) {
@@ -70,6 +117,61 @@ fn run(engine: EngineKind, in_flight: u64) {
         stats.write_micros as f64 / 1000.0 / stats.groups as f64,
         stats.engine.disk_bytes as f64 / (messages as f64 * BYTES as f64),
     );
+}
+
+/// How long opening takes after the process was killed when so much had been written that nobody has taken since.
+fn reopen(engine: EngineKind, megabytes: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
+    let store = Store::open(Options::new(engine, &live), Clock::system()).unwrap();
+    let (done, messages) = (Arc::new(AtomicU64::new(0)), megabytes * 1000);
+    for n in 0..messages {
+        let done = done.clone();
+        submit(&store, message(n), move |result| {
+            result.unwrap();
+            done.fetch_add(1, SeqCst);
+        });
+    }
+    while done.load(SeqCst) < messages {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // What a process that is killed now leaves.
+    let bytes = copy_all(&live, &copy);
+    drop(store);
+    let (opening, cpu) = (Instant::now(), cpu());
+    let store = Store::open(Options::new(engine, &copy), Clock::system()).unwrap();
+    println!(
+        "{engine:>6}, killed after {megabytes} MB: opens in {:.2?}, {:.2?} of CPU; {} MB on disk, of which {} MB journal",
+        opening.elapsed(),
+        self::cpu() - cpu,
+        bytes.0 >> 20,
+        bytes.1 >> 20,
+    );
+    drop(store);
+}
+
+/// Copies a directory; its bytes, and those of journals.
+fn copy_all(from: &std::path::Path, to: &std::path::Path) -> (u64, u64) {
+    std::fs::create_dir_all(to).unwrap();
+    let mut bytes = (0, 0);
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, target) = (
+            entry.as_ref().unwrap().path(),
+            to.join(entry.as_ref().unwrap().file_name()),
+        );
+        if path.is_dir() {
+            let inside = copy_all(&path, &target);
+            bytes = (bytes.0 + inside.0, bytes.1 + inside.1);
+        } else if let Ok(copied) = std::fs::copy(&path, &target) {
+            bytes.0 += copied;
+            bytes.1 += if path.extension().is_some_and(|end| end == "jnl") {
+                copied
+            } else {
+                0
+            };
+        }
+    }
+    bytes
 }
 
 /// Half of it does not compress, like an encrypted payload.

@@ -83,6 +83,11 @@ impl FromStr for Bytes {
 pub struct Period(pub Duration);
 
 impl Period {
+    /// `n` milliseconds.
+    pub const fn millis(n: u64) -> Self {
+        Self(Duration::from_millis(n))
+    }
+
     /// `n` seconds.
     pub const fn seconds(n: u64) -> Self {
         Self(Duration::from_secs(n))

@@ -1,14 +1,13 @@
 //! The commit: one batch per stanza, its effects after the fsync, in commit order.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::Notify;
+use std::sync::Arc;
 
 use super::Router;
 use super::message::forget_resend;
 use crate::hooks::{Effect, Entry, Envelope, Ledger, Sent, Turn, TurnFn};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
+use crate::runtime::handover::Handover;
 use crate::session::work::Work;
 use crate::store::{CommitError, Mid};
 
@@ -16,13 +15,10 @@ use crate::store::{CommitError, Mid};
 ///
 /// It holds at most what the committer's bounded queue let through plus the windows of the
 /// sessions, since nobody submits more before his completion was seen.
-#[derive(Default)]
-pub struct Completions {
-    done: Mutex<Vec<Done>>,
-    wake: Notify,
-}
+pub type Completions = Handover<Done>;
 
-struct Done {
+/// One of them.
+pub struct Done {
     what: What,
     result: Result<Mid, CommitError>,
 }
@@ -36,31 +32,19 @@ enum What {
     Act(Vec<Effect>, Jid),
 }
 
-impl Completions {
-    fn push(&self, what: What, result: Result<Mid, CommitError>) {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.push(Done { what, result });
-        let first = done.len() == 1;
-        drop(done);
-        if first {
-            self.wake.notify_one();
-        }
-    }
-}
+/// So many completions are followed up one by one: what each wakes runs before the next, on the same worker thread. They are not
+/// worth waking another one.
+const FEW: usize = 8;
 
 /// Follows up completions until dropped.
 pub(super) async fn run(router: Arc<Router>) {
     loop {
-        router.completions.wake.notified().await;
-        let done = {
-            let mut done = router
-                .completions
-                .done
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *done)
-        };
+        let done = router.completions.take().await;
+        let few = done.len() <= FEW;
         for (at, done) in done.into_iter().enumerate() {
+            if few && at > 0 {
+                router.completions.pause().await;
+            }
             router.follow_up(done);
             if at % 64 == 63 {
                 tokio::task::yield_now().await;
@@ -141,7 +125,7 @@ impl Router {
     fn submit(self: &Arc<Self>, batch: crate::store::Batch, what: What) {
         let completions = self.completions.clone();
         self.store
-            .hand_in(batch, move |result| completions.push(what, result));
+            .hand_in(batch, move |result| completions.push(Done { what, result }));
     }
 
     fn follow_up(self: &Arc<Self>, done: Done) {

@@ -1,6 +1,7 @@
-//! Clock, randomness, token buckets, back-off: what every room needs and none owns. No I/O.
+//! Clock, randomness, token buckets, back-off, a hand-over to tasks: what every room needs and none owns. No files, no sockets.
 
 pub mod backoff;
 pub mod bucket;
 pub mod clock;
+pub mod handover;
 pub mod random;

@@ -27,6 +27,7 @@ pub(super) fn store(config: &Config) -> Options {
     let path = config.in_data_dir(&config.store.path);
     Options {
         cache_bytes: config.store.cache.0,
+        sync_interval: config.store.sync_interval.get(),
         reserve_bytes: config.store.reserve.0,
         readers: config.store.readers as usize,
         ..Options::new(engine, path)

@@ -42,8 +42,9 @@ impl Batch {
         Batch::default()
     }
 
-    /// Lets the batch ride along with the next sync instead of causing one: it is written at once,
-    /// survives the end of the process, and may be lost if the machine stops within about a second.
+    /// Lets the batch ride along with the next sync instead of causing one. It waits for that at most
+    /// [`Options::sync_interval`](super::Options::sync_interval) and is then written without; written, it survives the end of the
+    /// process, and may be lost if the machine stops within about a second. It never overtakes an earlier batch.
     #[must_use]
     pub fn relaxed(mut self) -> Batch {
         self.relaxed = true;

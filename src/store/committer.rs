@@ -1,5 +1,6 @@
 //! The committer: one thread that takes whatever is queued, writes it as one group, syncs once, and tells everyone.
-//! There is no timer: the sync itself is the window in which the next group gathers.
+//! The sync itself is the window in which the next group gathers; how long a group waits beyond that is the rule of
+//! `gather`.
 
 use super::engine::{Engine, EngineError, RawOp};
 use super::error::panic_text;
@@ -30,6 +31,8 @@ pub(crate) struct Committer {
     pub(crate) looked: Option<Instant>,
     /// Since when relaxed writes wait for a sync.
     pub(crate) unsynced: Option<Instant>,
+    /// When a sync began that the queue was not told of.
+    pub(crate) synced: Option<Instant>,
 }
 
 impl Committer {
@@ -37,7 +40,7 @@ impl Committer {
     pub(crate) fn run(mut self) {
         let mut requests = VecDeque::new();
         loop {
-            let taken = self.queue.take(&mut requests, SECOND);
+            let taken = self.queue.take(&mut requests, SECOND, self.synced.take());
             self.look(false);
             match taken {
                 Taken::Requests => self.commit(&mut requests),
@@ -127,6 +130,9 @@ impl Committer {
     /// One engine write, and what follows from its failing.
     fn write(&mut self, ops: &[RawOp], durable: bool) -> Result<(), CommitError> {
         let began = Instant::now();
+        if durable {
+            self.synced = Some(began);
+        }
         match self.call(|engine| engine.write(ops, durable)) {
             Ok(()) => {
                 let bytes = ops

@@ -65,7 +65,10 @@ impl Store {
             path: options.path.clone(),
             source,
         })?;
-        let (queue, readers) = (Arc::new(Queue::new(last)), Arc::new(Readers::new()));
+        let (queue, readers) = (
+            Arc::new(Queue::new(last, options.sync_interval)),
+            Arc::new(Readers::new()),
+        );
         let (counters, ledger) = (Arc::new(Counters::default()), Arc::new(Mutex::new(ledger)));
         let spawn = |source| OpenError::Directory {
             path: options.path.clone(),
@@ -89,6 +92,7 @@ impl Store {
             reserve: options.reserve_bytes,
             looked: None,
             unsynced: None,
+            synced: None,
         };
         let alive =
             super::watch::start(counters.clone(), options.fatal.clone(), super::watch::LOOK)
@@ -123,16 +127,15 @@ impl Store {
         })))
     }
 
-    /// Queues a batch and returns its id. `done` runs on the committer thread, in the order of commits and
-    /// of ids, so it must only hand over. If this returns an error, nothing was queued and `done` does not run.
+    /// Queues a batch and returns its id. It is written at once, or with others within [`Options::sync_interval`].
+    /// `done` runs on the committer thread, in the order of commits and of ids, so it must only hand over. If this returns an error, nothing was queued and `done` does not run.
     pub fn submit(
         &self,
         batch: Batch,
         done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
     ) -> Result<Mid, CommitError> {
-        let done = self.timed(done);
-        self.queue(batch, Box::new(done))
-            .map_err(|(error, _)| error)
+        let done = Box::new(self.timed(&batch, done));
+        self.queue(batch, false, done).map_err(|(error, _)| error)
     }
 
     /// Like [`Store::submit`], but `done` runs in any case: at once and here if the batch is refused.
@@ -141,40 +144,47 @@ impl Store {
         batch: Batch,
         done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
     ) {
-        if let Err((error, done)) = self.queue(batch, Box::new(self.timed(done))) {
+        let done = Box::new(self.timed(&batch, done));
+        if let Err((error, done)) = self.queue(batch, false, done) {
             done(Err(error));
         }
     }
 
-    /// Measures from now to the answer.
+    /// Measures from now to the answer, unless the batch may take its time.
     fn timed(
         &self,
+        batch: &Batch,
         done: impl FnOnce(Result<Mid, CommitError>) + Send + 'static,
     ) -> impl FnOnce(Result<Mid, CommitError>) + Send + 'static {
-        let (began, latency) = (Instant::now(), self.0.counters.latency.clone());
+        let latency = (!batch.is_relaxed()).then(|| self.0.counters.latency.clone());
+        let began = Instant::now();
         move |result| {
-            latency.took(began.elapsed());
+            if let Some(latency) = latency {
+                latency.took(began.elapsed());
+            }
             done(result);
         }
     }
 
-    fn queue(&self, batch: Batch, done: Done) -> Result<Mid, Refused> {
+    fn queue(&self, batch: Batch, awaited: bool, done: Done) -> Result<Mid, Refused> {
         let counters = &self.0.counters;
         let refused =
             counters.ailing.load(Relaxed) || (counters.low.load(Relaxed) && !batch.only_deletes());
         if refused && !batch.is_empty() {
             return Err((CommitError::ReadOnly, done));
         }
-        self.0.queue.push(batch, done, self.0.clock.wall())
+        self.0.queue.push(batch, awaited, done, self.0.clock.wall())
     }
 
     /// Commits a batch, waiting for room in the queue first.
     pub async fn commit(&self, batch: Batch) -> Result<Mid, CommitError> {
         self.relieved().await;
         let (answer, committed) = oneshot::channel();
-        self.submit(batch, move |result| {
+        let done = self.timed(&batch, move |result| {
             let _ = answer.send(result);
-        })?;
+        });
+        self.queue(batch, true, Box::new(done))
+            .map_err(|(error, _)| error)?;
         committed.await.unwrap_or(Err(CommitError::Closed))
     }
 

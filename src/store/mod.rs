@@ -11,6 +11,7 @@ mod copy;
 mod engine;
 mod error;
 mod frozen;
+mod gather;
 mod group;
 mod handle;
 mod key;

@@ -4,6 +4,7 @@ use super::EngineKind;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Called when the store cannot go on (a failed sync). It must not return in a server.
 pub type FatalHook = Arc<dyn Fn(&str) + Send + Sync>;
@@ -24,6 +25,9 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Bytes of newest data that an engine may hold in memory before it writes them out, for each of its three trees.
     pub memtable_bytes: u64,
+    /// Time between the beginnings of two syncs in the long run, unless many batches wait: so long a batch may wait beyond the
+    /// sync itself. Zero lets nothing wait.
+    pub sync_interval: Duration,
     /// Free disk space in bytes below which the store turns read-only.
     pub reserve_bytes: u64,
     /// Reader threads; at least two are started.
@@ -35,13 +39,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a small machine: 64 MiB of cache, 16 MiB of newest data per tree, 256 MiB of reserve.
+    /// The defaults for a small machine: 64 MiB of cache, 16 MiB of newest data per tree, 256 MiB of reserve, 20 ms between syncs.
     pub fn new(engine: EngineKind, path: impl Into<PathBuf>) -> Options {
         Options {
             engine,
             path: path.into(),
             cache_bytes: 64 << 20,
             memtable_bytes: 16 << 20,
+            sync_interval: Duration::from_millis(20),
             reserve_bytes: 256 << 20,
             readers: std::thread::available_parallelism().map_or(2, usize::from),
             fatal: Arc::new(exit),

@@ -102,6 +102,9 @@ settings! {
         pub path: PathBuf = PathBuf::from("store") => restart();
         /// Memory for recently used data.
         pub cache: Bytes = Bytes::mib(64) => within(Bytes::mib(4)..=Bytes::gib(256)), restart();
+        /// Time between two syncs of the disk when messages come steadily: those that come meanwhile share one, which saves most of
+        /// what a message costs and makes it at most so much later. A few in a row, or many at once, do not wait. "0s": each is synced at once.
+        pub sync_interval: Period = Period::millis(20) => within(Period::millis(0)..=Period::millis(100)), restart();
         /// Free disk space below which nothing new is accepted (reading goes on).
         pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024)), restart();
         /// Threads that read from the store.
