@@ -75,7 +75,7 @@ fn passwords_have_no_place_on_the_command_line() {
 fn help_names_every_command() {
     let help = waxwing(Path::new("."), &["--help"]);
     assert!(help.status.success());
-    for name in ["serve", "quickstart", "check", "defaults", "user"] {
+    for name in ["serve", "quickstart", "check", "defaults", "init", "status", "user"] {
         assert!(text(&help.stdout).contains(name), "{name}");
     }
     for command in waxwing::admin::commands() {
@@ -111,4 +111,41 @@ fn every_value_can_be_explained() {
     assert!(line("limits.stream.depth = 50 ").ends_with("# waxwing.toml:3"));
     assert!(line("log.level = \"debug\" ").ends_with("# --set log.level=debug"));
     assert!(line("log.format = \"text\" ").ends_with("# default"));
+}
+
+#[test]
+fn init_writes_a_configuration_and_says_what_is_left_to_be_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("made/waxwing.toml");
+    let name = file.to_str().unwrap();
+    let data = directory.path().join("data");
+    let arguments = ["init", "Chat.Example", "--config", name, "--data-dir", data.to_str().unwrap()];
+    let output = waxwing(directory.path(), &arguments);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for expected in [
+        "_xmpp-client._tcp.chat.example. 3600 IN SRV 0 5 5222 chat.example.",
+        "_xmpps-client._tcp.chat.example. 3600 IN SRV 0 5 5222 chat.example.",
+        "certbot certonly --standalone -d chat.example --deploy-hook",
+        "user add NAME@chat.example",
+    ] {
+        assert!(said.contains(expected), "no {expected} in:\n{said}");
+    }
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.contains("[hosts.\"chat.example\"]"), "{written}");
+    // A second time nothing is touched.
+    fs::write(&file, "mine").unwrap();
+    let output = waxwing(directory.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("is there already and was left as it is"), "{error}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    for (domain, expected) in [
+        ("localhost", "try `waxwing quickstart`"),
+        ("romeo@chat.example", "is not a domain; write it as example.org"),
+    ] {
+        let output = waxwing(directory.path(), &["init", domain]);
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(expected), "{error}");
+    }
 }

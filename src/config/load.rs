@@ -223,7 +223,7 @@ fn read(file: &Path) -> Result<Node, Vec<Problem>> {
 fn problem_with(path: &Path, error: &std::io::Error) -> Problem {
     let what = match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file; name another with --config, or try `waxwing quickstart`"
+            "there is no such file; name another with --config, make one with `waxwing init DOMAIN`, or try `waxwing quickstart`"
                 .to_owned()
         }
         ErrorKind::PermissionDenied => {

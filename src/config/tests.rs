@@ -447,7 +447,7 @@ fn mistakes_outside_of_the_file_are_explained() {
     let missing = Files::new(&[]).load(&[], &[]).unwrap_err();
     assert_eq!(
         missing,
-        "waxwing.toml: there is no such file; name another with --config, or try `waxwing quickstart`"
+        "waxwing.toml: there is no such file; name another with --config, make one with `waxwing init DOMAIN`, or try `waxwing quickstart`"
     );
     let latin = Files::new(&[]);
     fs::write(

@@ -1,6 +1,7 @@
 //! The composition root: builds every room in its order, serves, drains, stops.
 
 mod acts;
+mod check;
 mod desk;
 mod live;
 mod memory;

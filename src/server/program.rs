@@ -10,7 +10,7 @@ use crate::admin::{Acts, Finding, Level};
 use crate::config::{Loaded, ModuleSettings};
 use crate::hooks::Listed;
 use crate::hooks::command::Command;
-use crate::net::tls::{self, TlsOptions, TlsStore};
+use crate::net::tls::{TlsOptions, TlsStore};
 use crate::runtime::clock::Clock;
 use crate::state::secret::server_secret;
 use crate::store::{OpenError, Options, Store};
@@ -66,10 +66,7 @@ impl Program for Waxwing {
     }
 
     fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding> {
-        let domains = loaded.config.hosts.keys();
-        domains
-            .flat_map(|domain| certificate_findings(loaded, domain))
-            .collect()
+        super::check::certificates(loaded, self.extra)
     }
 
     fn store(&self, loaded: &Loaded) -> Options {
@@ -88,26 +85,6 @@ impl Program for Waxwing {
     }
 }
 
-fn certificate_findings(loaded: &Loaded, domain: &str) -> Vec<Finding> {
-    if settings::made_at_start(&loaded.config, domain) {
-        let text = format!("certificate of {domain}: a self-signed one is made at the first start");
-        return vec![Finding::new(Level::Note, text)];
-    }
-    let source = settings::certificate(&loaded.config, domain);
-    let opened = source.and_then(|source| {
-        TlsStore::open(TlsOptions::new(vec![source])).map_err(|error| error.to_string())
-    });
-    let found = match opened {
-        Ok(tls) => tls.check(Clock::system().wall()),
-        Err(text) => return vec![Finding::new(Level::Error, text)],
-    };
-    if found.is_empty() {
-        let text = format!("certificate of {domain}");
-        return vec![Finding::new(Level::Good, text)];
-    }
-    found.into_iter().map(translate).collect()
-}
-
 fn store_finding(loaded: &Loaded) -> Finding {
     let options = settings::store(&loaded.config);
     if !options.path.exists() {
@@ -119,16 +96,4 @@ fn store_finding(loaded: &Loaded) -> Finding {
         Err(error @ OpenError::Locked { .. }) => Finding::new(Level::Note, error.to_string()),
         Err(error) => Finding::new(Level::Error, error.to_string()),
     }
-}
-
-fn translate(finding: tls::Finding) -> Finding {
-    let level = match finding.level {
-        tls::Level::Note => Level::Note,
-        tls::Level::Warning => Level::Warning,
-        tls::Level::Error => Level::Error,
-    };
-    Finding::new(
-        level,
-        format!("certificate of {}: {}", finding.domain, finding.text),
-    )
 }

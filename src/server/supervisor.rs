@@ -108,7 +108,7 @@ fn connect(address: OsString) -> Option<UnixDatagram> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -135,3 +135,24 @@ fn the_service_manager_hears_how_it_goes() {
     assert!(next().starts_with("STOPPING=1\n"));
     assert!(service.0.wait().unwrap().success());
 }
+
+/// As far as systemd of this machine can tell; it need not be there.
+#[test]
+fn systemd_understands_the_unit_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["waxwing.service", "waxwing.socket"] {
+        let text = std::fs::read_to_string(root.join("config").join(name)).unwrap();
+        let text = text.replace("/usr/local/bin/waxwing", env!("CARGO_BIN_EXE_waxwing"));
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "waxwing.service", "waxwing.socket"])
+        .current_dir(folder.path())
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()))
+        .output();
+    if let Ok(output) = verified {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("waxwing"), "{said}");
+    }
+}

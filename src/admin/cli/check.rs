@@ -1,15 +1,12 @@
 //! `waxwing check`: what is wrong, or will be, in plain words.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::{Common, Program, configuration, print, server_runs};
+use super::{Common, Program, configuration, machine, print, server_runs};
 use crate::admin::finding::{Finding, Level};
+use crate::admin::lookup::look_up;
+use crate::admin::publish::{self, Wanted};
 use crate::config::{Loaded, effective};
 
 /// Arguments.
@@ -18,6 +15,12 @@ pub struct Options {
     /// Print every value in force and where it was written, instead of checking.
     #[arg(long)]
     explain: bool,
+    /// Ask nobody on the network: what the DNS says is not looked at.
+    #[arg(long)]
+    offline: bool,
+    /// Ask this DNS server instead of those of the system.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "offline")]
+    resolver: Option<SocketAddr>,
 }
 
 /// Checks, and fails when something will not work.
@@ -30,14 +33,56 @@ pub fn execute(program: &dyn Program, common: &Common, options: &Options) -> Exi
         print::out(&explained(&loaded, common.json));
         return ExitCode::SUCCESS;
     }
-    let findings = findings(program, &loaded);
+    let mut findings = findings(program, &loaded);
     for finding in &findings {
         show(finding, common.json);
     }
+    let wanted = publish::wanted(&loaded.config);
+    let found = published(&wanted, options);
+    for finding in &found {
+        show(finding, common.json);
+    }
+    if !wanted.is_empty() {
+        show_records(&wanted, common.json);
+    }
+    findings.extend(found);
     if findings.iter().any(|finding| finding.level == Level::Error) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+/// What is published of what should be; nothing when nobody is to be asked.
+fn published(wanted: &[Wanted], options: &Options) -> Vec<Finding> {
+    if wanted.is_empty() || options.offline {
+        return Vec::new();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let answer = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(look_up(wanted, options.resolver)));
+    match answer {
+        Ok(published) => publish::compare(wanted, &published),
+        Err(why) => {
+            let text = format!("DNS: nothing can be looked up: {why}");
+            vec![Finding::new(Level::Warning, text)]
+        }
+    }
+}
+
+fn show_records(wanted: &[Wanted], json: bool) {
+    if json {
+        for line in wanted.iter().map(Wanted::to_string) {
+            print::out(&format!("{}\n", serde_json::json!({ "record": line })));
+        }
+        return;
+    }
+    print::out("\nRecords for the DNS, with the name of the server in the place of the last one if it has its own:\n");
+    for record in wanted {
+        print::out(&format!("{record}\n"));
     }
 }
 
@@ -92,6 +137,7 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
         Level::Good,
         format!("configuration: {}", files.join(", ")),
     )];
+    findings.push(machine::clock(&loaded.files));
     let running = server_runs(loaded);
     if running {
         findings.push(Finding::new(
@@ -99,10 +145,12 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
             "the server is running; what it holds open is not checked",
         ));
     } else {
-        findings.extend(data_dir(&loaded.config.server.data_dir));
-        findings.extend(ports(loaded));
+        findings.extend(machine::data_dir(&loaded.config.server.data_dir));
+        findings.extend(machine::ports(loaded));
     }
-    findings.push(descriptors(loaded.config.limits.connections.total));
+    findings.push(machine::descriptors(loaded.config.limits.connections.total));
+    let store = loaded.config.in_data_dir(&loaded.config.store.path);
+    findings.extend(machine::free_space(&store, loaded.config.store.reserve));
     findings.extend(program.check_certificates(loaded));
     if !running {
         findings.push(program.check_store(loaded));
@@ -110,88 +158,3 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
     findings
 }
 
-fn data_dir(path: &Path) -> Vec<Finding> {
-    let shown = path.display();
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return vec![Finding::new(
-                Level::Note,
-                format!("the data directory {shown} is not there yet; the server makes it"),
-            )];
-        }
-        Err(error) => {
-            return vec![Finding::new(
-                Level::Error,
-                format!("the data directory {shown} cannot be read: {error}"),
-            )];
-        }
-    };
-    let mut findings = Vec::new();
-    if !metadata.is_dir() {
-        findings.push(Finding::new(
-            Level::Error,
-            format!("the data directory {shown} is not a directory"),
-        ));
-    }
-    let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if owner != own {
-        let text = format!(
-            "the data directory {shown} belongs to uid {owner}, this is uid {own}; run the server and this check as its owner, or `chown -R` it"
-        );
-        findings.push(Finding::new(Level::Error, text));
-    }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let text = format!(
-            "others may look into the data directory {shown} (mode {mode:o}): chmod 700 {shown}"
-        );
-        findings.push(Finding::new(Level::Warning, text));
-    }
-    if findings.is_empty() {
-        findings.push(Finding::new(
-            Level::Good,
-            format!("data directory: {shown}"),
-        ));
-    }
-    findings
-}
-
-fn ports(loaded: &Loaded) -> Vec<Finding> {
-    // Grouped, so that [::] and 0.0.0.0 on one port are tried one after the other, not against each other.
-    let mut addresses = BTreeMap::new();
-    for listen in &loaded.config.listen {
-        addresses.insert(listen.address, listen.kind);
-    }
-    let findings = addresses.into_iter().map(|(address, kind)| match TcpListener::bind(address) {
-        Ok(_) => Finding::new(Level::Good, format!("{address} is free for {kind} connections")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Finding::new(Level::Error, format!("{address} is in use by another program; find it with: ss -ltnp 'sport = :{}'", address.port()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Finding::new(Level::Error, format!("this user may not listen on {address}; ports below 1024 need the capability CAP_NET_BIND_SERVICE"))
-        }
-        Err(error) => Finding::new(Level::Error, format!("cannot listen on {address}: {error}")),
-    });
-    findings.collect()
-}
-
-/// Descriptors that the server needs besides those of its connections.
-const OTHER_DESCRIPTORS: u64 = 256;
-
-fn descriptors(connections: u32) -> Finding {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let needed = u64::from(connections) + OTHER_DESCRIPTORS;
-    match limit.maximum {
-        Some(maximum) if maximum < needed => {
-            let text = format!(
-                "this process may open {maximum} files, limits.connections.total needs {needed}: more connections will wait. Raise LimitNOFILE (systemd) or ulimit -n"
-            );
-            Finding::new(Level::Warning, text)
-        }
-        _ => Finding::new(
-            Level::Good,
-            format!("open files: {needed} needed at most, allowed"),
-        ),
-    }
-}

@@ -2,6 +2,8 @@
 
 mod act;
 mod check;
+mod init;
+mod machine;
 mod output;
 mod password;
 mod print;
@@ -105,7 +107,9 @@ enum Action {
     Serve,
     /// Run a server for localhost with two accounts, ready to try out.
     Quickstart(quickstart::Options),
-    /// Say what is wrong with the configuration, certificates, ports, or store.
+    /// Write a configuration for a domain of yours, and say what is left to be done.
+    Init(init::Options),
+    /// Say what is wrong with the configuration, certificates, ports, store, or DNS.
     Check(check::Options),
     /// Print the configuration file with every key and its default.
     Defaults,
@@ -134,6 +138,7 @@ pub fn main(program: &dyn Program) -> ExitCode {
     match action {
         Action::Serve => serve::execute(program, &common),
         Action::Quickstart(options) => quickstart::execute(program, &common, &options),
+        Action::Init(options) => init::execute(program, &common, &options),
         Action::Check(options) => check::execute(program, &common, &options),
         Action::Defaults => {
             print::out(&crate::config::shipped_text(&program.modules()));
