@@ -75,7 +75,15 @@ fn passwords_have_no_place_on_the_command_line() {
 fn help_names_every_command() {
     let help = waxwing(Path::new("."), &["--help"]);
     assert!(help.status.success());
-    for name in ["serve", "quickstart", "check", "defaults", "init", "status", "user"] {
+    for name in [
+        "serve",
+        "quickstart",
+        "check",
+        "defaults",
+        "init",
+        "status",
+        "user",
+    ] {
         assert!(text(&help.stdout).contains(name), "{name}");
     }
     for command in waxwing::admin::commands() {
@@ -119,7 +127,14 @@ fn init_writes_a_configuration_and_says_what_is_left_to_be_done() {
     let file = directory.path().join("made/waxwing.toml");
     let name = file.to_str().unwrap();
     let data = directory.path().join("data");
-    let arguments = ["init", "Chat.Example", "--config", name, "--data-dir", data.to_str().unwrap()];
+    let arguments = [
+        "init",
+        "Chat.Example",
+        "--config",
+        name,
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
     let output = waxwing(directory.path(), &arguments);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -138,14 +153,23 @@ fn init_writes_a_configuration_and_says_what_is_left_to_be_done() {
     let output = waxwing(directory.path(), &arguments);
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
-    assert!(error.contains("is there already and was left as it is"), "{error}");
+    assert!(
+        error.contains("is there already and was left as it is"),
+        "{error}"
+    );
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     for (domain, expected) in [
         ("localhost", "try `waxwing quickstart`"),
-        ("romeo@chat.example", "is not a domain; write it as example.org"),
+        (
+            "romeo@chat.example",
+            "is not a domain; write it as example.org",
+        ),
     ] {
         let output = waxwing(directory.path(), &["init", domain]);
         let error = text(&output.stderr);
-        assert!(!output.status.success() && error.contains(expected), "{error}");
+        assert!(
+            !output.status.success() && error.contains(expected),
+            "{error}"
+        );
     }
 }

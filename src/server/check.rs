@@ -17,9 +17,7 @@ use crate::stream::Secret;
 /// Everything about the certificates of every host and of the services on addresses of their own.
 pub(super) fn certificates(loaded: &Loaded, extra: &[Listed]) -> Vec<Finding> {
     let domains = loaded.config.hosts.keys();
-    let mut findings: Vec<Finding> = domains
-        .flat_map(|domain| of_host(loaded, domain))
-        .collect();
+    let mut findings: Vec<Finding> = domains.flat_map(|domain| of_host(loaded, domain)).collect();
     match built(loaded, extra) {
         Ok(hosts) => findings.extend(of_services(loaded, &hosts)),
         Err(text) => findings.push(Finding::new(Level::Error, text)),
@@ -46,7 +44,6 @@ fn of_host(loaded: &Loaded, domain: &str) -> Vec<Finding> {
     }
     found.into_iter().map(translate).collect()
 }
-
 
 /// The hosts with their modules, over a store that keeps nothing.
 fn built(loaded: &Loaded, extra: &[Listed]) -> Result<Hosts, String> {

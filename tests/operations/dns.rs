@@ -52,7 +52,18 @@ fn answer(question: &[u8], records: &Records) -> Vec<u8> {
         .collect();
     let mut answer = question[..2].to_vec();
     // A response, recursion available; no error.
-    answer.extend_from_slice(&[0x81, 0x80, 0, 1, 0, u8::try_from(fitting.len()).unwrap(), 0, 0, 0, 0]);
+    answer.extend_from_slice(&[
+        0x81,
+        0x80,
+        0,
+        1,
+        0,
+        u8::try_from(fitting.len()).unwrap(),
+        0,
+        0,
+        0,
+        0,
+    ]);
     answer.extend_from_slice(&question[12..end + 4]);
     for data in fitting {
         answer.extend_from_slice(&[0xc0, 12]);
@@ -96,15 +107,25 @@ fn check_compares_what_is_published() {
     let port = prepare(folder.path());
     let address = vec![192, 0, 2, 1];
     let server = dns(vec![
-        ("_xmpp-client._tcp.chat.example", SRV, srv(port, "im.example")),
-        ("_xmpps-client._tcp.chat.example", SRV, srv(443, "im.example")),
+        (
+            "_xmpp-client._tcp.chat.example",
+            SRV,
+            srv(port, "im.example"),
+        ),
+        (
+            "_xmpps-client._tcp.chat.example",
+            SRV,
+            srv(443, "im.example"),
+        ),
         ("im.example", A, address.clone()),
     ]);
     let (well, said) = check(folder.path(), &["--resolver", &server.to_string()]);
     assert!(well, "{said}");
     for expected in [
         &format!("ok       DNS: _xmpp-client._tcp.chat.example → im.example:{port}"),
-        &format!("warning  DNS: _xmpps-client._tcp.chat.example names port 443 of im.example, the server listens on {port}"),
+        &format!(
+            "warning  DNS: _xmpps-client._tcp.chat.example names port 443 of im.example, the server listens on {port}"
+        ),
         "warning  certificate of chat.example: it is self-signed",
         "ok       the clock",
         "ok       free disk space",
@@ -112,15 +133,25 @@ fn check_compares_what_is_published() {
     ] {
         assert!(said.contains(expected), "no {expected} in:\n{said}");
     }
-    let server = dns(vec![
-        ("_xmpp-client._tcp.chat.example", SRV, srv(port, "gone.example")),
-    ]);
+    let server = dns(vec![(
+        "_xmpp-client._tcp.chat.example",
+        SRV,
+        srv(port, "gone.example"),
+    )]);
     let (well, said) = check(folder.path(), &["--resolver", &server.to_string()]);
     assert!(!well);
-    assert!(said.contains("error    DNS: _xmpp-client._tcp.chat.example names gone.example, which has no address"), "{said}");
+    assert!(
+        said.contains(
+            "error    DNS: _xmpp-client._tcp.chat.example names gone.example, which has no address"
+        ),
+        "{said}"
+    );
     let (well, said) = check(folder.path(), &["--resolver", &dns(Vec::new()).to_string()]);
     assert!(!well);
-    assert!(said.contains("is not published: nobody finds chat.example"), "{said}");
+    assert!(
+        said.contains("is not published: nobody finds chat.example"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -132,7 +163,10 @@ fn a_dns_server_that_does_not_answer_costs_seconds_and_is_told() {
     let resolver = mute.local_addr().unwrap().to_string();
     let (well, said) = check(folder.path(), &["--resolver", &resolver]);
     assert!(well, "{said}");
-    assert!(said.contains("warning  DNS: _xmpp-client._tcp.chat.example cannot be looked up"), "{said}");
+    assert!(
+        said.contains("warning  DNS: _xmpp-client._tcp.chat.example cannot be looked up"),
+        "{said}"
+    );
     assert!(began.elapsed() < std::time::Duration::from_secs(30));
     let (well, said) = check(folder.path(), &["--offline"]);
     assert!(well && !said.contains("DNS:"), "{said}");
@@ -144,15 +178,29 @@ fn a_dns_server_that_does_not_answer_costs_seconds_and_is_told() {
 fn what_will_not_work_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let port = prepare(folder.path());
-    std::fs::remove_file(folder.path().join("data/certificates/chat.example/privkey.pem")).unwrap();
+    std::fs::remove_file(
+        folder
+            .path()
+            .join("data/certificates/chat.example/privkey.pem"),
+    )
+    .unwrap();
     let other = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let taken = other.local_addr().unwrap().port();
     let file = folder.path().join("waxwing.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace(&port.to_string(), &taken.to_string()).replace("reserve = 0", "reserve = \"1000GiB\"")).unwrap();
+    std::fs::write(
+        &file,
+        text.replace(&port.to_string(), &taken.to_string())
+            .replace("reserve = 0", "reserve = \"1000GiB\""),
+    )
+    .unwrap();
     let (well, said) = check(folder.path(), &["--offline"]);
     assert!(!well);
-    for expected in ["error    certificate of chat.example", "is in use by another program", "error    free disk space"] {
+    for expected in [
+        "error    certificate of chat.example",
+        "is in use by another program",
+        "error    free disk space",
+    ] {
         assert!(said.contains(expected), "no {expected} in:\n{said}");
     }
 }

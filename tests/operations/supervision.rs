@@ -153,6 +153,9 @@ fn systemd_understands_the_unit_files() {
         .output();
     if let Ok(output) = verified {
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && !said.contains("waxwing"), "{said}");
+        assert!(
+            output.status.success() && !said.contains("waxwing"),
+            "{said}"
+        );
     }
 }

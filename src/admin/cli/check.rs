@@ -80,7 +80,9 @@ fn show_records(wanted: &[Wanted], json: bool) {
         }
         return;
     }
-    print::out("\nRecords for the DNS, with the name of the server in the place of the last one if it has its own:\n");
+    print::out(
+        "\nRecords for the DNS, with the name of the server in the place of the last one if it has its own:\n",
+    );
     for record in wanted {
         print::out(&format!("{record}\n"));
     }
@@ -157,4 +159,3 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
     }
     findings
 }
-

@@ -98,7 +98,10 @@ fn write_new(file: &Path, text: &str) -> Result<(), String> {
         ),
         _ => format!("cannot write {}: {error}", file.display()),
     };
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     let mut new = fs::File::options()
@@ -127,7 +130,9 @@ fn text(domain: &str, data: &Path) -> String {
 }
 
 fn explained(domain: &str, file: &Path, loaded: &Loaded) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "waxwing".to_owned());
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "waxwing".to_owned());
     let program = format!("{program} --config {}", file.display());
     let wanted = publish::wanted(&loaded.config);
     let records: Vec<String> = wanted.iter().map(Wanted::to_string).collect();
@@ -173,9 +178,19 @@ mod tests {
     fn domains_have_one_spelling() {
         assert_eq!(domain("Example.ORG").as_deref(), Ok("example.org"));
         assert_eq!(domain("BÜCHER.example").as_deref(), Ok("bücher.example"));
-        for wrong in ["", "a@b.example", "b.example/r", "192.0.2.1", "example", "a b.example"] {
+        for wrong in [
+            "",
+            "a@b.example",
+            "b.example/r",
+            "192.0.2.1",
+            "example",
+            "a b.example",
+        ] {
             let error = domain(wrong).err().unwrap_or_default();
-            assert!(error.contains("write it as example.org"), "{wrong}: {error}");
+            assert!(
+                error.contains("write it as example.org"),
+                "{wrong}: {error}"
+            );
         }
         let error = domain("localhost").err().unwrap_or_default();
         assert!(error.contains("quickstart"), "{error}");

@@ -23,12 +23,18 @@ pub fn clock(files: &[std::path::PathBuf]) -> Finding {
         let written = fs::metadata(file).and_then(|metadata| metadata.modified());
         written.is_ok_and(|written| written > now + AHEAD)
     };
-    if now.duration_since(UNIX_EPOCH).is_ok_and(|now| now >= EARLIEST) {
+    if now
+        .duration_since(UNIX_EPOCH)
+        .is_ok_and(|now| now >= EARLIEST)
+    {
         return match files.iter().find(|file| future(file)) {
             None => Finding::new(Level::Good, "the clock"),
             Some(file) => Finding::new(
                 Level::Warning,
-                format!("{} was written in the future: is the clock right? See timedatectl", file.display()),
+                format!(
+                    "{} was written in the future: is the clock right? See timedatectl",
+                    file.display()
+                ),
             ),
         };
     }
@@ -135,7 +141,12 @@ pub fn free_space(path: &Path, reserve: Bytes) -> Option<Finding> {
     let level = match free {
         free if free < reserve.0 => Level::Error,
         free if free < reserve.0.saturating_mul(4) => Level::Warning,
-        _ => return Some(Finding::new(Level::Good, format!("free disk space: {shown}"))),
+        _ => {
+            return Some(Finding::new(
+                Level::Good,
+                format!("free disk space: {shown}"),
+            ));
+        }
     };
     let text = format!(
         "free disk space at {}: {shown}; below {kept} (store.reserve) nothing new is accepted",
