@@ -2,6 +2,7 @@
 
 mod accept;
 mod closing;
+mod dial;
 mod driver;
 mod limits;
 mod listen;
@@ -15,8 +16,9 @@ mod stats;
 mod tests;
 pub mod tls;
 
+pub use dial::{DialError, dial};
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
 pub use listen::{Inherited, ListenError, bind, bind_or_take};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
-pub use serve::{ClientListeners, Surroundings, serve_bound, serve_client};
+pub use serve::{Listeners, Surroundings, serve_bound, serve_client, serve_servers};
 pub use stats::NetStats;

@@ -1,4 +1,4 @@
-//! Client listeners put together: sockets, limits, TLS, and a driver for every connection.
+//! Listeners put together, for clients and for other servers: sockets, limits, TLS, and a driver for every connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::listen::{self, ListenError};
 use super::options::ListenerOptions;
 use super::stats::NetStats;
 use super::tls::TlsStore;
+use crate::stream::server::{Call, Office};
 use crate::stream::{Desk, Settings};
 
 /// What all connections of one set of listeners share.
@@ -31,6 +32,14 @@ pub(super) struct Shared {
 pub(super) struct Live {
     pub(super) settings: Arc<Settings>,
     pub(super) options: ListenerOptions,
+    pub(super) role: Role,
+}
+
+/// Who connects.
+#[derive(Clone)]
+pub(super) enum Role {
+    Client,
+    Server(Arc<dyn Office>),
 }
 
 /// What the listeners need of the rest of the server.
@@ -46,31 +55,60 @@ pub struct Surroundings {
     pub stats: Arc<NetStats>,
 }
 
-/// Listeners for clients, at work until [`ClientListeners::stop`] or until dropped (which leaves connections alone).
-pub struct ClientListeners {
+/// Listeners, at work until [`Listeners::stop`] or until dropped (which leaves connections alone).
+pub struct Listeners {
     shared: Arc<Shared>,
     live: Arc<ArcSwap<Live>>,
     addresses: Vec<SocketAddr>,
     accepting: Vec<JoinHandle<()>>,
 }
 
-/// Listens on all addresses of `options`. Call it on the runtime.
+/// Listens for clients on all addresses of `options`. Call it on the runtime.
 pub fn serve_client(
     options: ListenerOptions,
     settings: Arc<Settings>,
     around: Surroundings,
-) -> Result<ClientListeners, ListenError> {
-    let sockets = listen::bind(&options.addresses)?;
-    Ok(serve_bound(sockets, options, settings, around))
+) -> Result<Listeners, ListenError> {
+    serve(options, settings, around, Role::Client)
 }
 
-/// Accepts from sockets that are bound already; the addresses in `options` are not looked at. Call it on the runtime.
+/// Listens for other servers on all addresses of `options`, which may be none, and calls them. Call it on the runtime.
+pub fn serve_servers(
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    office: Arc<dyn Office>,
+    around: Surroundings,
+) -> Result<Listeners, ListenError> {
+    serve(options, settings, around, Role::Server(office))
+}
+
+fn serve(
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    around: Surroundings,
+    role: Role,
+) -> Result<Listeners, ListenError> {
+    let sockets = listen::bind(&options.addresses)?;
+    Ok(serve_sockets(sockets, options, settings, around, role))
+}
+
+/// Accepts clients from sockets that are bound already; the addresses in `options` are not looked at. Call it on the runtime.
 pub fn serve_bound(
     sockets: Vec<TcpListener>,
     options: ListenerOptions,
     settings: Arc<Settings>,
     around: Surroundings,
-) -> ClientListeners {
+) -> Listeners {
+    serve_sockets(sockets, options, settings, around, Role::Client)
+}
+
+fn serve_sockets(
+    sockets: Vec<TcpListener>,
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    around: Surroundings,
+    role: Role,
+) -> Listeners {
     let addresses: Vec<SocketAddr> = sockets
         .iter()
         .filter_map(|socket| socket.local_addr().ok())
@@ -93,7 +131,11 @@ pub fn serve_bound(
         stats,
         closing: Arc::default(),
     });
-    let live = Arc::new(ArcSwap::from_pointee(Live { settings, options }));
+    let live = Arc::new(ArcSwap::from_pointee(Live {
+        settings,
+        options,
+        role,
+    }));
     let accepting = sockets
         .into_iter()
         .map(|socket| {
@@ -108,7 +150,7 @@ pub fn serve_bound(
             })
         })
         .collect();
-    ClientListeners {
+    Listeners {
         shared,
         live,
         addresses,
@@ -143,7 +185,7 @@ fn start(
     }
 }
 
-impl ClientListeners {
+impl Listeners {
     /// Where they listen; with port 0 configured, the port the system gave.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -154,9 +196,29 @@ impl ClientListeners {
         self.shared.closing.count()
     }
 
+    /// Drives a connection that was opened to another server; `direct`: it begins with TLS (XEP-0368).
+    pub fn call(&self, (stream, peer): (TcpStream, SocketAddr), direct: bool, call: Call) {
+        match self.shared.admission.admit(None) {
+            Ok(ticket) => {
+                let (shared, live) = (self.shared.clone(), self.live.load_full());
+                let connection =
+                    Connection::calling(shared, live, (stream, peer), ticket, (call, direct));
+                tokio::spawn(connection);
+            }
+            Err(refused) => {
+                tracing::warn!(%peer, %refused, "a connection to another server had no place")
+            }
+        }
+    }
+
     /// New settings for connections from now on. The addresses in them change nothing: those need a restart.
     pub fn reload(&self, options: ListenerOptions, settings: Arc<Settings>) {
-        self.live.store(Arc::new(Live { settings, options }));
+        let role = self.live.load().role.clone();
+        self.live.store(Arc::new(Live {
+            settings,
+            options,
+            role,
+        }));
     }
 
     /// Accepts no more, ends every stream with `system-shutdown` once what is queued for it is written, and waits for
@@ -173,7 +235,7 @@ impl ClientListeners {
     }
 }
 
-impl Drop for ClientListeners {
+impl Drop for Listeners {
     fn drop(&mut self) {
         self.accepting.iter().for_each(JoinHandle::abort);
     }

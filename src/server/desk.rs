@@ -14,6 +14,7 @@ use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::state::accounts::{AccountError, Accounts};
 use crate::state::guesses::Guesses;
+use crate::stream::server::Verdict;
 use crate::stream::{
     Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, Question, SaslCondition,
     SaslFailure, ScramHash, ScramKeys, Seat, Secret,
@@ -77,6 +78,7 @@ impl Desk for ServerDesk {
 impl Inner {
     async fn answer(self: Arc<Self>, question: Question) -> Answer {
         match question {
+            Question::Verify(_) => Answer::Verified(Verdict::Error(Condition::ServiceUnavailable)),
             Question::Credentials { user, hash, .. } => {
                 Answer::Credentials(self.keys(&user, hash).await)
             }

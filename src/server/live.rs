@@ -12,7 +12,7 @@ use crate::hooks::Listed;
 use crate::http::Exposition;
 use crate::metrics::Registry;
 use crate::net::tls::TlsStore;
-use crate::net::{Admission, ClientListeners, Inherited, Surroundings};
+use crate::net::{Admission, Listeners, Inherited, Surroundings};
 use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::state::accounts::Accounts;
@@ -49,7 +49,7 @@ pub(super) struct State {
     pub(super) loaded: Option<Loaded>,
     /// What it was started with, for what only a restart changes.
     pub(super) started: Option<Loaded>,
-    pub(super) listeners: Vec<(Listen, ClientListeners)>,
+    pub(super) listeners: Vec<(Listen, Listeners)>,
     /// The address as configured, and the listener for metrics.
     pub(super) exposition: Option<(SocketAddr, Exposition)>,
     pub(super) patience: Duration,

@@ -8,7 +8,7 @@ use super::{guests, hosts, settings, stream_hosts};
 use crate::admin::{Acts, Reloaded, log};
 use crate::config::{Administration, Config, Listen, Loaded, diff, without_restart};
 use crate::http::{Exposition, serve_metrics};
-use crate::net::{ClientListeners, ConnectionLimits, bind_or_take, serve_bound, tls};
+use crate::net::{Listeners, ConnectionLimits, bind_or_take, serve_bound, tls};
 use crate::router::Hosts;
 use crate::stream::Settings;
 
@@ -157,7 +157,7 @@ impl Live {
         listen: &Listen,
         sockets: Vec<tokio::net::TcpListener>,
         settings: &Arc<Settings>,
-    ) -> ClientListeners {
+    ) -> Listeners {
         let options = settings::listener(config, listen);
         serve_bound(sockets, options, settings.clone(), self.around.clone())
     }

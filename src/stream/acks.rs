@@ -77,7 +77,7 @@ fn number(text: &str) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-fn too_high(error: AckError) -> StreamError {
+pub(super) fn too_high(error: AckError) -> StreamError {
     let text = format!(
         "You acknowledged {} stanzas, but I only sent you {} so far.",
         error.h, error.sent

@@ -8,59 +8,79 @@ use crate::xml::{Element, write};
 pub enum Framing {
     /// One long XML document in each direction (RFC 6120 §4).
     Tcp,
+    /// The same between servers: in `jabber:server`, with the prefix of dialback (XEP-0220 §2.4.1).
+    Server,
 }
 
 /// Our stream header (RFC 6120 §4.7).
 pub(super) struct Opening<'a> {
     pub from: &'a str,
     pub to: Option<&'a str>,
-    pub id: &'a str,
+    /// Of the receiving end alone (RFC 6120 §4.7.3).
+    pub id: Option<&'a str>,
 }
 
 impl Framing {
     /// Writes our header. The language is that of our error texts; the version the one that is.
     pub(super) fn open(self, opening: &Opening<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
         match self {
-            Framing::Tcp => {
-                out.extend_from_slice(b"<?xml version='1.0'?><stream:stream");
-                attribute("xmlns", ns::CLIENT, out);
-                attribute("xmlns:stream", ns::STREAM, out);
-                attribute("version", "1.0", out);
-                attribute("xml:lang", "en", out);
-                attribute("from", opening.from, out);
-                attribute("id", opening.id, out);
-                if let Some(to) = opening.to {
-                    attribute("to", to, out);
-                }
-                out.push(b'>');
+            Framing::Tcp => attribute("xmlns", ns::CLIENT, out),
+            Framing::Server => {
+                attribute("xmlns", ns::SERVER, out);
+                attribute("xmlns:db", ns::DIALBACK, out);
             }
         }
+        attribute("xmlns:stream", ns::STREAM, out);
+        attribute("version", "1.0", out);
+        attribute("xml:lang", "en", out);
+        attribute("from", opening.from, out);
+        if let Some(id) = opening.id {
+            attribute("id", id, out);
+        }
+        if let Some(to) = opening.to {
+            attribute("to", to, out);
+        }
+        out.push(b'>');
     }
 
     /// Writes our footer.
     pub(super) fn close(self, out: &mut Vec<u8>) {
         match self {
-            Framing::Tcp => out.extend_from_slice(b"</stream:stream>"),
+            Framing::Tcp | Framing::Server => out.extend_from_slice(b"</stream:stream>"),
         }
     }
 
     /// Writes a first-level element.
     pub(super) fn element(self, element: &Element, out: &mut Vec<u8>) {
-        match self {
-            Framing::Tcp if element.ns() == ns::STREAM => prefixed(element, out),
-            Framing::Tcp => write::element(element.root(), ns::CLIENT, out),
+        match (self, element.ns()) {
+            (_, ns::STREAM) => prefixed("stream", element, out),
+            (Framing::Server, ns::DIALBACK) => prefixed("db", element, out),
+            // What is `jabber:client` here is the content namespace on every stream.
+            (Framing::Tcp | Framing::Server, _) => {
+                write::element(element.root(), ns::CLIENT, out);
+            }
         }
     }
 }
 
-/// Features and errors carry the prefix `stream`, because clients look for it (RFC 6120 §4.8.5).
-fn prefixed(element: &Element, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"<stream:");
-    out.extend_from_slice(element.name().as_bytes());
+/// Features and errors carry the prefix `stream`, because clients look for it (RFC 6120 §4.8.5); dialback carries `db`,
+/// because some servers know no other (XEP-0220 §2.4.1).
+fn prefixed(prefix: &str, element: &Element, out: &mut Vec<u8>) {
+    let name = |out: &mut Vec<u8>| {
+        out.extend_from_slice(prefix.as_bytes());
+        out.push(b':');
+        out.extend_from_slice(element.name().as_bytes());
+    };
+    out.push(b'<');
+    name(out);
+    for (local, _, value) in element.attrs().filter(|(_, ns, _)| ns.is_empty()) {
+        attribute(local, value, out);
+    }
     out.push(b'>');
     write::contents(element.root(), ns::CLIENT, out);
-    out.extend_from_slice(b"</stream:");
-    out.extend_from_slice(element.name().as_bytes());
+    out.extend_from_slice(b"</");
+    name(out);
     out.push(b'>');
 }
 

@@ -164,7 +164,7 @@ impl Login {
         out.open(&Opening {
             from: host.domain.domain(),
             to: claims.from.as_ref().map(Jid::as_str),
-            id: &random::token(),
+            id: Some(&random::token()),
         });
     }
 

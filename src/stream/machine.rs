@@ -9,12 +9,13 @@ use super::login::{Flow, Login};
 use super::out::Out;
 use super::question::Answer;
 use super::seat::End;
+use super::server;
 use super::settings::Settings;
 use super::tls::{Peer, Tls};
 use crate::proto::{StreamCondition, StreamError, ns};
 use crate::xml::{Context, Element};
 
-/// One client stream. It has no socket, no clock and no task: inputs go in, actions come out. Dropping it while bound tells the
+/// One stream of a client or another server. It has no socket, no clock and no task: inputs go in, actions come out. Dropping it while bound tells the
 /// seat that the connection was lost.
 pub struct Machine {
     settings: Arc<Settings>,
@@ -25,6 +26,7 @@ pub struct Machine {
 
 enum Phase {
     Login(Box<Login>),
+    Server(Box<server::Stream>),
     Bound(Bound),
     /// Our footer is out; theirs is waited for.
     Closing,
@@ -46,6 +48,53 @@ impl Machine {
             framing: Framing::Tcp,
             phase: Phase::Login(Box::new(Login::new(settings.clone(), peer, tls))),
             settings,
+        }
+    }
+
+    /// A machine for a connection that another server opened; `tls` if it came with TLS. The first deadline runs from here.
+    pub fn accept_server(
+        settings: Arc<Settings>,
+        office: Arc<dyn server::Office>,
+        peer: Peer,
+        tls: Option<Tls>,
+        out: &mut Vec<Action>,
+    ) -> Machine {
+        out.push(Action::SetLimits(settings.limits.before_login));
+        out.push(Action::Deadline(Some(settings.limits.header)));
+        let stream = server::Incoming::new(settings.clone(), office, peer, tls);
+        Machine::of_server(settings, server::Stream::In(stream))
+    }
+
+    /// A machine for a connection that we opened to another server, and the beginning of its stream.
+    pub fn call_server(
+        settings: Arc<Settings>,
+        call: server::Call,
+        tls: Option<Tls>,
+        out: &mut Vec<Action>,
+    ) -> Machine {
+        out.push(Action::SetLimits(settings.limits.before_login));
+        out.push(Action::Deadline(Some(settings.limits.login)));
+        let mut out = Out {
+            framing: Framing::Server,
+            actions: out,
+        };
+        let stream = server::Outgoing::new(settings.clone(), call, tls, &mut out);
+        Machine::of_server(settings, server::Stream::Out(stream))
+    }
+
+    fn of_server(settings: Arc<Settings>, stream: server::Stream) -> Machine {
+        Machine {
+            context: Context::client(),
+            framing: Framing::Server,
+            phase: Phase::Server(Box::new(stream)),
+            settings,
+        }
+    }
+
+    /// The connection failed; for who waits for what this stream was opened for.
+    pub fn lost(&mut self, why: server::Failure) {
+        if let Phase::Server(stream) = &mut self.phase {
+            stream.lost(why);
         }
     }
 
@@ -83,7 +132,11 @@ impl Machine {
 
     /// Whether a resource is bound, and the login is over.
     pub fn is_bound(&self) -> bool {
-        matches!(self.phase, Phase::Bound(_))
+        match &self.phase {
+            Phase::Bound(_) => true,
+            Phase::Server(stream) => stream.is_bound(),
+            _ => false,
+        }
     }
 
     /// Whether it is proved who this is, whether or not a resource is bound.
@@ -99,6 +152,7 @@ impl Machine {
     pub fn is_waiting(&self) -> bool {
         match &self.phase {
             Phase::Login(login) => login.is_waiting(),
+            Phase::Server(stream) => stream.is_waiting(),
             _ => false,
         }
     }
@@ -123,6 +177,14 @@ impl Machine {
             (Phase::Login(login), Input::Element(element)) => login.element(element, out),
             (Phase::Login(login), Input::Secured(tls)) => login.secured(tls, out),
             (Phase::Login(login), Input::Answer(answer)) => login.answer(answer, out),
+            (Phase::Server(stream), Input::Header(header)) => {
+                let flow = stream.header(&header, out);
+                self.context = header.context;
+                flow
+            }
+            (Phase::Server(stream), Input::Element(element)) => stream.element(element, out),
+            (Phase::Server(stream), Input::Secured(tls)) => stream.secured(tls, out),
+            (Phase::Server(stream), Input::Answer(answer)) => stream.answer(answer, out),
             (Phase::Bound(_), Input::Element(element)) if is_error(&element) => Flow::Close,
             (Phase::Bound(bound), Input::Element(element)) => match bound.element(element, out) {
                 Ok(()) => Flow::Stay,
@@ -147,6 +209,14 @@ impl Machine {
         match &mut self.phase {
             Phase::Login(login) if !login.can_write() => return self.shut(out),
             Phase::Login(login) => login.open_anyway(out),
+            Phase::Server(stream) => {
+                let can_write = stream.can_write();
+                stream.close(error.as_ref(), end);
+                if !can_write {
+                    return self.shut(out);
+                }
+                stream.open_anyway(out);
+            }
             Phase::Bound(bound) => bound.close(end),
             Phase::Closing | Phase::Closed => return,
         }

@@ -18,6 +18,7 @@ mod out;
 mod question;
 pub mod sasl;
 mod seat;
+pub mod server;
 mod settings;
 mod starttls;
 mod success;

@@ -11,6 +11,7 @@ use super::sasl::hash::ScramHash;
 use super::sasl::keys::ScramKeys;
 use super::sasl::secret::Secret;
 use super::seat::Seat;
+use super::server::{Verdict, Verify};
 use super::tables::When;
 use crate::proto::{Jid, StanzaError};
 use crate::xml::Element;
@@ -63,6 +64,8 @@ pub enum Question {
     Inline(Box<InlineRequest>),
     /// What a module's SASL mechanism waits for. → [`Answer::Module`]
     Module(ModuleQuestion),
+    /// Another server gave a dialback key: what does the server of its domain say? → [`Answer::Verified`]
+    Verify(Box<Verify>),
 }
 
 /// An answer. One of another kind than the question ends the stream with `internal-server-error`.
@@ -84,6 +87,8 @@ pub enum Answer {
     Inline(Vec<Element>),
     /// What the module's mechanism understands.
     Module(Box<dyn Any + Send>),
+    /// What the server of the domain says.
+    Verified(Verdict),
 }
 
 /// What comes with the permission to log in.

@@ -33,8 +33,8 @@ pub struct Tls {
     pub exporter: Option<[u8; 32]>,
     /// The `tls-server-end-point` value: our certificate, hashed (RFC 5929 §4).
     pub end_point: Option<Vec<u8>>,
-    /// The client's certificate, DER.
-    pub peer_certificate: Option<Vec<u8>>,
+    /// The peer's certificate chain (DER), its own first; empty without.
+    pub peer_chain: Vec<Vec<u8>>,
 }
 
 /// The channel bindings a connection offers, sorted by name.

@@ -358,6 +358,6 @@ fn tls() -> Tls {
         alpn: None,
         exporter: Some([5; 32]),
         end_point: Some(vec![6; 32]),
-        peer_certificate: None,
+        peer_chain: Vec::new(),
     }
 }

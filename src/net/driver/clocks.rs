@@ -12,6 +12,7 @@ use super::{Connection, Stage};
 use crate::net::stats::count;
 use crate::proto::{StreamCondition, StreamError};
 use crate::stream::Input;
+use crate::stream::server::Failure;
 
 /// When what must have happened.
 pub(super) struct Clocks {
@@ -173,7 +174,10 @@ impl Connection {
         match self.stage {
             Stage::Open => return self.say_stop(),
             Stage::Opening(Opening::First(_)) => count(&self.shared.stats.prelude_failures),
-            Stage::Opening(Opening::Handshake(_)) => count(&self.shared.stats.tls_failures),
+            Stage::Opening(Opening::Handshake(_)) => {
+                count(&self.shared.stats.tls_failures);
+                self.lost(Failure::TimedOut);
+            }
             _ => {}
         }
         self.give_up(StreamCondition::ConnectionTimeout);

@@ -29,7 +29,9 @@ use self::write::Writer;
 use super::closing::Presence;
 use super::limits::Ticket;
 use super::serve::{Live, Shared};
-use super::socket::Io;
+use super::socket::{Io, Socket};
+use crate::proto::Jid;
+use crate::stream::server::Call;
 use crate::stream::{Action, Answer, Machine, Seat};
 
 /// Rounds of reading and writing before other connections get their turn.
@@ -58,6 +60,8 @@ pub(super) struct Connection {
     clocks: Clocks,
     /// Only before the session is bound.
     login: Option<Box<LoggingIn>>,
+    /// We opened it.
+    outbound: Option<Box<Outbound>>,
 }
 
 /// Where a connection comes from, which decides whether it may do without TLS.
@@ -77,6 +81,14 @@ struct LoggingIn {
     until: Instant,
     /// The address in the last stream header.
     to: Option<Box<str>>,
+}
+
+/// A connection that we opened to another server.
+pub(super) struct Outbound {
+    /// Ours and theirs.
+    names: (Jid, Jid),
+    /// Until its stream begins.
+    call: Option<Call>,
 }
 
 /// A question on its way to the desk.
@@ -107,6 +119,17 @@ impl Connection {
         place: Place,
         ticket: Ticket,
     ) -> Connection {
+        let stage = Stage::Opening(open::beginning(stream, peer, place == Place::Proxy));
+        Connection::at(stage, shared, live, (peer, place), ticket)
+    }
+
+    fn at(
+        stage: Stage,
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+        (peer, place): (SocketAddr, Place),
+        ticket: Ticket,
+    ) -> Connection {
         let now = Instant::now();
         let first_byte = live.options.timeouts.first_byte;
         let until = now + live.settings.limits.login;
@@ -115,7 +138,7 @@ impl Connection {
             ticket,
             peer: peer.ip().to_canonical(),
             place,
-            stage: Stage::Opening(open::beginning(stream, peer, place == Place::Proxy)),
+            stage,
             io: Io::Away,
             machine: None,
             todo: VecDeque::new(),
@@ -126,9 +149,34 @@ impl Connection {
             writer: Writer::new(now),
             clocks: Clocks::new(now, first_byte),
             login: Some(Box::new(LoggingIn { until, to: None })),
+            outbound: None,
             shared,
             live,
         }
+    }
+
+    /// A connection that we opened; `direct` begins with TLS (XEP-0368).
+    pub(super) fn calling(
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+        (stream, peer): (TcpStream, SocketAddr),
+        ticket: Ticket,
+        (call, direct): (Call, bool),
+    ) -> Connection {
+        let place = (peer, Place::Anywhere);
+        let mut connection = Connection::at(Stage::Open, shared, live, place, ticket);
+        connection.outbound = Some(Box::new(Outbound {
+            names: (call.local.clone(), call.remote.clone()),
+            call: Some(call),
+        }));
+        let socket = Socket::new(stream);
+        if direct {
+            connection.start_handshake(socket);
+        } else {
+            connection.io = Io::Plain(socket);
+            connection.start_stream(None);
+        }
+        connection
     }
 
     /// One round; whether anything happened.

@@ -10,9 +10,12 @@ use tokio::net::TcpStream;
 
 use super::{Connection, Place, Stage};
 use crate::net::prelude::{self, Beginning, PreludeError};
+use crate::net::serve::Role;
 use crate::net::socket::{Io, Socket};
 use crate::net::stats::count;
-use crate::net::tls::{self, HandshakeError, TlsStore};
+use crate::net::tls::{self, HandshakeError, Side, TlsStore};
+use crate::proto::Jid;
+use crate::stream::server::Failure;
 use crate::stream::{Input, Machine, Peer, Tls};
 
 /// What a connection in [`Stage::Opening`] waits for.
@@ -33,11 +36,25 @@ pub(super) fn beginning(mut stream: TcpStream, peer: SocketAddr, proxy: bool) ->
     }))
 }
 
-fn handshake(socket: Socket, store: Arc<TlsStore>, to: Option<Box<str>>) -> Opening {
+fn handshake(socket: Socket, store: Arc<TlsStore>, to: Option<Box<str>>, side: Side) -> Opening {
     Opening::Handshake(Box::pin(async move {
-        let (stream, identity) = tls::accept(socket, &store, to.as_deref()).await?;
+        let (stream, identity) = tls::accept(socket, &store, to.as_deref(), side).await?;
         let tls = tls::describe(stream.get_ref().1, &identity);
-        Ok((Io::Tls(stream), tls))
+        Ok((Io::Tls(Box::new((*stream).into())), tls))
+    }))
+}
+
+/// The handshake of a connection that we opened.
+pub(super) fn calling(
+    socket: Socket,
+    store: Arc<TlsStore>,
+    (local, remote): (Jid, Jid),
+) -> Opening {
+    Opening::Handshake(Box::pin(async move {
+        let names = (local.domain(), remote.domain());
+        let stream = tls::call(socket, &store, names).await?;
+        let tls = tls::describe_call(stream.get_ref().1);
+        Ok((Io::Tls(Box::new((*stream).into())), tls))
     }))
 }
 
@@ -63,6 +80,7 @@ impl Connection {
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(peer = %self.peer, %error, "ended");
                     count(&self.shared.stats.tls_failures);
+                    self.lost(Failure::Tls(error.to_string()));
                     self.abandon();
                 }
             },
@@ -97,13 +115,33 @@ impl Connection {
         }
     }
 
-    fn start_handshake(&mut self, socket: Socket) {
+    pub(super) fn start_handshake(&mut self, socket: Socket) {
         self.clocks.stage = Some(self.clocks.now + self.live.options.timeouts.handshake);
-        self.stage = Stage::Opening(handshake(
-            socket,
-            self.shared.tls.clone(),
-            self.login.as_mut().and_then(|login| login.to.take()),
-        ));
+        let tls = self.shared.tls.clone();
+        self.stage = Stage::Opening(match &self.outbound {
+            Some(outbound) => calling(socket, tls, outbound.names.clone()),
+            None => {
+                let to = self.login.as_mut().and_then(|login| login.to.take());
+                let side = match self.live.role {
+                    Role::Client => Side::Client,
+                    Role::Server(_) => Side::Server,
+                };
+                handshake(socket, tls, to, side)
+            }
+        });
+    }
+
+    /// Whoever waits for what this connection was opened for hears why it failed.
+    pub(super) fn lost(&mut self, why: Failure) {
+        if let Some(call) = self
+            .outbound
+            .as_mut()
+            .and_then(|outbound| outbound.call.as_mut())
+        {
+            call.fail(why);
+        } else if let Some(machine) = &mut self.machine {
+            machine.lost(why);
+        }
     }
 
     fn secured(&mut self, io: Io, tls: Tls) {
@@ -117,7 +155,7 @@ impl Connection {
         }
     }
 
-    fn start_stream(&mut self, tls: Option<Tls>) {
+    pub(super) fn start_stream(&mut self, tls: Option<Tls>) {
         let plaintext = self.live.options.plaintext;
         let peer = Peer {
             secure_by_place: plaintext && self.place != Place::Anywhere,
@@ -127,12 +165,18 @@ impl Connection {
         };
         let mut actions = Vec::new();
         let settings = self.live.settings.clone();
-        self.machine = Some(Box::new(Machine::accept_client(
-            settings,
-            peer,
-            tls,
-            &mut actions,
-        )));
+        let call = self
+            .outbound
+            .as_mut()
+            .and_then(|outbound| outbound.call.take());
+        let machine = match (call, &self.live.role) {
+            (Some(call), _) => Machine::call_server(settings, call, tls, &mut actions),
+            (None, Role::Client) => Machine::accept_client(settings, peer, tls, &mut actions),
+            (None, Role::Server(office)) => {
+                Machine::accept_server(settings, office.clone(), peer, tls, &mut actions)
+            }
+        };
+        self.machine = Some(Box::new(machine));
         self.opened();
         self.todo.extend(actions);
         self.act();

@@ -16,8 +16,7 @@ use tokio::sync::mpsc;
 use crate::net::tls::TlsStore;
 use crate::net::tls::testing::{self, Trusting};
 use crate::net::{
-    Admission, ClientListeners, ConnectionLimits, ListenerOptions, NetStats, Surroundings,
-    serve_client,
+    Admission, ConnectionLimits, ListenerOptions, Listeners, NetStats, Surroundings, serve_client,
 };
 use crate::proto::Jid;
 use crate::stream::*;
@@ -66,7 +65,7 @@ impl Wishes {
 
 /// A running server.
 pub(super) struct Server {
-    pub(super) listeners: ClientListeners,
+    pub(super) listeners: Listeners,
     pub(super) stats: Arc<NetStats>,
     pub(super) tls: Arc<TlsStore>,
     pub(super) admission: Arc<Admission>,

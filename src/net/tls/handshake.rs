@@ -4,12 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::ProtocolVersion;
+use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::client;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
 use super::identity::Identity;
+use super::names::ascii;
+use super::peer;
 use super::store::TlsStore;
 use crate::stream::{Tls, TlsVersion};
 
@@ -24,12 +28,22 @@ pub struct HandshakeError(#[from] io::Error);
 /// A finished handshake: the stream, and the identity that was presented on it.
 pub type Accepted<IO> = (Box<TlsStream<IO>>, Arc<Identity>);
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// A client.
+    Client,
+    /// Another server, which is asked for its certificate.
+    Server,
+}
+
 /// Reads the ClientHello, chooses the identity by its SNI (else by `to`, the stream header's address), and finishes the
 /// handshake. No time limit of its own: the caller sets one.
 pub async fn accept<IO>(
     io: IO,
     store: &TlsStore,
     to: Option<&str>,
+    side: Side,
 ) -> Result<Accepted<IO>, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -39,10 +53,35 @@ where
     let limit = |connection: &mut rustls::ServerConnection| {
         connection.set_buffer_limit(Some(SEND_BUFFER_BYTES))
     };
-    let stream = start
-        .into_stream_with(identity.config.clone(), limit)
-        .await?;
+    let config = match side {
+        Side::Client => &identity.config,
+        Side::Server => &identity.peers.accept,
+    };
+    let stream = start.into_stream_with(config.clone(), limit).await?;
     Ok((Box::new(stream), identity))
+}
+
+/// Begins a handshake with the server of `remote`, showing the certificate of our domain `local`. Any certificate of theirs
+/// will do here. No time limit of its own.
+///
+/// # Errors
+/// The handshake failed, or `remote` is no name that TLS can carry.
+pub async fn call<IO>(
+    io: IO,
+    store: &TlsStore,
+    (local, remote): (&str, &str),
+) -> Result<Box<client::TlsStream<IO>>, HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = ServerName::try_from(ascii(remote))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let identity = store.choose(Some(local), None);
+    let limit = |connection: &mut rustls::ClientConnection| {
+        connection.set_buffer_limit(Some(SEND_BUFFER_BYTES))
+    };
+    let connector = TlsConnector::from(identity.peers.call.clone());
+    Ok(Box::new(connector.connect_with(name, io, limit).await?))
 }
 
 /// What the stream has to know of a finished handshake.
@@ -57,10 +96,7 @@ pub fn describe(connection: &rustls::ServerConnection, identity: &Identity) -> T
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         exporter: exporter(connection, version, identity),
         end_point: identity.end_point.clone(),
-        peer_certificate: connection
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .map(|certificate| certificate.to_vec()),
+        peer_chain: peer::chain(connection.peer_certificates()),
     }
 }
 
@@ -89,7 +125,6 @@ mod tests {
     use crate::net::tls::testing::{self, Trusting};
     use sha2::{Digest, Sha256};
     use tokio::io::DuplexStream;
-    use tokio_rustls::client;
 
     type Both = (
         client::TlsStream<DuplexStream>,
@@ -104,8 +139,10 @@ mod tests {
         to: Option<&str>,
     ) -> io::Result<Both> {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let (accepted, connected) =
-            tokio::join!(accept(far, store, to), client.connect(name, near));
+        let (accepted, connected) = tokio::join!(
+            accept(far, store, to, Side::Client),
+            client.connect(name, near)
+        );
         let (stream, identity) = accepted.map_err(|HandshakeError(error)| error)?;
         let tls = describe(stream.get_ref().1, &identity);
         Ok((connected?, *stream, tls))

@@ -6,10 +6,11 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{Error, InconsistentKeys, ServerConfig};
+use rustls::{Error, InconsistentKeys, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
 use super::names::CertificateNames;
+use super::peer::PeerConfigs;
 use super::pem::{self, CertificateSource, LoadError};
 use super::{TlsOptions, end_point};
 
@@ -29,6 +30,7 @@ pub struct Identity {
     pub(super) offers: (bool, bool),
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) config: Arc<ServerConfig>,
+    pub(super) peers: PeerConfigs,
 }
 
 impl Identity {
@@ -56,7 +58,11 @@ impl Identity {
             .ok_or_else(|| LoadError::NoCertificate(source.chain.clone()))?;
         let (_, parsed) =
             x509_parser::parse_x509_certificate(own).map_err(|error| bad(error.to_string()))?;
+        let key = Arc::new(SingleCertAndKey::from(key));
+        let peers = PeerConfigs::new(key.clone(), provider.clone(), versions(options))
+            .map_err(|error| bad(error.to_string()))?;
         Ok(Identity {
+            peers,
             domain: source.domain.clone(),
             names: CertificateNames::of(&parsed),
             expires: parsed.validity().not_after.timestamp(),
@@ -92,22 +98,28 @@ fn certified(
     }
 }
 
+/// Newest first.
+static VERSIONS: [&SupportedProtocolVersion; 2] =
+    [&rustls::version::TLS13, &rustls::version::TLS12];
+
+fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion] {
+    match options.tls12 {
+        true => &VERSIONS,
+        false => VERSIONS.get(..1).unwrap_or_default(),
+    }
+}
+
 /// Tickets are stateless, so that resumption costs no memory; their keys belong to this certificate alone,
 /// so that no session is resumed under another one and `tls-server-end-point` always means the certificate in use.
 fn configuration(
-    key: CertifiedKey,
+    key: Arc<SingleCertAndKey>,
     provider: Arc<CryptoProvider>,
     options: &TlsOptions,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let versions: &[_] = if options.tls12 {
-        &[&rustls::version::TLS13, &rustls::version::TLS12]
-    } else {
-        &[&rustls::version::TLS13]
-    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
+        .with_protocol_versions(versions(options))?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        .with_cert_resolver(key);
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new()?;

@@ -9,16 +9,20 @@ mod end_point;
 mod handshake;
 mod identity;
 mod names;
+mod peer;
 mod pem;
 mod self_signed;
 mod store;
 #[cfg(test)]
 pub(super) mod testing;
+mod trust;
 
 pub use check::{Finding, Level};
-pub use handshake::{Accepted, HandshakeError, accept, describe};
+pub use handshake::{Accepted, HandshakeError, Side, accept, call, describe};
 pub use identity::Identity;
 pub use names::CertificateNames;
+pub use peer::describe_call;
 pub use pem::{CertificateSource, LoadError};
 pub use self_signed::{SelfSigned, SelfSignedError, self_signed};
 pub use store::{Prepared, Reload, TlsError, TlsOptions, TlsStore};
+pub use trust::{Trust, TrustError};

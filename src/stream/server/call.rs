@@ -1,0 +1,157 @@
+//! A stream that we open: for what, and how it turns out.
+
+use std::sync::Arc;
+
+use super::office::{Office, Proof, Verify};
+use crate::proto::{Condition, Jid, StreamCondition, StreamError};
+use crate::stream::seat::Seat;
+
+/// Why a call did not come through, in words for people who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// STARTTLS is not offered, or was refused.
+    #[error("the server offers no encryption (STARTTLS)")]
+    NoTls,
+    /// The handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(String),
+    /// Its certificate does not prove the domain.
+    #[error("the server's certificate is not accepted: {0}")]
+    Certificate(String),
+    /// It does not believe who we are.
+    #[error("the server does not accept our identity: {0}")]
+    Rejected(String),
+    /// It ended the stream.
+    #[error("the server ended the stream: {0}")]
+    Stream(String),
+    /// It said something else than the protocol allows.
+    #[error("the server does not follow the protocol ({0})")]
+    Protocol(String),
+    /// Too slow.
+    #[error("the server did not answer in time")]
+    TimedOut,
+    /// The connection broke.
+    #[error("the connection broke off")]
+    Lost,
+    /// We stop.
+    #[error("this server is stopping")]
+    Stopped,
+}
+
+impl Failure {
+    /// Of a stream error that they sent.
+    pub(super) fn theirs(error: &StreamError) -> Failure {
+        Failure::Stream(words(error))
+    }
+
+    /// Of a stream error that we sent.
+    pub(super) fn ours(error: &StreamError) -> Failure {
+        match error.condition {
+            StreamCondition::ConnectionTimeout => Failure::TimedOut,
+            StreamCondition::SystemShutdown => Failure::Stopped,
+            _ => Failure::Protocol(words(error)),
+        }
+    }
+}
+
+fn words(error: &StreamError) -> String {
+    match &error.text {
+        Some(text) => format!("{} ({text})", error.condition),
+        None => error.condition.to_string(),
+    }
+}
+
+/// What a stream is opened for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// To send stanzas.
+    Stanzas,
+    /// To ask whether a dialback key is good; the stream is closed after the answer.
+    Verify(Verify),
+}
+
+/// What the server of a domain says of a dialback key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It made it.
+    Valid,
+    /// It did not.
+    Invalid,
+    /// It cannot say.
+    Error(Condition),
+}
+
+/// How a stream came to be.
+#[derive(Clone, Debug)]
+pub struct Established {
+    /// By what they believe us.
+    pub proof: Proof,
+    /// Whether they may send on it too (XEP-0288).
+    pub bidi: bool,
+    /// Why their certificate is not valid, where that was not demanded.
+    pub doubt: Option<String>,
+}
+
+/// Whoever made the call. One of these is called, once.
+pub trait Caller: Send + Sync {
+    /// Stanzas may go out; from where they are taken.
+    fn ready(&self, how: &Established) -> Arc<dyn Seat>;
+    /// The answer to [`Purpose::Verify`].
+    fn verified(&self, verdict: Verdict);
+    /// It did not come through.
+    fn failed(&self, why: Failure);
+}
+
+/// A call to make. Dropped before it came through it has failed.
+pub struct Call {
+    /// Our domain.
+    pub local: Jid,
+    /// Theirs.
+    pub remote: Jid,
+    /// For what.
+    pub purpose: Purpose,
+    /// The house.
+    pub office: Arc<dyn Office>,
+    caller: Option<Arc<dyn Caller>>,
+}
+
+impl Call {
+    /// A call from `local` to `remote`.
+    pub fn new(
+        (local, remote): (Jid, Jid),
+        purpose: Purpose,
+        office: Arc<dyn Office>,
+        caller: Arc<dyn Caller>,
+    ) -> Call {
+        Call {
+            local,
+            remote,
+            purpose,
+            office,
+            caller: Some(caller),
+        }
+    }
+
+    /// It did not come through; only the first word counts.
+    pub fn fail(&mut self, why: Failure) {
+        if let Some(caller) = self.caller.take() {
+            caller.failed(why);
+        }
+    }
+
+    pub(super) fn ready(&mut self, how: &Established) -> Option<Arc<dyn Seat>> {
+        self.caller.take().map(|caller| caller.ready(how))
+    }
+
+    pub(super) fn verified(&mut self, verdict: Verdict) {
+        if let Some(caller) = self.caller.take() {
+            caller.verified(verdict);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.fail(Failure::Lost);
+    }
+}
