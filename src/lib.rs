@@ -19,6 +19,7 @@
 //! | [`http`] | the HTTP side: metrics for a collector | net |
 //! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
+//! | [`federation`] | other servers: found, called, believed; links; what is kept for those that are away | net, session, router, state |
 //! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
 //! | [`admin`] | commands, control socket, command line | config |
 //! | [`server`] | puts it all together, drains, stops | everything |
@@ -74,6 +75,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod federation;
 pub mod hooks;
 pub mod http;
 pub mod metrics;

@@ -40,6 +40,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "federation",
+        &[
+            "runtime", "xml", "proto", "config", "metrics", "store", "stream", "hooks", "state",
+            "net", "session", "router",
+        ],
+    ),
+    (
         "modules",
         &[
             "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state",

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod command;
 pub mod deps;
+pub mod elsewhere;
 pub mod envelope;
 pub mod facts;
 pub mod kinds;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
 pub use deps::{AskError, Deps, Floor, Question};
+pub use elsewhere::Elsewhere;
 pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{

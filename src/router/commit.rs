@@ -61,6 +61,8 @@ pub(super) enum Then {
     /// Back to its recipient's owner, to be delivered; with whether the recipient's log keeps it
     /// if it was recorded there.
     Deliver(Option<bool>),
+    /// To another domain; with whether it is kept until it is there.
+    Leave(bool),
 }
 
 /// Where a stanza stands after its last turn before the commit.
@@ -131,6 +133,9 @@ impl Router {
     fn follow_up(self: &Arc<Self>, done: Done) {
         match (done.what, done.result) {
             (What::Stanza(mut envelope, then), Ok(mid)) => {
+                if let Then::Leave(kept) = then {
+                    return self.leave(envelope, kept.then_some(mid));
+                }
                 let effects = std::mem::take(&mut envelope.ledger.effects);
                 self.run_effects(effects, Some(mid));
                 if let Then::Deliver(recorded) = then {

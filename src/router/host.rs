@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use super::commit::{Settled, Then};
 use super::iq::{unknown, verb};
 use super::{Host, Router};
 use crate::hooks::command::Offered;
-use crate::hooks::{Envelope, Event, Reply, Request};
+use crate::hooks::{Envelope, Event, Origin, Reply, Request};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType};
+use crate::store::Mid;
 
 impl Router {
     /// RFC 6120 §10.5.1, RFC 6121 §8.5: the server is addressed.
@@ -45,9 +47,32 @@ impl Router {
         self.reply(envelope, reply);
     }
 
-    /// There is no way to other domains yet but to say so.
-    pub(super) fn to_elsewhere(self: &Arc<Self>, envelope: Box<Envelope>) {
-        self.bounce(&envelope, &Condition::RemoteServerNotFound.into());
+    /// To another domain, if there is a way: what is kept for it is on disk before it leaves.
+    pub(super) fn to_elsewhere(self: &Arc<Self>, mut envelope: Box<Envelope>) {
+        let Some(elsewhere) = self.elsewhere() else {
+            return self.bounce(&envelope, &Condition::RemoteServerNotFound.into());
+        };
+        if envelope.origin == Origin::Remote {
+            // Nobody is passed on from one foreign server to another.
+            return self.bounce(&envelope, &Condition::ItemNotFound.into());
+        }
+        match elsewhere.admit(&mut envelope) {
+            Err(error) => self.bounce(&envelope, &error),
+            Ok(kept) => {
+                if let Settled::Now(envelope) = self.settle(envelope, Then::Leave(kept)) {
+                    self.leave(envelope, None);
+                }
+            }
+        }
+    }
+
+    /// A stanza goes out of the house, after its commit.
+    pub(super) fn leave(self: &Arc<Self>, mut envelope: Box<Envelope>, kept: Option<Mid>) {
+        let effects = std::mem::take(&mut envelope.ledger.effects);
+        if let Some(elsewhere) = self.elsewhere() {
+            elsewhere.take(envelope, kept);
+        }
+        self.run_effects(effects);
     }
 
     /// The commands of all hosts, each with its host.

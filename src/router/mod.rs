@@ -20,13 +20,13 @@ mod subscription;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use crate::config::Reach;
-use crate::hooks::{Envelope, Tables};
+use crate::hooks::{Envelope, Tables, Elsewhere};
 use crate::metrics::Registry;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
@@ -86,6 +86,7 @@ pub struct Router {
     accounts: OnceLock<Owners<Router>>,
     services: OnceLock<Owners<services::ServiceKeeper>>,
     service_entries: ArcSwap<HashMap<Box<str>, crate::hooks::service::ServiceEntry>>,
+    elsewhere: RwLock<Option<Arc<dyn Elsewhere>>>,
     store: Store,
     clock: Clock,
     limits: ArcSwap<Limits>,
@@ -105,6 +106,7 @@ impl Router {
             accounts: OnceLock::new(),
             services: OnceLock::new(),
             service_entries: ArcSwap::default(),
+            elsewhere: RwLock::default(),
             clock,
             limits: ArcSwap::from_pointee(limits),
             seats: Arc::new(Shared {
@@ -159,6 +161,17 @@ impl Router {
     /// The hosts there are now.
     pub fn hosts(&self) -> Arc<Hosts> {
         self.hosts.load_full()
+    }
+
+    /// Opens the way to other domains.
+    pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
+        *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = Some(elsewhere);
+    }
+
+    /// The way to other domains, if there is one.
+    fn elsewhere(&self) -> Option<Arc<dyn Elsewhere>> {
+        let elsewhere = self.elsewhere.read();
+        elsewhere.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The host with this domain.
@@ -227,6 +240,7 @@ impl Router {
     /// Forgets all owners, so that nothing keeps the router alive.
     pub fn close(&self) {
         self.owners().clear();
+        *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(services) = self.services.get() {
             services.clear();
         }

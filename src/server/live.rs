@@ -8,6 +8,7 @@ use super::acts::ServerActs;
 use super::desk::ServerDesk;
 use super::memory::Memory;
 use crate::config::{Listen, Loaded};
+use crate::federation::House;
 use crate::hooks::Listed;
 use crate::http::Exposition;
 use crate::metrics::Registry;
@@ -53,6 +54,7 @@ pub(super) struct State {
     /// The address as configured, and the listener for metrics.
     pub(super) exposition: Option<(SocketAddr, Exposition)>,
     pub(super) patience: Duration,
+    pub(super) federation: Option<Arc<House>>,
 }
 
 /// What [`Live`] is made from.

@@ -3,6 +3,7 @@
 mod acts;
 mod check;
 mod desk;
+mod federation;
 mod live;
 mod memory;
 mod metrics;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
 use crate::config::{Administration, Config, Loaded};
+use crate::federation::House;
 use crate::hooks::{Builder, Listed, Tables};
 use crate::http::serve_metrics;
 use crate::metrics::Registry;
@@ -191,6 +193,7 @@ impl Server {
         server.control(config)?;
         server.expose(config)?;
         server.listen(config, &stream_settings)?;
+        server.federate(config, stream_settings).await?;
         Ok(server)
     }
 
@@ -205,6 +208,26 @@ impl Server {
         for address in self.live.inherited.addresses() {
             tracing::warn!(%address, "the service manager handed down a socket that no [[listen]] names; it is not served");
         }
+        Ok(())
+    }
+
+    async fn federate(
+        &mut self,
+        config: &Config,
+        settings: Arc<Settings>,
+    ) -> Result<(), StartError> {
+        if !config.federation.enabled {
+            return Ok(());
+        }
+        let ground = federation::Ground {
+            router: self.live.router.clone(),
+            settings,
+            tls: self.live.tls.clone(),
+            secret: self.live.key.clone(),
+        };
+        let house = federation::start(config, ground).await?;
+        self.tasks.push(tokio::spawn(house.clone().run()));
+        self.live.state().federation = Some(house);
         Ok(())
     }
 
@@ -253,6 +276,11 @@ impl Server {
             .collect()
     }
 
+    /// Talking to other servers, if it is on.
+    pub fn federation(&self) -> Option<Arc<House>> {
+        self.live.state().federation.clone()
+    }
+
     /// What administration can do.
     pub fn acts(&self) -> &Arc<dyn Acts> {
         &self.acts
@@ -277,6 +305,10 @@ impl Server {
             if left > 0 {
                 tracing::warn!(left, "connections did not end in time and were cut");
             }
+        }
+        let house = live.state().federation.take();
+        if let Some(house) = house {
+            house.stop(patience).await;
         }
         live.router.suspend_services(patience).await;
         live.store.close().await;

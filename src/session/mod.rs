@@ -5,6 +5,6 @@ pub mod owners;
 pub mod pressure;
 pub mod seat;
 pub mod stats;
-mod tally;
+pub mod tally;
 mod unacked;
 pub mod work;

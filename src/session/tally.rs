@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// Numbers stanzas as they come in; they may be through in another order.
 #[derive(Default)]
-pub(super) struct Tally {
+pub struct Tally {
     /// The number of the next stanza. All numbers wrap.
     next: u32,
     /// All before this one are through.

@@ -8,6 +8,7 @@ pub mod blocklist;
 pub mod erasure;
 pub mod guesses;
 pub mod log;
+pub mod outbox;
 pub mod owned;
 pub mod roster;
 pub mod secret;

@@ -10,6 +10,7 @@ use super::proto::Jid;
 use super::stream::sasl::plain::Plain;
 use super::stream::sasl::scram_message::{ClientFinal, ClientFirst};
 use super::stream::sasl::{base64 as codec, keys::ScramKeys};
+use super::stream::server::Verdict;
 use super::stream::tables::{BindInline, Inline, Tables, Tag, When};
 use super::stream::{
     AckError, Action, Answer, Authorized, Bound, End, Host, Hosts, Input, Intake, Machine,
@@ -252,6 +253,7 @@ impl Driver {
             }
             Question::Inline(request) => Answer::Inline(request.elements),
             Question::Module(_) => Answer::Module(Box::new(())),
+            Question::Verify(_) => Answer::Verified(Verdict::Invalid),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tree of settings: one struct per section of `waxwing.toml`.
 
+mod federation;
 mod hosts;
 mod limits;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use federation::{Federation, FederationDemand, FederationPeer, FederationTls};
 pub use hosts::{Guests, Host, Modules, Reach};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
 
@@ -24,6 +26,8 @@ settings! {
         pub hosts: BTreeMap<String, Host> = BTreeMap::new();
         /// Where clients connect. Without any: one listener on all addresses, port 5222.
         pub listen: Vec<Listen> = vec![Listen::default()];
+        /// Talking to other servers.
+        pub federation: Federation = Federation::default();
         /// Certificates and TLS.
         pub tls: Tls = Tls::default();
         /// How accounts log in.

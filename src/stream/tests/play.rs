@@ -375,6 +375,7 @@ impl Play {
                     })
                     .collect(),
             ),
+            Question::Verify(_) => panic!("a question of servers"),
             Question::Module(mut question) => {
                 let mut context = Context::from_waker(Waker::noop());
                 match question.answer.as_mut().poll(&mut context) {

@@ -1,0 +1,86 @@
+//! `[federation]`: talking to other servers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::{Bytes, Period};
+use crate::{choice, settings};
+
+settings! {
+    /// Talking to other servers. Never without TLS.
+    pub struct Federation {
+        /// Whether accounts here can reach other servers, and be reached by them.
+        pub enabled: bool = false => restart();
+        /// Where other servers connect; STARTTLS and direct TLS on the same port.
+        pub listen: Vec<SocketAddr> = vec![SocketAddr::from(([0u16; 8], 5269))] => restart();
+        /// What every other server must show, unless [[federation.peers]] says otherwise: "require-valid-certificate", or
+        /// "dialback-over-tls" which also believes what DNS says of who it is, whatever its certificate.
+        pub demand: FederationDemand = FederationDemand::Certificate => restart();
+        /// PEM files with the certificates of the authorities that are believed.
+        pub authorities: Vec<PathBuf> = vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")] => restart();
+        /// Only these domains are talked to; empty: all. "*.example.org" means everything below example.org.
+        pub allow: Vec<String> = Vec::new() => example("[\"example.net\", \"*.example.net\"]"), restart();
+        /// These domains are not talked to.
+        pub block: Vec<String> = Vec::new() => example("[\"spam.example\", \"*.spam.example\"]"), restart();
+        /// One connection for both directions where the other server can (XEP-0288).
+        pub bidi: bool = true => restart();
+        /// A message that could not be delivered for so long goes back to its sender with the reason.
+        pub give_up_after: Period = Period::days(2) => within(Period::seconds(1)..=Period::days(30)), restart();
+        /// Messages kept for one other domain while its server is away.
+        pub queue_messages: u32 = 10_000 => within(1..=10_000_000), restart();
+        /// Their bytes.
+        pub queue_bytes: Bytes = Bytes::mib(64) => within(Bytes::kib(256)..=Bytes::gib(64)), restart();
+        /// Bytes of messages kept for all other domains together.
+        pub queue_bytes_total: Bytes = Bytes::gib(1) => within(Bytes::mib(1)..=Bytes::gib(1024)), restart();
+        /// Time to find, reach and convince another server.
+        pub connect_timeout: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(10)), restart();
+        /// First pause after a failure; it doubles with every further one.
+        pub retry: Period = Period::seconds(2) => within(Period::seconds(1)..=Period::minutes(10)), restart();
+        /// Longest pause.
+        pub retry_max: Period = Period::minutes(5) => within(Period::seconds(1)..=Period::days(1)), restart();
+        /// A connection that carries nothing for so long is closed, and opened again when it is needed.
+        pub idle_after: Period = Period::minutes(10) => within(Period::seconds(5)..=Period::days(7)), restart();
+        /// Connections of other servers, in all.
+        pub connections: u32 = 10_000 => within(1..=1_000_000), restart();
+        /// Connections of one address.
+        pub connections_per_address: u32 = 200 => within(1..=1_000_000), restart();
+        /// Bytes a second from one other server on one connection; who sends faster is read more slowly.
+        pub bytes_per_second: Bytes = Bytes::mib(4) => within(Bytes::kib(16)..=Bytes::gib(1)), restart();
+        /// Stanzas a second.
+        pub stanzas_per_second: u32 = 5_000 => within(10..=1_000_000), restart();
+        /// Other servers that are found without DNS, or from whom something else is demanded.
+        pub peers: Vec<FederationPeer> = Vec::new() => restart();
+    }
+
+    /// One other server that is found without DNS, or from whom something else is demanded.
+    pub struct FederationPeer {
+        /// Its domain.
+        pub domain: String = String::new();
+        /// Where it is: a name or an IP address. Without it: as DNS says.
+        pub address: Option<String> = None => example("\"10.0.0.7\"");
+        /// Its port.
+        pub port: u16 = 5269;
+        /// How TLS begins.
+        pub tls: FederationTls = FederationTls::Starttls;
+        /// What it must show, if not what [federation] says.
+        pub demand: Option<FederationDemand> = None => example("\"dialback-over-tls\"");
+    }
+}
+
+choice! {
+    /// What another server must show.
+    pub enum FederationDemand {
+        /// A valid certificate.
+        Certificate = "require-valid-certificate",
+        /// A valid certificate, or dialback over TLS.
+        Dialback = "dialback-over-tls",
+    }
+
+    /// How TLS begins.
+    pub enum FederationTls {
+        /// With STARTTLS.
+        Starttls = "starttls",
+        /// At once (XEP-0368).
+        Direct = "direct",
+    }
+}

@@ -1,0 +1,538 @@
+//! The house: what streams between servers and the router see of federation.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::caller::{ForKey, ForPair};
+use super::keeper::{Key, Pairs, forgetting};
+use super::line::Line;
+use super::pair::{Input, Item, Mark, Times, is_answered};
+use super::policy::Policy;
+use super::resolve::Resolver;
+use super::trouble::Trouble;
+use crate::hooks::{Elsewhere, Envelope, Floor};
+use crate::net::tls::Trust;
+use crate::net::{DialError, Listeners, dial};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::proto::stanza::{Kind, PresenceType};
+use crate::router::Router;
+use crate::runtime::clock::Clock;
+use crate::session::owners::Owners;
+use crate::state::outbox::{self, Kept, Total};
+use crate::store::{Batch, Mid, Snapshot, Store, StoreError};
+use crate::stream::server::{self, Call, Demand, Failure, Office, Purpose, Verdict, Verify};
+use crate::stream::{Answer, Desk, Question, Secret};
+
+/// Keys that are verified at once, in all.
+const VERIFYING: usize = 100;
+
+/// What federation is made with.
+pub struct Options {
+    /// Which domains, and how.
+    pub policy: Policy,
+    /// The authorities.
+    pub trust: Trust,
+    /// DNS.
+    pub resolver: Resolver,
+    /// What dialback keys are made of.
+    pub secret: Secret,
+    /// Streams both ways.
+    pub bidi: bool,
+    /// Stanzas kept for one pair of domains.
+    pub queue_messages: u64,
+    /// Their bytes.
+    pub queue_bytes: u64,
+    /// Bytes kept in all.
+    pub queue_bytes_total: u64,
+    /// To reach one server.
+    pub connect_timeout: Duration,
+    /// First pause after a failure.
+    pub retry: Duration,
+    /// Longest pause.
+    pub retry_max: Duration,
+    /// What is older than this when a call fails goes back.
+    pub give_up_after: Duration,
+    /// Silence after which a stream is closed.
+    pub idle_after: Duration,
+}
+
+/// Federation of one server.
+pub struct House {
+    options: Options,
+    router: Arc<Router>,
+    store: Store,
+    clock: Clock,
+    listeners: Mutex<Option<Arc<Listeners>>>,
+    pairs: OnceLock<Owners<Pairs>>,
+    lines: Mutex<HashMap<u64, Weak<Line>>>,
+    kept: Mutex<HashMap<outbox::Pair, Total>>,
+    kept_bytes: AtomicU64,
+    verifying: Semaphore,
+    me: Weak<House>,
+}
+
+/// A stream, or a pair without one, as administrators see it.
+#[derive(Debug, Clone)]
+pub struct LinkSummary {
+    /// Ours.
+    pub local: String,
+    /// Theirs.
+    pub remote: String,
+    /// In words.
+    pub state: String,
+    /// Stanzas kept for it.
+    pub kept: u64,
+}
+
+impl House {
+    /// Federation over a router; what is kept from before is counted and will be delivered.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(router: Arc<Router>, options: Options) -> Result<Arc<House>, StoreError> {
+        let floor: &dyn Floor = &*router;
+        let (store, clock) = (floor.store().clone(), floor.clock().clone());
+        let found = store
+            .reading(|snapshot: &dyn Snapshot| outbox::totals(snapshot))
+            .await?;
+        let bytes = found.iter().map(|(_, total)| total.bytes).sum();
+        let house = Arc::new_cyclic(|me| House {
+            options,
+            router,
+            store,
+            clock,
+            listeners: Mutex::default(),
+            pairs: OnceLock::new(),
+            lines: Mutex::default(),
+            kept: Mutex::new(found.into_iter().collect()),
+            kept_bytes: AtomicU64::new(bytes),
+            verifying: Semaphore::new(VERIFYING),
+            me: me.clone(),
+        });
+        let _ = house.pairs.set(Owners::new(Arc::new(Pairs(house.clone()))));
+        Ok(house)
+    }
+
+    /// Begins to deliver what is kept; calls go out through `listeners`.
+    pub fn begin(&self, listeners: Listeners) {
+        *lock(&self.listeners) = Some(Arc::new(listeners));
+        let pairs: Vec<outbox::Pair> = lock(&self.kept).keys().cloned().collect();
+        for pair in pairs {
+            self.post(&Key::new(pair), Input::Wake);
+        }
+    }
+
+    /// Where other servers connect.
+    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
+        let listeners = lock(&self.listeners);
+        listeners.as_ref().map_or(Vec::new(), |listeners| listeners.addresses().to_vec())
+    }
+
+    /// What happens by time, until dropped: calls again, idle streams closed, idle pairs forgotten.
+    pub async fn run(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(500));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut round: u32 = 0;
+        loop {
+            ticks.tick().await;
+            round = round.wrapping_add(1);
+            if let Some(pairs) = self.pairs.get() {
+                for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
+                    slot.post(Input::Tick);
+                }
+                if round.is_multiple_of(30) {
+                    pairs.sweep();
+                }
+            }
+            let lines: Vec<Arc<Line>> = self.lines();
+            for line in lines {
+                line.rest(self.clock.now(), self.options.idle_after);
+            }
+        }
+    }
+
+    /// Ends all streams, at most within `patience`, and lets go of everything.
+    pub async fn stop(&self, patience: Duration) {
+        let listeners = lock(&self.listeners).take();
+        if let Some(listeners) = listeners.and_then(Arc::into_inner) {
+            let left = listeners.stop(patience).await;
+            if left > 0 {
+                tracing::warn!(left, "streams with other servers did not end in time and were cut");
+            }
+        }
+        if let Some(pairs) = self.pairs.get() {
+            pairs.clear();
+        }
+    }
+
+    /// Streams, and pairs that have none.
+    pub fn list(&self) -> Vec<LinkSummary> {
+        let mut list = Vec::new();
+        for line in self.lines() {
+            let told = line.told();
+            let direction = match (told.incoming, told.both_ways) {
+                (_, true) => "in, both ways",
+                (true, false) => "in",
+                (false, _) => "out",
+            };
+            for (pair, proof) in told.pairs {
+                list.push(LinkSummary {
+                    local: pair.local.to_string(),
+                    remote: pair.remote.to_string(),
+                    state: format!(
+                        "{direction}, {}, {}{}",
+                        told.address,
+                        proof.name(),
+                        if told.acks { ", acknowledged" } else { "" }
+                    ),
+                    kept: self.kept(&pair).entries,
+                });
+            }
+        }
+        if let Some(pairs) = self.pairs.get() {
+            for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
+                let pair = slot.key().pair().clone();
+                let told = slot.look(|pair| (pair.state(), pair.trouble().map(Trouble::to_string)));
+                if let Some((state @ ("waiting" | "connecting"), trouble)) = told {
+                    list.push(LinkSummary {
+                        local: pair.local.to_string(),
+                        remote: pair.remote.to_string(),
+                        state: match trouble {
+                            Some(trouble) => format!("{state}: {trouble}"),
+                            None => state.to_owned(),
+                        },
+                        kept: self.kept(&pair).entries,
+                    });
+                }
+            }
+        }
+        list
+    }
+
+    /// Ends every stream with a domain.
+    pub fn close(&self, remote: &Jid) -> usize {
+        let with = |line: &Arc<Line>| line.told().pairs.iter().any(|(pair, _)| pair.remote == *remote);
+        let lines: Vec<Arc<Line>> = self.lines().into_iter().filter(with).collect();
+        for line in &lines {
+            line.rest(self.clock.now(), Duration::ZERO);
+        }
+        lines.len()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn times(&self) -> Times {
+        Times {
+            retry: self.options.retry,
+            retry_max: self.options.retry_max,
+            give_up_after: self.options.give_up_after,
+        }
+    }
+
+    pub(super) fn post(&self, key: &Key, input: Input) {
+        if let Some(pairs) = self.pairs.get() {
+            pairs.post(key, input);
+        }
+    }
+
+    fn lines(&self) -> Vec<Arc<Line>> {
+        lock(&self.lines).values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn enter(&self, id: u64, line: &Arc<Line>) {
+        lock(&self.lines).insert(id, Arc::downgrade(line));
+    }
+
+    pub(super) fn leave(&self, id: u64) {
+        lock(&self.lines).remove(&id);
+    }
+
+    /// A stanza came in.
+    pub(super) fn arrived(&self, envelope: Box<Envelope>) {
+        self.router.route(envelope);
+    }
+
+    /// Routes a stanza of the server's own.
+    pub(super) fn send(&self, envelope: Box<Envelope>) {
+        self.router.route(envelope);
+    }
+
+    /// Tells the sender of a stanza that it did not arrive.
+    pub(super) fn refuse(&self, pair: &outbox::Pair, item: &Item, trouble: &Trouble) {
+        if !is_answered(&item.stanza) {
+            return;
+        }
+        let to = item.to.as_ref().or(item.stanza.to.as_ref());
+        let answer = item.stanza.error(&trouble.to_error(&pair.remote));
+        if let Some(mut answer) = answer {
+            answer.from = to.cloned();
+            answer.to = item.stanza.from.clone();
+            if let Some(envelope) = Envelope::from_server(answer) {
+                self.send(Box::new(envelope));
+            }
+        }
+    }
+
+    pub(super) fn kept(&self, pair: &outbox::Pair) -> Total {
+        lock(&self.kept).get(pair).copied().unwrap_or_default()
+    }
+
+    pub(super) fn count(&self, pair: &outbox::Pair, mark: &Mark) {
+        let mut kept = lock(&self.kept);
+        let total = kept.entry(pair.clone()).or_default();
+        total.entries += 1;
+        total.bytes += mark.bytes;
+        self.kept_bytes.fetch_add(mark.bytes, Ordering::Relaxed);
+    }
+
+    /// Takes what the other side has, or what went back, out of the store.
+    pub(super) fn forget(&self, pair: &outbox::Pair, marks: &[Mark]) {
+        let bytes: u64 = marks.iter().map(|mark| mark.bytes).sum();
+        let mut kept = lock(&self.kept);
+        if let Some(total) = kept.get_mut(pair) {
+            total.entries = total.entries.saturating_sub(marks.len() as u64);
+            let freed = match total.entries {
+                0 => total.bytes,
+                _ => bytes.min(total.bytes),
+            };
+            total.bytes -= freed;
+            if total.entries == 0 {
+                kept.remove(pair);
+            }
+            drop(kept);
+            let less = |held: u64| Some(held.saturating_sub(freed));
+            let _ = self.kept_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+        self.store.hand_in(forgetting(pair, marks), |result| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "what another server has could not be forgotten; it may be sent again");
+            }
+        });
+    }
+
+    pub(super) fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble) {
+        let kept = self.kept(pair).entries;
+        tracing::warn!(%pair, reason = %trouble, kept, "another server cannot be talked to");
+    }
+
+    pub(super) async fn read(
+        &self,
+        pair: &outbox::Pair,
+        after: Option<Mid>,
+        limit: usize,
+    ) -> Result<Vec<Kept>, StoreError> {
+        // What was handed in before is on disk before it is read, or never will be.
+        let _ = self.store.commit(Batch::new()).await;
+        let pair = pair.clone();
+        let page = move |snapshot: &dyn Snapshot| outbox::page(snapshot, &pair, after, limit);
+        self.store.reading(page).await
+    }
+
+    /// Calls the other server of a pair; how it turns out is posted to the pair.
+    pub(super) async fn call(self: Arc<Self>, key: Key) {
+        let pair = key.pair().clone();
+        let reached = match self.options.policy.demand(&pair.remote) {
+            Demand::Refused(why) => Err(Trouble::Policy(why)),
+            Demand::Certificate | Demand::Dialback => self.reach(&pair.remote).await,
+        };
+        match reached {
+            Err(trouble) => self.post(&key, Input::Failed(trouble)),
+            Ok((stream, address, direct)) => {
+                let caller = Arc::new(ForPair {
+                    house: self.clone(),
+                    key,
+                    address: address.to_string(),
+                });
+                let call = self.new_call(pair, Purpose::Stanzas, caller);
+                self.drive((stream, address), direct, call);
+            }
+        }
+    }
+
+    fn new_call(
+        self: &Arc<Self>,
+        pair: outbox::Pair,
+        purpose: Purpose,
+        caller: Arc<dyn server::Caller>,
+    ) -> Call {
+        Call::new((pair.local, pair.remote), purpose, self.clone(), caller)
+    }
+
+    fn drive(&self, to: (TcpStream, std::net::SocketAddr), direct: bool, mut call: Call) {
+        let listeners = lock(&self.listeners).clone();
+        match listeners {
+            Some(listeners) => listeners.call(to, direct, call),
+            None => call.fail(Failure::Stopped),
+        }
+    }
+
+    /// Finds a domain's servers and connects to one.
+    async fn reach(
+        &self,
+        remote: &Jid,
+    ) -> Result<(TcpStream, std::net::SocketAddr, bool), Trouble> {
+        let find = self.options.resolver.find(remote, self.options.policy.find(remote));
+        let targets = tokio::time::timeout(self.options.connect_timeout, find)
+            .await
+            .map_err(|_| Trouble::Dns(format!("DNS gave no answer about {remote} in time")))??;
+        let patience = self.options.connect_timeout / 2;
+        let mut failure = DialError::Nowhere;
+        for target in targets {
+            match dial(&target.addresses, patience).await {
+                Ok((stream, address)) => return Ok((stream, address, target.direct)),
+                Err(error) => failure = error,
+            }
+        }
+        Err(Trouble::Dial(failure))
+    }
+
+    async fn verify(self: Arc<Self>, verify: Verify) -> Verdict {
+        let Ok(_permit) = self.verifying.acquire().await else {
+            return Verdict::Error(Condition::ResourceConstraint);
+        };
+        let (stream, address, direct) = match self.reach(&verify.remote).await {
+            Ok(reached) => reached,
+            Err(trouble) => {
+                tracing::info!(domain = %verify.remote, reason = %trouble, "a dialback key cannot be verified");
+                return Verdict::Error(match trouble.is_final() {
+                    true => Condition::RemoteServerNotFound,
+                    false => Condition::RemoteServerTimeout,
+                });
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        let caller = Arc::new(ForKey(Mutex::new(Some(reply))));
+        let pair = outbox::Pair {
+            local: verify.local.clone(),
+            remote: verify.remote.clone(),
+        };
+        let call = self.new_call(pair, Purpose::Verify(verify), caller);
+        self.drive((stream, address), direct, call);
+        let timeout = Verdict::Error(Condition::RemoteServerTimeout);
+        answer.await.unwrap_or(timeout)
+    }
+
+    fn room(&self, pair: &outbox::Pair) -> Result<(), StanzaError> {
+        let total = self.kept(pair);
+        let full = total.entries >= self.options.queue_messages
+            || total.bytes >= self.options.queue_bytes
+            || self.kept_bytes.load(Ordering::Relaxed) >= self.options.queue_bytes_total;
+        match full {
+            true => Err(Trouble::Full.to_error(&pair.remote)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Office for House {
+    fn is_local(&self, domain: &Jid) -> bool {
+        self.router.is_local(domain.domain())
+    }
+
+    fn demand(&self, remote: &Jid) -> Demand {
+        self.options.policy.demand(remote)
+    }
+
+    fn certified(&self, chain: &[Vec<u8>], domain: &Jid) -> Result<(), String> {
+        let now = self.clock.wall();
+        self.options.trust.proves(chain, domain.domain(), now)
+    }
+
+    fn key(&self, receiving: &Jid, originating: &Jid, id: &str) -> String {
+        server::dialback::key(&self.options.secret, receiving, originating, id)
+    }
+
+    fn bidi(&self) -> bool {
+        self.options.bidi
+    }
+
+    fn line(&self, address: &str) -> Arc<dyn server::Line> {
+        match self.me.upgrade() {
+            Some(house) => Line::new(house, address.to_owned(), true),
+            None => unreachable!("it is made inside an Arc"),
+        }
+    }
+}
+
+impl Desk for House {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let (Question::Verify(verify), Some(house)) = (question, self.me.upgrade()) else {
+            let answer = Answer::Verified(Verdict::Error(Condition::InternalServerError));
+            return Box::pin(std::future::ready(answer));
+        };
+        Box::pin(async move { Answer::Verified(house.verify(*verify).await) })
+    }
+}
+
+impl Elsewhere for House {
+    fn admit(&self, envelope: &mut Envelope) -> Result<bool, StanzaError> {
+        let remote = envelope.to.domain_jid();
+        if let Demand::Refused(why) = self.options.policy.demand(&remote) {
+            return Err(Trouble::Policy(why).to_error(&remote));
+        }
+        let Some(from) = envelope.from().map(Jid::domain_jid) else {
+            return Err(Condition::InternalServerError.into());
+        };
+        if !is_kept(envelope) {
+            return Ok(false);
+        }
+        let pair = outbox::Pair {
+            local: from,
+            remote,
+        };
+        self.room(&pair)?;
+        if envelope.stanza.to.as_ref() != Some(&envelope.to) {
+            let to = envelope.to.clone();
+            envelope.amend().to = Some(to);
+        }
+        let stanza = envelope.stanza.clone();
+        outbox::record(&mut envelope.ledger.batch, &pair, &stanza, self.clock.wall());
+        Ok(true)
+    }
+
+    fn take(&self, envelope: Box<Envelope>, kept: Option<Mid>) {
+        let Some(local) = envelope.from().map(Jid::domain_jid) else {
+            return;
+        };
+        let pair = outbox::Pair {
+            local,
+            remote: envelope.to.domain_jid(),
+        };
+        let differs = envelope.stanza.to.as_ref() != Some(&envelope.to);
+        let bytes = envelope.stanza.size_hint() as u64;
+        let item = Item {
+            stanza: envelope.stanza.clone(),
+            to: differs.then(|| envelope.to.clone()),
+            mark: kept.map(|mid| Mark { mid, bytes }),
+        };
+        self.post(&Key::new(pair), Input::Stanza(item));
+    }
+}
+
+/// Messages for people, and what changes a subscription, must arrive (RFC 6121 §3).
+fn is_kept(envelope: &Envelope) -> bool {
+    match envelope.stanza.kind {
+        Kind::Message(kind) => envelope.facts.storable(kind),
+        Kind::Presence(kind) => matches!(
+            kind,
+            PresenceType::Subscribe
+                | PresenceType::Subscribed
+                | PresenceType::Unsubscribe
+                | PresenceType::Unsubscribed
+        ),
+        Kind::Iq(_) => false,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,195 @@
+//! Gives the pairs their turns, and does what they want done.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::house::House;
+use super::pair::{self, Act, Input, Item, Mark, Pair};
+use super::trouble::Trouble;
+use crate::proto::stanza::Stanza;
+use crate::session::owners::{After, Keeper, OwnerKey, Refusal, Rest, Slot};
+use crate::state::outbox::{self, Kept};
+use crate::store::{Batch, Mid, StoreError};
+
+/// Names a pair.
+#[derive(Clone)]
+pub(super) struct Key {
+    pair: Arc<outbox::Pair>,
+    text: Arc<str>,
+}
+
+impl Key {
+    pub fn new(pair: outbox::Pair) -> Key {
+        Key {
+            text: format!("{}\0{}", pair.local, pair.remote).into(),
+            pair: Arc::new(pair),
+        }
+    }
+
+    pub fn pair(&self) -> &outbox::Pair {
+        &self.pair
+    }
+}
+
+impl OwnerKey for Key {
+    fn as_key(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&*self.pair, f)
+    }
+}
+
+/// Keeps the pairs.
+pub(super) struct Pairs(pub Arc<House>);
+
+impl Keeper for Pairs {
+    type Key = Key;
+    type State = Pair;
+    type Work = Input;
+    type Loaded = Pair;
+
+    fn load(&self, slot: &Arc<Slot<Self>>) {
+        let kept = self.0.kept(slot.key().pair()).entries;
+        slot.loaded(Ok(Pair::new(self.0.times(), kept)));
+    }
+
+    fn install(&self, state: &mut Option<Pair>, loaded: Pair) {
+        *state = Some(loaded);
+    }
+
+    fn handle(&self, slot: &Arc<Slot<Self>>, pair: &mut Pair, input: Input) -> After {
+        let mut acts = Vec::new();
+        match &input {
+            Input::Stanza(Item {
+                mark: Some(mark), ..
+            }) => self.0.count(slot.key().pair(), mark),
+            Input::Failed(trouble) => self.0.note_failure(slot.key().pair(), trouble),
+            _ => {}
+        }
+        pair.step(input, self.0.clock().now(), &mut acts);
+        for act in acts {
+            self.act(slot, act);
+        }
+        After::Continue
+    }
+
+    fn refuse(&self, key: &Key, work: Input, _: Refusal) {
+        if let Input::Stanza(item) = work {
+            self.0.refuse(key.pair(), &item, &Trouble::Full);
+        }
+    }
+
+    fn rest(&self, pair: &Pair) -> Rest<Input> {
+        match pair.is_idle() {
+            true => Rest::Leave,
+            false => Rest::Stay,
+        }
+    }
+
+    /// What is kept is bounded before it is.
+    fn is_bounded(&self, work: &Input) -> bool {
+        matches!(work, Input::Stanza(item) if item.mark.is_none())
+    }
+
+    fn inbox_limit(&self) -> usize {
+        1_000
+    }
+}
+
+impl Pairs {
+    fn act(&self, slot: &Arc<Slot<Self>>, act: Act) {
+        let key = slot.key().clone();
+        match act {
+            Act::Call => {
+                tokio::spawn(self.0.clone().call(key));
+            }
+            Act::Read(number, after) => {
+                let (house, slot) = (self.0.clone(), slot.clone());
+                tokio::spawn(async move {
+                    let read = house.read(key.pair(), after, pair::PAGE).await;
+                    slot.post(match read {
+                        Ok(rows) => Input::Page(number, rows),
+                        Err(error) => unreadable(&key, &error),
+                    });
+                });
+            }
+            Act::Forget(marks) => self.0.forget(key.pair(), &marks),
+            Act::Refuse(item, trouble) => self.0.refuse(key.pair(), &item, &trouble),
+            Act::Return(older, trouble) => {
+                let (house, slot) = (self.0.clone(), slot.clone());
+                let before = older.map(|older| {
+                    let older = u64::try_from(older.as_millis()).unwrap_or(u64::MAX);
+                    house.clock().wall().saturating_sub(older)
+                });
+                tokio::spawn(async move {
+                    let marks = give_back(&house, &key, before, &trouble).await;
+                    slot.post(Input::Returned(marks));
+                });
+            }
+        }
+    }
+}
+
+fn unreadable(key: &Key, error: &StoreError) -> Input {
+    tracing::error!(pair = %key, %error, "what is kept for another server cannot be read; run `waxwing check`");
+    Input::Unreadable
+}
+
+/// Gives everything that came before a time (Unix milliseconds; without: everything) back to its senders.
+async fn give_back(
+    house: &Arc<House>,
+    key: &Key,
+    before: Option<u64>,
+    trouble: &Trouble,
+) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    let mut after: Option<Mid> = None;
+    loop {
+        let rows = match house.read(key.pair(), after, pair::PAGE).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                unreadable(key, &error);
+                return marks;
+            }
+        };
+        let whole = rows.len() < pair::PAGE;
+        for row in rows {
+            if before.is_some_and(|before| row.at >= before) {
+                return marks;
+            }
+            after = Some(row.mid);
+            marks.push(returned(house, key, row, trouble));
+        }
+        if whole {
+            return marks;
+        }
+    }
+}
+
+fn returned(house: &Arc<House>, key: &Key, row: Kept, trouble: &Trouble) -> Mark {
+    let stanza: Stanza = row.stanza;
+    let mark = Mark {
+        mid: row.mid,
+        bytes: row.bytes,
+    };
+    let item = Item {
+        stanza: Arc::new(stanza),
+        to: None,
+        mark: Some(mark),
+    };
+    house.refuse(key.pair(), &item, trouble);
+    mark
+}
+
+/// A batch that forgets.
+pub(super) fn forgetting(pair: &outbox::Pair, marks: &[Mark]) -> Batch {
+    let mut batch = Batch::new().relaxed();
+    for mark in marks {
+        outbox::forget(&mut batch, pair, mark.mid);
+    }
+    batch
+}

@@ -1,0 +1,20 @@
+//! Federation: finding other servers, the links to them, and what is kept for those that are away (RFC 6120 §3, §10.4).
+//!
+//! A pair of domains, ours and theirs, is an owner ([`pair::Pair`], a machine without sockets and clocks): it decides when
+//! to call, what to hand to which stream, and what goes back to its sender. [`keeper`] gives it its turns and does what it
+//! wants done; [`line`] is the seat of one stream; [`House`] is what streams and the router see of all this.
+
+mod caller;
+mod house;
+mod keeper;
+mod line;
+mod pair;
+mod policy;
+mod resolve;
+mod targets;
+mod trouble;
+
+pub use house::{House, LinkSummary, Options};
+pub use policy::{Found, Policy};
+pub use resolve::Resolver;
+pub use trouble::Trouble;

@@ -1,0 +1,417 @@
+//! One pair of domains: when to call, what to hand to which stream, what goes back. No socket, no clock, no store.
+//!
+//! What is kept on disk is never held in memory too: while no stream takes it, it is only counted, and read again page by
+//! page, in order, when one does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::trouble::Trouble;
+use crate::hooks::Pushed;
+use crate::proto::jid::Jid;
+use crate::proto::stanza::{IqType, Kind, Stanza};
+use crate::runtime::backoff::Backoff;
+use crate::state::outbox::Kept;
+use crate::store::Mid;
+
+/// Entries read at once.
+pub(super) const PAGE: usize = 100;
+/// What is not kept and waits for a stream.
+const WAITING: usize = 200;
+
+/// A kept stanza's place and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub mid: Mid,
+    pub bytes: u64,
+}
+
+/// A stanza to send.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub stanza: Arc<Stanza>,
+    /// The `to` of this copy, where it is not the stanza's.
+    pub to: Option<Jid>,
+    /// If it is kept.
+    pub mark: Option<Mark>,
+}
+
+/// A stream that takes stanzas of this pair.
+pub(super) trait Way: Send + Sync {
+    /// Unlike that of any other.
+    fn id(&self) -> u64;
+    /// Queues a stanza; never blocks.
+    fn push(&self, item: Item) -> Pushed;
+}
+
+/// What happens to a pair.
+pub(super) enum Input {
+    /// A stanza; kept ones are on disk and come in order.
+    Stanza(Item),
+    /// Something may be on disk.
+    Wake,
+    /// A stream takes stanzas.
+    Up(Arc<dyn Way>),
+    /// That one is over.
+    Down(u64),
+    /// A call did not come through.
+    Failed(Trouble),
+    /// What was asked for by [`Act::Read`] under this number.
+    Page(u64, Vec<Kept>),
+    /// It could not be read.
+    Unreadable,
+    /// [`Act::Return`] is done.
+    Returned(Vec<Mark>),
+    /// The other side has these.
+    Taken(Vec<Mark>),
+    /// The stream has room again.
+    Room,
+    /// Time passes.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Call the other server.
+    Call,
+    /// Read a page of what is kept, after this one, under a number.
+    Read(u64, Option<Mid>),
+    /// Forget what is kept.
+    Forget(Vec<Mark>),
+    /// Tell the sender.
+    Refuse(Item, Trouble),
+    /// Give back to their senders what was kept longer than this, or everything.
+    Return(Option<Duration>, Trouble),
+}
+
+/// Times of a pair.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub retry: Duration,
+    pub retry_max: Duration,
+    pub give_up_after: Duration,
+}
+
+/// The state of one pair of domains.
+pub(super) struct Pair {
+    times: Times,
+    link: Link,
+    backlog: Backlog,
+    /// Kept and not known to be with the other side.
+    kept: u64,
+    /// Not kept, in order.
+    waiting: VecDeque<Item>,
+    backoff: Backoff,
+    trouble: Option<Trouble>,
+    /// The number of the page that is awaited: an older one tells of an older stream.
+    pages: u64,
+}
+
+enum Link {
+    /// None, and none is wanted.
+    Idle,
+    Calling,
+    /// The last call failed: not before this.
+    Resting(Instant),
+    Up(Arc<dyn Way>),
+}
+
+/// How far the stream was served from what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backlog {
+    /// Everything: what comes goes out at once.
+    Served,
+    /// Up to here; more is on disk.
+    Behind {
+        after: Option<Mid>,
+        reading: bool,
+        /// More came since the page was asked for.
+        more: bool,
+    },
+    /// It is being given back.
+    Returning,
+}
+
+const UNSERVED: Backlog = Backlog::Behind {
+    after: None,
+    reading: false,
+    more: false,
+};
+
+impl Pair {
+    /// A pair for which `kept` stanzas are on disk.
+    pub fn new(times: Times, kept: u64) -> Pair {
+        Pair {
+            times,
+            link: Link::Idle,
+            backlog: UNSERVED,
+            kept,
+            waiting: VecDeque::new(),
+            backoff: Backoff::new(times.retry, times.retry_max),
+            trouble: None,
+            pages: 0,
+        }
+    }
+
+    /// Whether nothing would be lost by forgetting it.
+    pub fn is_idle(&self) -> bool {
+        let quiet = matches!(self.link, Link::Idle | Link::Resting(_));
+        quiet && self.kept == 0 && self.waiting.is_empty() && self.backlog != Backlog::Returning
+    }
+
+    /// In a word, for lists.
+    pub fn state(&self) -> &'static str {
+        match self.link {
+            Link::Idle => "idle",
+            Link::Calling => "connecting",
+            Link::Resting(_) => "waiting",
+            Link::Up(_) => "up",
+        }
+    }
+
+    /// Why the last call failed.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Takes an input at `now`; appends what is to be done.
+    pub fn step(&mut self, input: Input, now: Instant, acts: &mut Vec<Act>) {
+        match input {
+            Input::Stanza(item) if item.mark.is_some() => self.kept_comes(item, now, acts),
+            Input::Stanza(item) => self.passing(item, now, acts),
+            Input::Wake | Input::Tick => self.go_on(now, acts),
+            Input::Up(way) => self.up(way, acts),
+            Input::Down(id) => self.down(id, now),
+            Input::Failed(trouble) => self.failed(trouble, now, acts),
+            Input::Page(number, rows) if number == self.pages => self.page(rows, acts),
+            Input::Page(..) => {}
+            Input::Unreadable => {
+                if let Backlog::Behind { reading, .. } = &mut self.backlog {
+                    *reading = false;
+                }
+            }
+            Input::Returned(marks) => {
+                self.gone(marks, acts);
+                self.backlog = UNSERVED;
+                self.serve(acts);
+            }
+            Input::Taken(marks) => self.gone(marks, acts),
+            Input::Room => self.serve(acts),
+        }
+    }
+
+    fn kept_comes(&mut self, item: Item, now: Instant, acts: &mut Vec<Act>) {
+        self.kept += 1;
+        if let (Link::Up(way), Backlog::Served) = (&self.link, self.backlog) {
+            let after = item.mark.map(|mark| mark.mid.before());
+            if way.push(item) != Pushed::Queued {
+                self.backlog = Backlog::Behind {
+                    after,
+                    reading: false,
+                    more: true,
+                };
+            }
+            return;
+        }
+        if self.backlog == Backlog::Served {
+            self.backlog = UNSERVED;
+        }
+        if let Backlog::Behind { more, .. } = &mut self.backlog {
+            *more = true;
+        }
+        match (&self.trouble, &self.link) {
+            (Some(trouble), Link::Resting(until)) if trouble.is_final() && *until > now => {
+                self.give_back(None, trouble.clone(), acts);
+            }
+            _ => self.call_if_due(now, acts),
+        }
+    }
+
+    fn passing(&mut self, item: Item, now: Instant, acts: &mut Vec<Act>) {
+        match (&self.link, self.backlog) {
+            (Link::Up(way), Backlog::Served) => match way.push(item.clone()) {
+                Pushed::Queued => {}
+                Pushed::Full => acts.push(Act::Refuse(item, Trouble::Full)),
+                Pushed::Closed => self.wait(item, acts),
+            },
+            (Link::Resting(until), _) if *until > now => {
+                let trouble = self.trouble.clone();
+                let unknown = Trouble::Stream(crate::stream::server::Failure::Lost);
+                acts.push(Act::Refuse(item, trouble.unwrap_or(unknown)));
+            }
+            _ => {
+                self.wait(item, acts);
+                self.call_if_due(now, acts);
+            }
+        }
+    }
+
+    fn wait(&mut self, item: Item, acts: &mut Vec<Act>) {
+        if self.waiting.len() >= WAITING {
+            acts.push(Act::Refuse(item, Trouble::Full));
+        } else {
+            self.waiting.push_back(item);
+        }
+    }
+
+    fn call_if_due(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let due = match self.link {
+            Link::Idle => true,
+            Link::Resting(until) => until <= now,
+            Link::Calling | Link::Up(_) => false,
+        };
+        if due {
+            self.link = Link::Calling;
+            acts.push(Act::Call);
+        }
+    }
+
+    fn go_on(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if self.kept > 0 || !self.waiting.is_empty() {
+            self.call_if_due(now, acts);
+            self.serve(acts);
+        }
+    }
+
+    fn up(&mut self, way: Arc<dyn Way>, acts: &mut Vec<Act>) {
+        if matches!(self.link, Link::Up(_)) {
+            // One is enough; the other one may go on receiving.
+            return;
+        }
+        self.link = Link::Up(way);
+        self.trouble = None;
+        self.backoff.reset();
+        if self.backlog != Backlog::Returning {
+            self.backlog = UNSERVED;
+        }
+        self.serve(acts);
+    }
+
+    fn down(&mut self, id: u64, now: Instant) {
+        if matches!(&self.link, Link::Up(way) if way.id() == id) {
+            self.link = match self.kept > 0 || !self.waiting.is_empty() {
+                true => Link::Resting(now + self.backoff.next()),
+                false => Link::Idle,
+            };
+            if self.backlog != Backlog::Returning {
+                self.backlog = UNSERVED;
+            }
+        }
+    }
+
+    fn failed(&mut self, trouble: Trouble, now: Instant, acts: &mut Vec<Act>) {
+        self.trouble = Some(trouble.clone());
+        if matches!(self.link, Link::Up(_)) {
+            // The other server called meanwhile.
+            return;
+        }
+        self.link = Link::Resting(now + self.backoff.next());
+        for item in self.waiting.drain(..) {
+            acts.push(Act::Refuse(item, trouble.clone()));
+        }
+        if self.kept > 0 {
+            let older = (!trouble.is_final()).then_some(self.times.give_up_after);
+            self.give_back(older, trouble, acts);
+        }
+    }
+
+    fn give_back(&mut self, older: Option<Duration>, trouble: Trouble, acts: &mut Vec<Act>) {
+        if self.backlog != Backlog::Returning {
+            self.backlog = Backlog::Returning;
+            acts.push(Act::Return(older, trouble));
+        }
+    }
+
+    /// Goes on with what is kept, then with what waits.
+    fn serve(&mut self, acts: &mut Vec<Act>) {
+        let Link::Up(way) = &self.link else {
+            return;
+        };
+        if let Backlog::Behind { after, reading, .. } = self.backlog {
+            if reading {
+                return;
+            }
+            if self.kept > 0 {
+                self.backlog = Backlog::Behind {
+                    after,
+                    reading: true,
+                    more: false,
+                };
+                self.pages += 1;
+                acts.push(Act::Read(self.pages, after));
+                return;
+            }
+            self.backlog = Backlog::Served;
+        }
+        while self.backlog == Backlog::Served
+            && let Some(item) = self.waiting.pop_front()
+        {
+            match way.push(item.clone()) {
+                Pushed::Queued => {}
+                Pushed::Full | Pushed::Closed => {
+                    self.waiting.push_front(item);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn page(&mut self, rows: Vec<Kept>, acts: &mut Vec<Act>) {
+        let (Link::Up(way), Backlog::Behind { after, more, .. }) = (&self.link, self.backlog)
+        else {
+            return;
+        };
+        let whole = rows.len() < PAGE && !more;
+        let mut after = after;
+        for row in rows {
+            let mark = Mark {
+                mid: row.mid,
+                bytes: row.bytes,
+            };
+            let item = Item {
+                stanza: Arc::new(row.stanza),
+                to: None,
+                mark: Some(mark),
+            };
+            if way.push(item) != Pushed::Queued {
+                self.backlog = Backlog::Behind {
+                    after,
+                    reading: false,
+                    more: true,
+                };
+                return;
+            }
+            after = Some(row.mid);
+        }
+        self.backlog = match whole {
+            true => Backlog::Served,
+            false => Backlog::Behind {
+                after,
+                reading: false,
+                more: false,
+            },
+        };
+        self.serve(acts);
+    }
+
+    fn gone(&mut self, marks: Vec<Mark>, acts: &mut Vec<Act>) {
+        self.kept = self.kept.saturating_sub(marks.len() as u64);
+        if !marks.is_empty() {
+            acts.push(Act::Forget(marks));
+        }
+    }
+}
+
+/// Whether the sender hears that a stanza did not arrive: presence is told of again by itself.
+pub(super) fn is_answered(stanza: &Stanza) -> bool {
+    matches!(
+        stanza.kind,
+        Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set)
+    )
+}
+
+#[cfg(test)]
+#[path = "tests/pair.rs"]
+mod tests;

@@ -1,0 +1,19 @@
+//! The way to addresses that are not served here; implemented by the federation room.
+
+use super::envelope::Envelope;
+use crate::proto::error::StanzaError;
+use crate::store::Mid;
+
+/// The way to other domains. Nothing of it waits.
+pub trait Elsewhere: Send + Sync {
+    /// A stanza is about to leave: whether it is kept until the other side has it. What keeps it
+    /// is put into its batch.
+    ///
+    /// # Errors
+    /// Why it may not leave, for its sender.
+    fn admit(&self, envelope: &mut Envelope) -> Result<bool, StanzaError>;
+
+    /// Takes a stanza that was admitted; with its id if it is kept, which is on disk now. Those
+    /// that are kept come in the order of the commits.
+    fn take(&self, envelope: Box<Envelope>, kept: Option<Mid>);
+}
