@@ -34,7 +34,8 @@ impl Caller for ForPair {
     fn verified(&self, _: Verdict) {}
 
     fn failed(&self, why: Failure) {
-        self.house.post(&self.key, Input::Failed(Trouble::Stream(why)));
+        self.house
+            .post(&self.key, Input::Failed(Trouble::Stream(why)));
     }
 }
 

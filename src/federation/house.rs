@@ -132,7 +132,9 @@ impl House {
     /// Where other servers connect.
     pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
         let listeners = lock(&self.listeners);
-        listeners.as_ref().map_or(Vec::new(), |listeners| listeners.addresses().to_vec())
+        listeners
+            .as_ref()
+            .map_or(Vec::new(), |listeners| listeners.addresses().to_vec())
     }
 
     /// What happens by time, until dropped: calls again, idle streams closed, idle pairs forgotten.
@@ -164,7 +166,10 @@ impl House {
         if let Some(listeners) = listeners.and_then(Arc::into_inner) {
             let left = listeners.stop(patience).await;
             if left > 0 {
-                tracing::warn!(left, "streams with other servers did not end in time and were cut");
+                tracing::warn!(
+                    left,
+                    "streams with other servers did not end in time and were cut"
+                );
             }
         }
         if let Some(pairs) = self.pairs.get() {
@@ -218,7 +223,12 @@ impl House {
 
     /// Ends every stream with a domain.
     pub fn close(&self, remote: &Jid) -> usize {
-        let with = |line: &Arc<Line>| line.told().pairs.iter().any(|(pair, _)| pair.remote == *remote);
+        let with = |line: &Arc<Line>| {
+            line.told()
+                .pairs
+                .iter()
+                .any(|(pair, _)| pair.remote == *remote)
+        };
         let lines: Vec<Arc<Line>> = self.lines().into_iter().filter(with).collect();
         for line in &lines {
             line.rest(self.clock.now(), Duration::ZERO);
@@ -245,7 +255,10 @@ impl House {
     }
 
     fn lines(&self) -> Vec<Arc<Line>> {
-        lock(&self.lines).values().filter_map(Weak::upgrade).collect()
+        lock(&self.lines)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     pub(super) fn enter(&self, id: u64, line: &Arc<Line>) {
@@ -310,7 +323,9 @@ impl House {
             }
             drop(kept);
             let less = |held: u64| Some(held.saturating_sub(freed));
-            let _ = self.kept_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let _ = self
+                .kept_bytes
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
         self.store.hand_in(forgetting(pair, marks), |result| {
             if let Err(error) = result {
@@ -380,7 +395,10 @@ impl House {
         &self,
         remote: &Jid,
     ) -> Result<(TcpStream, std::net::SocketAddr, bool), Trouble> {
-        let find = self.options.resolver.find(remote, self.options.policy.find(remote));
+        let find = self
+            .options
+            .resolver
+            .find(remote, self.options.policy.find(remote));
         let targets = tokio::time::timeout(self.options.connect_timeout, find)
             .await
             .map_err(|_| Trouble::Dns(format!("DNS gave no answer about {remote} in time")))??;
@@ -495,7 +513,12 @@ impl Elsewhere for House {
             envelope.amend().to = Some(to);
         }
         let stanza = envelope.stanza.clone();
-        outbox::record(&mut envelope.ledger.batch, &pair, &stanza, self.clock.wall());
+        outbox::record(
+            &mut envelope.ledger.batch,
+            &pair,
+            &stanza,
+            self.clock.wall(),
+        );
         Ok(true)
     }
 

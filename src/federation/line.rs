@@ -269,7 +269,11 @@ impl Source for Line {
                 let error = StreamError::from(StreamCondition::InternalServerError);
                 inner.ending.get_or_insert(Some(error));
             }
-            let reader = if inner.is_full() { None } else { inner.reader.take() };
+            let reader = if inner.is_full() {
+                None
+            } else {
+                inner.reader.take()
+            };
             let due = inner.tally.is_due() || !handled;
             (reader, if due { inner.writer.take() } else { None })
         };
@@ -375,7 +379,11 @@ impl Seat for Line {
         let waker = {
             let mut inner = self.lock();
             inner.tally.ask();
-            if inner.tally.is_due() { inner.writer.take() } else { None }
+            if inner.tally.is_due() {
+                inner.writer.take()
+            } else {
+                None
+            }
         };
         if let Some(waker) = waker {
             waker.wake();

@@ -62,8 +62,12 @@ impl Pattern {
 impl Policy {
     /// As configured. Names that are none fit nothing.
     pub fn new(config: &Federation) -> Policy {
-        let patterns =
-            |texts: &[String]| texts.iter().filter_map(|text| Pattern::read(text)).collect();
+        let patterns = |texts: &[String]| {
+            texts
+                .iter()
+                .filter_map(|text| Pattern::read(text))
+                .collect()
+        };
         let peers = config.peers.iter().filter_map(|peer| {
             let domain = Jid::parse(&peer.domain).ok()?.domain().to_owned();
             let found = peer.address.as_ref().map(|host| Found {
@@ -119,13 +123,19 @@ mod tests {
         };
         assert_eq!(demand(&config, "good.example"), Demand::Certificate);
         for blocked in ["spam.example", "SPAM.example", "a.b.bad.example"] {
-            assert!(matches!(demand(&config, blocked), Demand::Refused(_)), "{blocked}");
+            assert!(
+                matches!(demand(&config, blocked), Demand::Refused(_)),
+                "{blocked}"
+            );
         }
         for open in ["bad.example", "notbad.example", "x.spam.example"] {
             assert_eq!(demand(&config, open), Demand::Certificate, "{open}");
         }
         config.allow = vec!["friend.example".into()];
-        assert!(matches!(demand(&config, "good.example"), Demand::Refused(_)));
+        assert!(matches!(
+            demand(&config, "good.example"),
+            Demand::Refused(_)
+        ));
         assert_eq!(demand(&config, "friend.example"), Demand::Certificate);
         config.peers = vec![crate::config::FederationPeer {
             domain: "friend.example".into(),

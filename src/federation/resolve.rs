@@ -69,7 +69,9 @@ impl Resolver {
             u32::from_le_bytes(random::bytes()) % below.max(1)
         });
         if ordered.is_empty() {
-            return Err(Trouble::Nothing("the domain says that it has no XMPP server".to_owned()));
+            return Err(Trouble::Nothing(
+                "the domain says that it has no XMPP server".to_owned(),
+            ));
         }
         self.targets(ordered).await
     }
@@ -95,23 +97,33 @@ impl Resolver {
 
     /// The SRV records of one service; none is no failure.
     async fn srv(&self, name: &str, direct: bool) -> Result<Vec<Record>, Trouble> {
-        let service = if direct { "_xmpps-server" } else { "_xmpp-server" };
-        let answer = self.resolver()?.srv_lookup(format!("{service}._tcp.{name}.")).await;
+        let service = if direct {
+            "_xmpps-server"
+        } else {
+            "_xmpp-server"
+        };
+        let answer = self
+            .resolver()?
+            .srv_lookup(format!("{service}._tcp.{name}."))
+            .await;
         let lookup = match answer {
             Ok(lookup) => lookup,
             Err(error) if is_nothing(&error) => return Ok(Vec::new()),
             Err(error) => return Err(no_answer(name, &error)),
         };
-        let records = lookup.answers().iter().filter_map(|record| match &record.data {
-            RData::SRV(srv) => Some(Record {
-                priority: srv.priority,
-                weight: srv.weight,
-                host: srv.target.to_ascii(),
-                port: srv.port,
-                direct,
-            }),
-            _ => None,
-        });
+        let records = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => Some(Record {
+                    priority: srv.priority,
+                    weight: srv.weight,
+                    host: srv.target.to_ascii(),
+                    port: srv.port,
+                    direct,
+                }),
+                _ => None,
+            });
         Ok(records.collect())
     }
 
@@ -155,7 +167,10 @@ fn alternating(found: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
     let (six, four): (Vec<IpAddr>, Vec<IpAddr>) = found.into_iter().partition(IpAddr::is_ipv6);
     let most = six.len().max(four.len());
     let turns = (0..most).flat_map(|turn| [six.get(turn), four.get(turn)]);
-    turns.flatten().map(|ip| SocketAddr::new(*ip, port)).collect()
+    turns
+        .flatten()
+        .map(|ip| SocketAddr::new(*ip, port))
+        .collect()
 }
 
 fn is_nothing(error: &NetError) -> bool {
@@ -176,7 +191,10 @@ mod tests {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let found = vec![ip("192.0.2.1"), ip("192.0.2.2"), ip("2001:db8::1")];
         let ordered: Vec<IpAddr> = alternating(found, 1).iter().map(SocketAddr::ip).collect();
-        assert_eq!(ordered, [ip("2001:db8::1"), ip("192.0.2.1"), ip("192.0.2.2")]);
+        assert_eq!(
+            ordered,
+            [ip("2001:db8::1"), ip("192.0.2.1"), ip("192.0.2.2")]
+        );
     }
 
     #[tokio::test]
@@ -193,6 +211,9 @@ mod tests {
             direct: true,
         };
         assert_eq!(found, [expected]);
-        assert!(matches!(Resolver(None).find(&domain, None).await, Err(Trouble::Dns(_))));
+        assert!(matches!(
+            Resolver(None).find(&domain, None).await,
+            Err(Trouble::Dns(_))
+        ));
     }
 }

@@ -22,7 +22,11 @@ pub(super) fn order(mut records: Vec<Record>, mut chance: impl FnMut(u32) -> u32
     let mut ordered = Vec::with_capacity(records.len().min(MOST));
     while let Some(priority) = records.first().map(|record| record.priority) {
         let same = records.partition_point(|record| record.priority == priority);
-        let sum: u32 = records.iter().take(same).map(|record| u32::from(record.weight)).sum();
+        let sum: u32 = records
+            .iter()
+            .take(same)
+            .map(|record| u32::from(record.weight))
+            .sum();
         let mut left = chance(sum.saturating_add(1));
         let chosen = records.iter().take(same).position(|record| {
             let weight = u32::from(record.weight);
@@ -69,9 +73,17 @@ mod tests {
     fn junk_does_not_disturb_the_others() {
         let mut nowhere = record(1, 1, "z");
         nowhere.port = 0;
-        let records = vec![record(0, 0, "."), nowhere, record(0, 0, ""), record(9, 0, "a")];
+        let records = vec![
+            record(0, 0, "."),
+            nowhere,
+            record(0, 0, ""),
+            record(9, 0, "a"),
+        ];
         assert_eq!(hosts(records, 0), ["a"]);
         assert_eq!(order(vec![record(0, 0, "."); 40], |_| 0), []);
-        assert_eq!(order(vec![record(1, 65535, "x"); 40], |below| below - 1).len(), MOST);
+        assert_eq!(
+            order(vec![record(1, 65535, "x"); 40], |below| below - 1).len(),
+            MOST
+        );
     }
 }

@@ -134,7 +134,7 @@ impl Router {
         match (done.what, done.result) {
             (What::Stanza(mut envelope, then), Ok(mid)) => {
                 if let Then::Leave(kept) = then {
-                    return self.leave(envelope, kept.then_some(mid));
+                    return self.leave(envelope, Some(mid), kept);
                 }
                 let effects = std::mem::take(&mut envelope.ledger.effects);
                 self.run_effects(effects, Some(mid));

@@ -60,19 +60,24 @@ impl Router {
             Err(error) => self.bounce(&envelope, &error),
             Ok(kept) => {
                 if let Settled::Now(envelope) = self.settle(envelope, Then::Leave(kept)) {
-                    self.leave(envelope, None);
+                    self.leave(envelope, None, false);
                 }
             }
         }
     }
 
     /// A stanza goes out of the house, after its commit.
-    pub(super) fn leave(self: &Arc<Self>, mut envelope: Box<Envelope>, kept: Option<Mid>) {
+    pub(super) fn leave(
+        self: &Arc<Self>,
+        mut envelope: Box<Envelope>,
+        mid: Option<Mid>,
+        kept: bool,
+    ) {
         let effects = std::mem::take(&mut envelope.ledger.effects);
         if let Some(elsewhere) = self.elsewhere() {
-            elsewhere.take(envelope, kept);
+            elsewhere.take(envelope, mid.filter(|_| kept));
         }
-        self.run_effects(effects);
+        self.run_effects(effects, mid);
     }
 
     /// The commands of all hosts, each with its host.

@@ -26,7 +26,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::config::Reach;
-use crate::hooks::{Envelope, Tables, Elsewhere};
+use crate::hooks::{Elsewhere, Envelope, Tables};
 use crate::metrics::Registry;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
@@ -165,7 +165,10 @@ impl Router {
 
     /// Opens the way to other domains.
     pub fn set_elsewhere(&self, elsewhere: Arc<dyn Elsewhere>) {
-        *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = Some(elsewhere);
+        *self
+            .elsewhere
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(elsewhere);
     }
 
     /// The way to other domains, if there is one.
@@ -240,7 +243,10 @@ impl Router {
     /// Forgets all owners, so that nothing keeps the router alive.
     pub fn close(&self) {
         self.owners().clear();
-        *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .elsewhere
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(services) = self.services.get() {
             services.clear();
         }

@@ -13,7 +13,7 @@ use crate::hooks::Listed;
 use crate::http::Exposition;
 use crate::metrics::Registry;
 use crate::net::tls::TlsStore;
-use crate::net::{Admission, Listeners, Inherited, Surroundings};
+use crate::net::{Admission, Inherited, Listeners, Surroundings};
 use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::state::accounts::Accounts;

@@ -8,7 +8,7 @@ use super::{guests, hosts, settings, stream_hosts};
 use crate::admin::{Acts, Reloaded, log};
 use crate::config::{Administration, Config, Listen, Loaded, diff, without_restart};
 use crate::http::{Exposition, serve_metrics};
-use crate::net::{Listeners, ConnectionLimits, bind_or_take, serve_bound, tls};
+use crate::net::{ConnectionLimits, Listeners, bind_or_take, serve_bound, tls};
 use crate::router::Hosts;
 use crate::stream::Settings;
 

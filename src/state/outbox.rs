@@ -168,7 +168,10 @@ mod tests {
         forget(&mut batch, &b, kept[0].mid);
         store.commit(batch).await.unwrap();
         let found = store.reading(totals).await.unwrap();
-        let counts: Vec<_> = found.iter().map(|(pair, total)| (pair.remote.as_str(), total.entries)).collect();
+        let counts: Vec<_> = found
+            .iter()
+            .map(|(pair, total)| (pair.remote.as_str(), total.entries))
+            .collect();
         assert_eq!(counts, [("a.example", 1), ("b.example", 1)]);
     }
 }

@@ -96,7 +96,8 @@ impl World {
                 return Some(Input::Page(number, rows.collect()));
             }
             Act::Forget(marks) => {
-                self.disk.retain(|(mid, _)| !marks.iter().any(|mark| mark.mid == *mid));
+                self.disk
+                    .retain(|(mid, _)| !marks.iter().any(|mark| mark.mid == *mid));
             }
             Act::Refuse(item, trouble) => {
                 let id = item.stanza.id.clone().unwrap_or_default();
@@ -110,7 +111,10 @@ impl World {
                 for (mid, stanza) in &self.disk {
                     let id = stanza.id.clone().unwrap_or_default();
                     self.refused.push((id.into(), trouble.clone()));
-                    marks.push(Mark { mid: *mid, bytes: 1 });
+                    marks.push(Mark {
+                        mid: *mid,
+                        bytes: 1,
+                    });
                 }
                 return Some(Input::Returned(marks));
             }
@@ -145,7 +149,12 @@ impl World {
 
     fn taken(&mut self, count: usize) {
         let marks = self.disk.iter().take(count);
-        let marks = marks.map(|(mid, _)| Mark { mid: *mid, bytes: 1 }).collect();
+        let marks = marks
+            .map(|(mid, _)| Mark {
+                mid: *mid,
+                bytes: 1,
+            })
+            .collect();
         self.step(Input::Taken(marks));
     }
 }
@@ -204,7 +213,11 @@ fn what_was_not_acknowledged_is_sent_again_and_nothing_else() {
     assert_eq!(way.seen(), ["2", "3", "4"]);
     world.step(Input::Down(1));
     world.say("5");
-    assert_eq!(way.seen().len(), 4, "the end of an old stream ends no other");
+    assert_eq!(
+        way.seen().len(),
+        4,
+        "the end of an old stream ends no other"
+    );
 }
 
 #[test]
@@ -243,7 +256,9 @@ fn a_page_of_an_earlier_stream_is_not_sent_on_a_later_one() {
     let mut world = World::new();
     world.say("1");
     let mut acts = Vec::new();
-    world.pair.step(Input::Up(Stub::new(1, 9)), world.now, &mut acts);
+    world
+        .pair
+        .step(Input::Up(Stub::new(1, 9)), world.now, &mut acts);
     let Some(Act::Read(number, _)) = acts.pop() else {
         panic!("nothing is read");
     };
