@@ -12,6 +12,7 @@ mod backup_load;
 mod command_line;
 mod erasure;
 mod extensions;
+mod federation;
 mod flood;
 mod full_disk;
 mod hostile;

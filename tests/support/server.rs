@@ -76,6 +76,35 @@ pub async fn start_own(
     Ok(running(server, folder))
 }
 
+/// Starts a server of our own as `text` says, for clients of `host`; the data lie where it says.
+///
+/// # Errors
+/// What the administrator would read.
+pub async fn start_text(folder: TempDir, text: &str, host: &str) -> Result<Running, String> {
+    let file = folder.path().join("waxwing.toml");
+    std::fs::write(&file, text).unwrap();
+    let request = Request {
+        file: Some(file),
+        environment: Vec::new(),
+        sets: FOR_TESTS.iter().map(|set| (*set).to_owned()).collect(),
+    };
+    let modules: Vec<_> = waxwing::modules::LIST
+        .iter()
+        .map(Listed::settings)
+        .collect();
+    let loaded = load(&request, &modules).map_err(|e| e.to_string())?;
+    let server = Server::start(&loaded.config)
+        .await
+        .map_err(|e| e.to_string())?;
+    let identity = server.tls().choose(Some(host), None);
+    Ok(Running {
+        addr: server.addresses()[0],
+        host: host.to_owned(),
+        trust: Trust::Fingerprint(identity.fingerprint),
+        own: Some(Arc::new((server, folder))),
+    })
+}
+
 fn running(server: Server, folder: TempDir) -> Running {
     Running {
         addr: server.addresses()[0],

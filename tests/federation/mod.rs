@@ -1,0 +1,5 @@
+//! Two servers on loopback that talk to each other, and others that misbehave.
+
+mod links;
+mod strangers;
+mod world;
