@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod administration;
 mod arrows;
 mod backup;
 mod backup_load;

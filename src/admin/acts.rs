@@ -63,6 +63,13 @@ pub trait Accounts: Send + Sync {
     /// The sessions of an account; none when the server does not run.
     fn sessions<'a>(&'a self, account: &'a Jid) -> Act<'a, Vec<SessionInfo>>;
 
+    /// The accounts of a host that have sessions, sorted, each with whether somebody is active there; none when the
+    /// server does not run.
+    fn online(&self, host: &str) -> Vec<(Jid, bool)>;
+
+    /// Ends one session, by its full JID; whether there was one.
+    fn end_session<'a>(&'a self, session: &'a Jid, reason: &'a str) -> Act<'a, bool>;
+
     /// Ends the sessions of an account; how many there were.
     fn end_sessions<'a>(&'a self, account: &'a Jid, reason: &'a str) -> Act<'a, usize>;
 }

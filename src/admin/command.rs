@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use super::acts::Acts;
 use crate::config::nearest;
-use crate::hooks::command::{Act, ActError, Args, Call, Caller, Command, Given, Offered, Report};
+use crate::hooks::command::{
+    Act, ActError, AdHoc, Args, Call, Caller, Command, Given, Offered, Report,
+};
 use crate::proto::jid::Jid;
+use crate::proto::ns;
 use crate::state::act::run;
 
 /// A command of the server itself.
@@ -15,8 +18,11 @@ pub struct Builtin {
     /// What it does.
     pub handler: for<'a> fn(&'a Call, &'a dyn Acts) -> Act<'a, ()>,
     /// What its form shows before anything was filled in.
-    pub fill: Option<for<'a> fn(&'a Jid, &'a dyn Acts) -> Act<'a, Given>>,
+    pub fill: Option<Beforehand>,
 }
+
+/// What is there already, for a host.
+pub type Beforehand = for<'a> fn(&'a Jid, &'a dyn Acts) -> Act<'a, Given>;
 
 impl Builtin {
     /// One with nothing to show beforehand.
@@ -46,6 +52,15 @@ impl Builtin {
             let acts = acts.clone();
             Box::pin(async move { fill(&host, &*acts).await })
         })
+    }
+}
+
+/// How a command of XEP-0133 looks as an ad-hoc command.
+pub const fn admin(node: &'static str, results: &'static [(&'static str, &'static str)]) -> AdHoc {
+    AdHoc {
+        node,
+        form_type: ns::ADMIN,
+        results,
     }
 }
 

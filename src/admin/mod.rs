@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 mod finding;
+mod listing;
 pub mod log;
 mod lookup;
 mod operations;
@@ -35,6 +36,7 @@ pub use crate::hooks::command::{
 /// What is declared, in the order in which it is listed.
 const BUILTINS: &[&[Builtin]] = &[
     user::COMMANDS,
+    listing::COMMANDS,
     audit::COMMANDS,
     store::COMMANDS,
     operations::COMMANDS,

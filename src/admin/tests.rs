@@ -143,6 +143,14 @@ impl Accounts for Fake {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn online(&self, _: &str) -> Vec<(Jid, bool)> {
+        Vec::new()
+    }
+
+    fn end_session<'a>(&'a self, _: &'a Jid, _: &'a str) -> Act<'a, bool> {
+        Box::pin(async { Ok(true) })
+    }
+
     fn end_sessions<'a>(&'a self, account: &'a Jid, _: &'a str) -> Act<'a, usize> {
         self.change(account, |_| 2)
     }
@@ -186,6 +194,7 @@ fn said(text: &str) -> Vec<Line> {
 }
 
 const ROMEO: (&str, &str) = ("account", "romeo@example.org");
+const ROMEOS: (&str, &str) = ("accounts", "romeo@example.org");
 
 #[tokio::test]
 async fn an_account_from_its_first_day_to_its_last() {
@@ -208,7 +217,7 @@ async fn an_account_from_its_first_day_to_its_last() {
     )
     .await
     .unwrap();
-    do_it("user disable", &[ROMEO, ("reason", "spam")])
+    do_it("user disable", &[ROMEOS, ("reason", "spam")])
         .await
         .unwrap();
     assert_eq!(
@@ -217,14 +226,14 @@ async fn an_account_from_its_first_day_to_its_last() {
     );
     let shown = do_it("user show", &[ROMEO]).await.unwrap();
     assert!(shown.contains(&Line::Fact("disabled".to_owned(), "spam".to_owned())));
-    do_it("user enable", &[ROMEO]).await.unwrap();
+    do_it("user enable", &[ROMEOS]).await.unwrap();
     assert_eq!(
-        do_it("user kick", &[ROMEO]).await,
+        do_it("user kick", &[ROMEOS]).await,
         Ok(said("Sessions of romeo@example.org ended: 2."))
     );
-    do_it("user delete", &[ROMEO]).await.unwrap();
+    do_it("user delete", &[ROMEOS]).await.unwrap();
     assert_eq!(
-        do_it("user delete", &[ROMEO]).await,
+        do_it("user delete", &[ROMEOS]).await,
         Err(ActError::NoSuchAccount(romeo))
     );
 }

@@ -88,6 +88,8 @@ pub trait Floor: Send + Sync {
     fn reread(&self, account: &Jid);
     /// Sends a question and resolves with its answer.
     fn ask(&self, from: Jid, to: Jid, question: Question, timeout: Duration) -> Asked;
+    /// The accounts of a host that have sessions, sorted.
+    fn online(&self, host: &str) -> Vec<Jid>;
     /// Whether this domain is served here.
     fn is_local(&self, domain: &str) -> bool;
     /// Time.

@@ -174,6 +174,17 @@ pub type Install = Box<dyn FnOnce(&mut Parts) + Send>;
 pub type Loader = Arc<dyn Fn(&dyn Snapshot, Uid) -> Result<Install, StoreError> + Send + Sync>;
 /// Whether an account neither hears nor tells somebody anything.
 pub type Bar = Arc<dyn Fn(&Account, &Jid) -> bool + Send + Sync>;
+/// What is asked of a node of the host (XEP-0030).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disco {
+    /// disco#info
+    Info,
+    /// disco#items
+    Items,
+}
+
+/// Answers for the nodes of the host that it knows.
+pub type HostNode = Arc<dyn Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync>;
 /// Sees a point of a session's life.
 pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync>;
 /// Sees an event.

@@ -10,7 +10,8 @@ use super::account::{Account, SessionId, Uid};
 use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::kinds::{
-    Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict, Which,
+    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict,
+    Which,
 };
 use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
@@ -173,6 +174,14 @@ impl Registrar<'_> {
         let table = &mut self.builder.tables.host_iq;
         let free = table.claim((ns, name), verb, Arc::new(f));
         self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to the host"));
+    }
+
+    /// Answers what disco asks of nodes of the host; `None` for a node that is somebody else's.
+    pub fn host_node(
+        &mut self,
+        f: impl Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.host_nodes.push(Arc::new(f));
     }
 
     /// Answers an iq to an account, in that account's turn.

@@ -8,8 +8,8 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, HostIq, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered, OnEvent,
-    OnInline, Path, Phase, Probe, To, Transit, Verb, Which,
+    AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered,
+    OnEvent, OnInline, Path, Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept};
@@ -100,6 +100,7 @@ pub struct Tables {
     pub(super) stream: Arc<stream::Tables>,
     pub(super) modules: Vec<ModuleInfo>,
     pub(super) commands: Vec<Offered>,
+    pub(super) host_nodes: Vec<HostNode>,
 }
 
 impl Tables {
@@ -201,6 +202,11 @@ impl Tables {
     /// What the stream machine announces and accepts for this host.
     pub fn stream(&self) -> &Arc<stream::Tables> {
         &self.stream
+    }
+
+    /// Who answers for nodes of the host.
+    pub fn host_nodes(&self) -> &[HostNode] {
+        &self.host_nodes
     }
 
     /// The administrative commands of this host, in their order.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::hooks::kinds::{Disco as Asked, HostNode};
 use crate::hooks::{
     Deps, Info, Module, ModuleError, Registrar, Reply, Request, Tables, To, Turn, Verb,
 };
@@ -31,6 +32,7 @@ struct Known {
     own: disco::Info,
     others: disco::Info,
     services: Vec<String>,
+    nodes: Vec<HostNode>,
 }
 
 impl Module for Disco {
@@ -102,7 +104,17 @@ impl Known {
                 .iter()
                 .map(|service| service.domain.to_string())
                 .collect(),
+            nodes: tables.host_nodes().to_vec(),
         }
+    }
+
+    /// What a module says of a node.
+    fn of_module(&self, request: &Request<'_>, what: Asked) -> Option<Reply> {
+        let node = request
+            .payload
+            .attr("node")
+            .filter(|node| !node.is_empty())?;
+        self.nodes.iter().find_map(|hook| hook(request, what, node))
     }
 }
 
@@ -118,6 +130,9 @@ impl Disco {
             Ok(known) => known,
             Err(error) => return Reply::Error(error),
         };
+        if let Some(reply) = known.of_module(request, Asked::Info) {
+            return reply;
+        }
         let node = request.payload.attr("node").filter(|node| !node.is_empty());
         if node.is_some_and(|node| !known.host_nodes.iter().any(|known| known == node)) {
             return Reply::Error(Condition::ItemNotFound.into());
@@ -126,6 +141,11 @@ impl Disco {
     }
 
     fn host_items(&self, request: &Request<'_>) -> Reply {
+        let of_module = self.known.get();
+        let of_module = of_module.and_then(|known| known.of_module(request, Asked::Items));
+        if let Some(reply) = of_module {
+            return reply;
+        }
         if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
             return Reply::Error(Condition::ItemNotFound.into());
         }

@@ -8,6 +8,7 @@ pub mod blocking;
 pub mod caps;
 pub mod carbons;
 pub mod claims;
+pub mod commands;
 pub mod contact;
 pub mod disco;
 pub mod last;
@@ -40,6 +41,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<vcard::VCard>(),
     Listed::of::<private::Private>(),
     Listed::of::<addresses::Addresses>(),
+    Listed::of::<commands::Commands>(),
     Listed::of::<disco::Disco>(),
     Listed::of::<caps::Caps>(),
 ];

@@ -170,7 +170,7 @@ impl Router {
     }
 
     /// Takes a session out of the account, with its farewell.
-    fn remove(self: &Arc<Self>, account: &mut Account, id: SessionId) {
+    pub(super) fn remove(self: &Arc<Self>, account: &mut Account, id: SessionId) {
         let Some(session) = account.session(id) else {
             return;
         };

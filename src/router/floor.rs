@@ -59,6 +59,11 @@ impl Floor for Router {
         })
     }
 
+    fn online(&self, host: &str) -> Vec<Jid> {
+        let online = Router::online(self, host).into_iter();
+        online.map(|(account, _)| account).collect()
+    }
+
     fn is_local(&self, domain: &str) -> bool {
         self.host(domain).is_some() || self.service_entries.load().contains_key(domain)
     }

@@ -11,6 +11,7 @@ mod inbound;
 mod iq;
 mod keeper;
 mod message;
+mod online;
 mod pipeline;
 mod presence;
 mod resend;

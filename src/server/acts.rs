@@ -230,6 +230,19 @@ impl crate::admin::Accounts for ServerActs {
         })
     }
 
+    fn online(&self, host: &str) -> Vec<(Jid, bool)> {
+        let online = self.router.as_ref().map(|router| router.online(host));
+        online.unwrap_or_default()
+    }
+
+    fn end_session<'a>(&'a self, session: &'a Jid, reason: &'a str) -> Act<'a, bool> {
+        Box::pin(async move {
+            self.check(session.domain())?;
+            let router = self.router.as_ref();
+            Ok(router.is_some_and(|router| router.end_session(session, because(reason))))
+        })
+    }
+
     fn end_sessions<'a>(&'a self, account: &'a Jid, reason: &'a str) -> Act<'a, usize> {
         Box::pin(async move {
             self.check(account.domain())?;

@@ -94,7 +94,17 @@ fn check_field(asked: &Field, given: &Field) -> Result<Field, FormError> {
     ) {
         field.values.retain(|value| !value.is_empty()); // <value/> says "none" (§3.6)
     }
-    if !field.values.iter().all(|value| fits(value)) {
+    let in_range = |value: &str| match asked.whole {
+        Some((min, max)) => {
+            value.is_empty() || value.parse().is_ok_and(|n| (min..=max).contains(&n))
+        }
+        None => true,
+    };
+    if !field
+        .values
+        .iter()
+        .all(|value| fits(value) && in_range(value))
+    {
         return Err(FormError::Value(asked.var.clone()));
     }
     if kind == FieldType::JidMulti {

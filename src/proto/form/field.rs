@@ -17,6 +17,8 @@ pub struct Field {
     pub values: Vec<String>,
     /// The choice of a list: label and value.
     pub options: Vec<(Option<String>, String)>,
+    /// Bounds of a whole number (XEP-0122 §3.1.2), where it is one.
+    pub whole: Option<(u64, u64)>,
 }
 
 impl Field {
@@ -30,6 +32,7 @@ impl Field {
             required: false,
             values: Vec::new(),
             options: Vec::new(),
+            whole: None,
         }
     }
 

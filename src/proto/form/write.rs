@@ -48,6 +48,17 @@ fn field(field: &Field) -> Element {
         option.set_attr("label", label.as_deref());
         option
     });
+    if let Some((min, max)) = field.whole {
+        el = el.with_child(
+            Element::new("validate", ns::DATA_VALIDATE)
+                .with_attr("datatype", "xs:integer")
+                .with_child(
+                    Element::new("range", ns::DATA_VALIDATE)
+                        .with_attr("min", &min.to_string())
+                        .with_attr("max", &max.to_string()),
+                ),
+        );
+    }
     el.with_children(field.values.iter().map(|value| leaf("value", value)))
         .with_children(options)
 }
