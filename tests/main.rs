@@ -30,5 +30,6 @@ mod store_faults;
 mod store_models;
 mod store_open;
 mod store_power;
+mod strangers;
 mod support;
 mod xeps;

@@ -128,3 +128,31 @@ async def offline(case):
     screen = await terminal.sees(*wanted)
     equal([screen.count(text) for text in wanted], [1, 1, 1], "how often")
     expect(screen.index(wanted[0]) < screen.index(wanted[2]), "not in order")
+
+
+@check("profanity", "blocks a contact, lists it, and lets it speak again")
+async def blocking(case):
+    juliet = await login(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    terminal = await online(case, account)
+    terminal.type(f"/blocked add {juliet.boundjid.bare}")
+    await terminal.sees(juliet.boundjid.bare)
+    terminal.type("/blocked")
+    await terminal.sees("Blocked", juliet.boundjid.bare)
+    juliet.send_message(account.address, "are you there?", mtype="chat")
+    equal((await juliet.message())["error"]["condition"], "service-unavailable", "error")
+    terminal.type(f"/blocked remove {juliet.boundjid.bare}")
+    await terminal.sees("Successfully unblocked")
+    juliet.send_message(account.address, "and now?", mtype="chat")
+    await terminal.sees("and now?")
+
+
+@check("profanity", "shows the vCard of somebody else")
+async def vcard(case):
+    juliet = await login(case, await case.account("juliet"), plugins=("xep_0054",))
+    card = juliet["xep_0054"].make_vcard()
+    card["FN"] = "Juliet Capulet"
+    await juliet["xep_0054"].publish_vcard(card, timeout=15)
+    terminal = await online(case, await case.account("romeo"))
+    terminal.type(f"/vcard get {juliet.boundjid.bare}")
+    await terminal.sees("Juliet Capulet")

@@ -18,6 +18,7 @@ pub mod private;
 pub mod reporting;
 pub mod roster;
 pub mod session;
+pub mod strangers;
 pub mod time;
 pub mod vcard;
 pub mod version;
@@ -27,6 +28,7 @@ use crate::hooks::Listed;
 /// Every module there is, in order.
 pub const LIST: &[Listed] = &[
     Listed::of::<blocking::Blocking>(),
+    Listed::of::<strangers::Strangers>(),
     Listed::of::<reporting::Reporting>(),
     Listed::of::<claims::Claims>(),
     Listed::of::<roster::Roster>(),

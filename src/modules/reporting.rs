@@ -21,8 +21,10 @@ use crate::xml::{El, Element};
 settings! {
     /// What people tell of whom they block.
     pub struct Config {
-        /// Accounts that get a message for each report.
-        pub tell: Vec<String> = Vec::new() => example("[\"admin@example.org\"]");
+        /// Whether the administrators of the server and of the domain get a message for each report.
+        pub tell_admins: bool = true;
+        /// Who else gets one.
+        pub tell: Vec<String> = Vec::new() => example("[\"abuse@example.org\"]");
         /// Reports kept; older ones go first.
         pub keep: u32 = 1_000 => within(1..=100_000);
         /// How long they are kept.
@@ -98,7 +100,10 @@ impl Module for Reporting {
     type Config = Config;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
-        let mut tell = Vec::new();
+        let mut tell = match config.tell_admins {
+            true => admins(deps),
+            false => Vec::new(),
+        };
         for address in &config.tell {
             let jid = Jid::parse(address).ok().filter(|jid| jid.node().is_some());
             tell.push(jid.ok_or_else(|| ModuleError {
@@ -106,6 +111,8 @@ impl Module for Reporting {
                 reason: format!("tell: {address:?} is no address of an account"),
             })?);
         }
+        tell.sort_unstable();
+        tell.dedup();
         Ok(Reporting {
             host: deps.host.clone(),
             tell,
@@ -129,6 +136,13 @@ impl Module for Reporting {
             Verdict::Continue
         });
     }
+}
+
+/// Those whom the configuration names.
+fn admins(deps: &Deps) -> Vec<Jid> {
+    let named = &deps.administration;
+    let of_host = named.hosts.get(deps.host.domain()).into_iter().flatten();
+    named.server.iter().chain(of_host).cloned().collect()
 }
 
 impl Reporting {
