@@ -21,7 +21,7 @@
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`federation`] | other servers: found, called, believed; links; what is kept for those that are away | net, session, router, state |
 //! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
-//! | [`admin`] | commands, control socket, command line | config |
+//! | [`admin`] | commands, control socket, command line, moving in and out | config, state, stream (credentials) |
 //! | [`server`] | puts it all together, drains, stops | everything |
 //!
 //! What is *not* there matters as much. `xml`, `proto` and `stream` have no socket, no clock and no

@@ -55,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "runtime", "metrics", "xml", "proto", "config", "store", "hooks", "state",
+            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state",
         ],
     ),
 ];

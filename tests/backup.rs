@@ -7,6 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use waxwing::runtime::clock::Clock;
+use waxwing::store::{Batch, EngineKind, Options, Space, Store};
+
 use crate::support::process::Process;
 
 /// A data directory for a server that does not run, and the program on it.
@@ -152,6 +155,38 @@ fn a_store_is_copied_to_another_engine() {
         "{}",
         errors(&compacted)
     );
+}
+
+/// What does not fit together is told, and makes the check fail.
+#[test]
+fn a_check_tells_what_is_wrong() {
+    let place = Place::new();
+    place.add("sled", "romeo@localhost");
+    let checked = place.run("sled", &["store", "check"]);
+    assert!(checked.status.success(), "{}", errors(&checked));
+    assert!(said(&checked).contains("Everything is as it should be"));
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options = Options::new(EngineKind::Sled, place.path().join("data/store"));
+    let store = Store::open(options, Clock::system()).unwrap();
+    let mut batch = Batch::new();
+    batch.put(
+        Space::ACCOUNT_BY_ID,
+        &7u64.to_be_bytes(),
+        b"nobody@localhost".as_slice(),
+    );
+    batch.put(Space::ROSTER, &8u64.to_be_bytes(), b"{}".as_slice());
+    runtime.block_on(store.commit(batch)).unwrap();
+    runtime.block_on(store.close());
+    drop(store);
+    let checked = place.run("sled", &["store", "check"]);
+    assert_eq!(checked.status.code(), Some(1));
+    for what in [
+        "the number 7 leads to nobody@localhost",
+        "the number 8, which no account has",
+    ] {
+        assert!(said(&checked).contains(what), "{}", said(&checked));
+    }
 }
 
 /// What stands in the way of a file is said before anything is read.

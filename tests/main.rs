@@ -20,6 +20,7 @@ mod hostile;
 mod logins;
 mod never_lost;
 mod operations;
+mod portable;
 mod quickstart;
 mod scenario;
 mod settings;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::operations::Operations;
 use crate::hooks::command::{Act, Offered, Password};
 use crate::proto::jid::Jid;
+use crate::state::accounts::Accounts as Records;
 use crate::state::audit::Audit;
 use crate::store::Store;
 
@@ -15,6 +16,9 @@ pub trait Acts: Send + Sync {
 
     /// The server as a whole, while it runs.
     fn operations(&self) -> Option<Arc<dyn Operations>>;
+
+    /// Accounts as they are kept.
+    fn records(&self) -> &Records;
 
     /// The store.
     fn store(&self) -> &Store;

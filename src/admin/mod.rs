@@ -5,6 +5,7 @@
 //! line needs besides is [`cli::Program`]. Both are implemented where the server is put together.
 pub mod acts;
 mod audit;
+mod check;
 pub mod cli;
 pub mod client;
 pub mod command;
@@ -13,6 +14,7 @@ mod listing;
 pub mod log;
 mod lookup;
 mod operations;
+pub mod portable;
 mod publish;
 pub mod socket;
 mod store;
@@ -40,6 +42,7 @@ const BUILTINS: &[&[Builtin]] = &[
     audit::COMMANDS,
     store::COMMANDS,
     operations::COMMANDS,
+    portable::COMMANDS,
 ];
 
 /// The server's own commands, with what they do.

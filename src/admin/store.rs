@@ -25,6 +25,18 @@ pub const COMMANDS: &[Builtin] = &[
     ),
     Builtin::new(
         Command {
+            name: "store check",
+            doc: "Read every record, see whether all fits together, and say what is damaged; also beside a running server.",
+            adhoc: None,
+            arguments: &[],
+            permission: Permission::Server,
+            confirm: None,
+            audited: false,
+        },
+        super::check::check,
+    ),
+    Builtin::new(
+        Command {
             name: "store compact",
             doc: "Give space that nothing uses any more back to the file system.",
             adhoc: None,
@@ -77,7 +89,7 @@ fn compact<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
 }
 
 /// Does work on a thread that may wait.
-pub(super) async fn waiting<T, E>(
+pub async fn waiting<T, E>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ActError>
 where

@@ -17,10 +17,16 @@ use crate::config::Administration;
 use crate::hooks::command::Given;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
+use crate::state::accounts::Accounts as Records;
 use crate::state::audit::Audit;
 use crate::store::{Options, Store};
 
-struct Fake(Mutex<BTreeMap<Jid, (String, Option<String>)>>, Audit, Store);
+struct Fake(
+    Mutex<BTreeMap<Jid, (String, Option<String>)>>,
+    Audit,
+    Store,
+    Records,
+);
 
 impl Default for Fake {
     fn default() -> Self {
@@ -31,8 +37,10 @@ impl Default for Fake {
             audit_entries: 100,
             ..Default::default()
         };
-        let audit = Audit::new(store.clone(), clock, &bounds);
-        Fake(Mutex::default(), audit, store)
+        let audit = Audit::new(store.clone(), clock.clone(), &bounds);
+        let secret = crate::stream::Secret::new(Vec::new());
+        let records = Records::new(store.clone(), clock, 4096, secret);
+        Fake(Mutex::default(), audit, store, records)
     }
 }
 
@@ -67,6 +75,10 @@ impl Acts for Fake {
 
     fn operations(&self) -> Option<Arc<dyn Operations>> {
         None
+    }
+
+    fn records(&self) -> &Records {
+        &self.3
     }
 
     fn store(&self) -> &Store {

@@ -106,6 +106,10 @@ impl Acts for ServerActs {
         Some(live)
     }
 
+    fn records(&self) -> &Accounts {
+        &self.accounts
+    }
+
     fn store(&self) -> &Store {
         &self.store
     }

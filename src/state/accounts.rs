@@ -40,7 +40,7 @@ pub struct StoredKeys {
 }
 
 impl StoredKeys {
-    fn new(hash: ScramHash, keys: &ScramKeys) -> Self {
+    pub(super) fn new(hash: ScramHash, keys: &ScramKeys) -> Self {
         StoredKeys {
             hash: hash.mechanism(false).to_owned(),
             iterations: keys.iterations,
@@ -105,11 +105,11 @@ pub enum AccountError {
 /// The accounts of this server.
 #[derive(Clone)]
 pub struct Accounts {
-    store: Store,
-    clock: Clock,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
     iterations: Arc<AtomicU32>,
     fake: Secret,
-    erasure: Erasure,
+    pub(super) erasure: Erasure,
 }
 
 /// Attempts at a change when another one comes between.
@@ -350,7 +350,7 @@ impl Accounts {
         Ok(())
     }
 
-    async fn derive(&self, password: &str) -> Result<Vec<StoredKeys>, AccountError> {
+    pub(super) async fn derive(&self, password: &str) -> Result<Vec<StoredKeys>, AccountError> {
         let password = stringprep::saslprep(password)
             .map_err(|e| AccountError::Password(e.to_string()))?
             .into_owned();
@@ -391,7 +391,7 @@ pub fn account_key(jid: &Jid) -> Key {
         .str(jid.node().unwrap_or_default())
 }
 
-fn encode(record: &Record) -> Vec<u8> {
+pub(super) fn encode(record: &Record) -> Vec<u8> {
     serde_json::to_vec(record).unwrap_or_default()
 }
 

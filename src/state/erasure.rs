@@ -16,7 +16,9 @@ use crate::hooks::{Effect, Envelope, Floor, Uid};
 use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{PresenceType, Stanza};
-use crate::store::{Batch, CommitError, Direction, Fields, Key, Range, Space, Store, StoreError};
+use crate::store::{
+    Batch, CommitError, Direction, Fields, Key, Range, Snapshot, Space, Store, StoreError,
+};
 
 /// Contacts told at once.
 const CONTACTS: usize = 100;
@@ -47,6 +49,22 @@ pub fn mark(batch: &mut Batch, uid: Uid, jid: &Jid) {
     let name = jid.bare_str().as_bytes().to_vec();
     batch.put(Space::ERASURE, &data_key(uid), name);
     batch.put(Space::ERASURE, &name_key(jid), uid.to_key().to_vec());
+}
+
+/// Marks what is under a number as to be removed, and nothing else: left by something that did not end.
+pub(super) fn mark_data(batch: &mut Batch, uid: Uid, jid: &Jid) {
+    let name = jid.bare_str().as_bytes().to_vec();
+    batch.put(Space::ERASURE, &data_key(uid), name);
+}
+
+/// Whether what is under a number is to be removed.
+pub(super) fn is_marked(view: &dyn Snapshot, uid: Uid) -> Result<bool, StoreError> {
+    Ok(view.get(Space::ERASURE, &data_key(uid))?.is_some())
+}
+
+/// Takes that back.
+pub(super) fn unmark_data(batch: &mut Batch, uid: Uid) {
+    batch.delete(Space::ERASURE, &data_key(uid));
 }
 
 /// The key that reserves the name of an account while its contacts are told that it is gone.
@@ -132,6 +150,7 @@ impl Erasure {
         if told {
             let mut batch = Batch::new();
             batch.delete(Space::ERASURE, &data_key(uid));
+            batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
             self.store.commit(batch).await?;
         }
         Ok(())

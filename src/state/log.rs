@@ -80,11 +80,7 @@ pub struct Logged {
 /// Adds a message that came at `now` (Unix milliseconds) to an account's log and marks it as
 /// undelivered. Returns its bytes.
 pub fn record(batch: &mut Batch, uid: Uid, stanza: &Stanza, now: u64, keep: bool) -> usize {
-    let mut value = Vec::with_capacity(stanza.size_hint() + HEADER);
-    value.push(FORMAT);
-    value.push(if keep { KEEP } else { 0 });
-    value.extend_from_slice(&now.to_be_bytes());
-    stanza.write(Some(ns::CLIENT), &mut value);
+    let value = encode(stanza, now, keep);
     let bytes = value.len();
     batch.append(Space::LOG, &account(uid), value);
     let mark = (bytes as u32).to_be_bytes().to_vec();
@@ -97,6 +93,33 @@ pub fn stanza_id(account: &Jid, mid: Mid) -> Element {
     Element::new("stanza-id", ns::STANZA_ID)
         .with_attr("by", account.bare_str())
         .with_attr("id", &mid.to_string())
+}
+
+/// Adds a message that came on another server at `at` (Unix milliseconds), under an id of its own; `undelivered` if no client
+/// has taken it.
+pub fn import(
+    batch: &mut Batch,
+    uid: Uid,
+    entry: Entry,
+    stanza: &Stanza,
+    at: u64,
+    undelivered: bool,
+) {
+    let value = encode(stanza, at, entry.keep);
+    let (key, bytes) = (key(uid, entry.mid), value.len());
+    batch.put(Space::LOG, &key, value);
+    if undelivered {
+        batch.put(Space::UNDELIVERED, &key, (bytes as u32).to_be_bytes());
+    }
+}
+
+fn encode(stanza: &Stanza, at: u64, keep: bool) -> Vec<u8> {
+    let mut value = Vec::with_capacity(stanza.size_hint() + HEADER);
+    value.push(FORMAT);
+    value.push(if keep { KEEP } else { 0 });
+    value.extend_from_slice(&at.to_be_bytes());
+    stanza.write(Some(ns::CLIENT), &mut value);
+    value
 }
 
 /// Marks entries as taken; those that nothing keeps leave the log.
@@ -129,6 +152,26 @@ pub fn undelivered(
         }
     }
     Ok(messages)
+}
+
+/// Reads the messages of a log after an id, oldest first, at most `limit`.
+///
+/// # Errors
+/// The store's.
+pub fn after(
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    after: Option<Mid>,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let range = Range::mids(&account(uid), after, None);
+    let rows = snapshot.scan(Space::LOG, &range, Direction::Forward, limit)?;
+    rows.iter().map(|(key, value)| decode(key, value)).collect()
+}
+
+/// Whether an archive keeps this entry; `None` if it cannot be read.
+pub fn is_kept(key: &[u8], value: &[u8]) -> Option<bool> {
+    decode(key, value).ok().map(|logged| logged.entry.keep)
 }
 
 /// Reads the newest messages of a log, at most `limit` and none from before `since` (Unix

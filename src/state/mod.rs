@@ -3,8 +3,10 @@
 pub mod accounts;
 pub mod act;
 pub mod admins;
+pub mod arrival;
 pub mod audit;
 pub mod blocklist;
+pub mod consistency;
 pub mod erasure;
 pub mod guesses;
 pub mod log;

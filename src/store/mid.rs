@@ -61,19 +61,19 @@ impl Mid {
     }
 }
 
-/// Draws ids, each above the one before.
+/// Draws ids, each above the one before: for the committer, and for messages that come from another server.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub struct MidSource {
     last: Mid,
     /// Random words not yet used: one system call serves 32 ids.
     words: [u8; 256],
     used: usize,
 }
 
-impl Source {
+impl MidSource {
     /// Ids above `last`.
-    pub(crate) fn after(last: Mid) -> Source {
-        Source {
+    pub fn after(last: Mid) -> MidSource {
+        MidSource {
             last,
             words: random::bytes(),
             used: 0,
@@ -81,7 +81,7 @@ impl Source {
     }
 
     /// The next id, at wall-clock time `now` in Unix milliseconds.
-    pub(crate) fn draw(&mut self, now: u64) -> Mid {
+    pub fn draw(&mut self, now: u64) -> Mid {
         let random = self.random();
         let (ms, seq) = match (now.min(MAX_MS) > self.last.ms(), self.last.seq()) {
             (true, _) => (now, 0),
@@ -170,7 +170,7 @@ mod tests {
 
         #[test]
         fn ids_rise_whatever_the_clock_does(clock in proptest::collection::vec(0..1u64 << 49, 1..200)) {
-            let mut source = Source::after(Mid::first_of(1 << 20));
+            let mut source = MidSource::after(Mid::first_of(1 << 20));
             let mut last = source.last;
             for now in clock {
                 let next = source.draw(now);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_full_millisecond_borrows_the_next() {
-        let mut source = Source::after(Mid::from_parts(5, u16::MAX, 9));
+        let mut source = MidSource::after(Mid::from_parts(5, u16::MAX, 9));
         let next = source.draw(1);
         assert_eq!((next.ms(), next.seq()), (6, 0));
     }

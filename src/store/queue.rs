@@ -1,7 +1,7 @@
 //! The bounded queue between writers and the committer. The order in it is the order of commits and of ids.
 
 use super::gather::{Due, Gathering, Pace};
-use super::mid::Source;
+use super::mid::MidSource as Source;
 use super::{Batch, CommitError, Mid};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

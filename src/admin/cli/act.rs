@@ -228,6 +228,12 @@ fn values(argument: &Argument, matches: &ArgMatches) -> Option<Values> {
     match argument.kind {
         Kind::Again(_) | Kind::Password => None,
         Kind::Flag => matches.get_flag(argument.name).then(|| "true".into()),
+        Kind::Input => {
+            // The server is somewhere else.
+            let given = matches.get_one::<String>(argument.name)?;
+            let path = std::path::absolute(given).unwrap_or_else(|_| given.into());
+            Some(path.to_string_lossy().into_owned().into())
+        }
         _ => {
             let given = matches.get_many::<String>(argument.name)?;
             Some(Values(given.cloned().collect()))

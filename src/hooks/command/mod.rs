@@ -125,6 +125,8 @@ pub enum Kind {
     Lines,
     /// A file that whoever asks puts what the act makes into, or "-" for standard output. The server never opens it.
     Output,
+    /// A file that the server reads; whoever asks gives its whole path.
+    Input,
     /// A secret: asked for without echo, never on a command line, never logged.
     Password,
     /// The secret of this name once more; forms have it, the command line asks twice by itself.

@@ -123,7 +123,7 @@ fn single(kind: Kind, one: &str) -> Result<Value, String> {
             chosen(words, one)?;
             Value::Text(one.to_owned())
         }
-        Kind::Output if one.is_empty() => return Err("it is empty".to_owned()),
+        Kind::Output | Kind::Input if one.is_empty() => return Err("it is empty".to_owned()),
         _ if one.contains('\n') => return Err("it has several lines".to_owned()),
         _ => Value::Text(text(one)?),
     })

@@ -20,4 +20,5 @@ mod write;
 pub use format::{BackupError, Header};
 pub use read::BackupReader;
 pub use restore::restore;
+pub(super) use write::Pace;
 pub use write::{BackupWriter, backup};

@@ -145,20 +145,20 @@ fn length(bytes: &[u8]) -> Result<[u8; 4], BackupError> {
 }
 
 /// Keeps work to so many bytes a second by sleeping.
-struct Pace {
+pub(in crate::store) struct Pace {
     rate: Option<u64>,
     began: Instant,
 }
 
 impl Pace {
-    fn new(rate: Option<u64>) -> Pace {
+    pub(in crate::store) fn new(rate: Option<u64>) -> Pace {
         Pace {
             rate: rate.filter(|rate| *rate > 0),
             began: Instant::now(),
         }
     }
 
-    fn keep(&self, bytes: u64) {
+    pub(in crate::store) fn keep(&self, bytes: u64) {
         let Some(rate) = self.rate else { return };
         let due = Duration::from_millis(bytes.saturating_mul(1000) / rate);
         std::thread::sleep(due.saturating_sub(self.began.elapsed()));

@@ -1,0 +1,195 @@
+//! XEP-0227: accounts leave a server and come into another, with everything that is theirs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use waxwing::proto::{PresenceType, Stanza, ns};
+use waxwing::xml::Element;
+
+use crate::never_lost::talk::{Receiver, Sender};
+use crate::support::process::{Process, jid};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// The program on a data directory of its own, while no server runs.
+fn on(data: &Path, engine: &str, arguments: &[&str]) -> Output {
+    let config = data.parent().unwrap().join("alone.toml");
+    fs::write(
+        &config,
+        "[hosts.localhost]\n[auth]\nscram_iterations = 4096\n",
+    )
+    .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxwing"));
+    command.arg("--config").arg(config);
+    command.args(["--set", &format!("server.data_dir={}", data.display())]);
+    command.args(["--set", &format!("store.engine={engine}")]);
+    command.args(["--set", "store.reserve=0B"]);
+    command.args(arguments).output().unwrap()
+}
+
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", said(output));
+    said(output)
+}
+
+/// Romeo with contacts, a vCard, private XML and a request; Juliet with messages that wait.
+async fn furnished(process: &Process) {
+    let mut romeo = process.client("romeo").connect(process.addr).await.unwrap();
+    for (contact, group) in [
+        ("nurse@example.org", "House"),
+        ("benvolio@example.org", "Friends & <others>"),
+    ] {
+        let group = Element::new("group", ns::ROSTER).with_text(group);
+        let item = Element::new("item", ns::ROSTER).with_attr("jid", contact);
+        let item = item.with_attr("name", "A 'name'").with_child(group);
+        let query = Element::new("query", ns::ROSTER).with_child(item);
+        romeo.request("set", None, query).await.unwrap();
+    }
+    let name = Element::new("FN", ns::VCARD).with_text("Romeo Montague");
+    let vcard = Element::new("vCard", ns::VCARD).with_child(name);
+    romeo.request("set", None, vcard).await.unwrap();
+    let prefs = Element::new("exodus", "exodus:prefs").with_text("Hamlet");
+    let private = Element::new("query", ns::PRIVATE).with_child(prefs);
+    romeo.request("set", None, private).await.unwrap();
+    let subscribe = Stanza::presence(PresenceType::Subscribe).with_to(jid("juliet"));
+    romeo.send(subscribe).await.unwrap();
+    romeo.close().await.unwrap();
+    let mut sender = Sender::log_in(process, "romeo", jid("juliet"), 0).await;
+    sender.deliver(30).await;
+}
+
+#[tokio::test]
+async fn accounts_move_with_all_that_is_theirs() {
+    let process = Process::start(&["romeo", "juliet"], &[]);
+    furnished(&process).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("all.xml"), folder.path().join("data"));
+    let exported = process
+        .command()
+        .args(["export", file.to_str().unwrap()])
+        .output();
+    assert!(done(&exported.unwrap()).contains("Accounts exported: 2"));
+
+    let import = |arguments: &[&str]| {
+        let all = [&["import", file.to_str().unwrap()], arguments].concat();
+        done(&on(&data, "sled", &all))
+    };
+    let text = import(&[]);
+    assert!(text.contains("Accounts imported: 2; left out: 0"), "{text}");
+    assert!(!text.contains("Left out"), "{text}");
+    let original = fs::read_to_string(&file).unwrap();
+    for part in [
+        "benvolio@example.org",
+        "Romeo Montague",
+        "exodus:prefs",
+        "offline-messages",
+        "type='subscribe'",
+    ] {
+        assert!(original.contains(part), "{part} in {original}");
+    }
+    let again = || String::from_utf8(on(&data, "sled", &["export", "-"]).stdout).unwrap();
+    assert_eq!(again(), original);
+
+    // Once more changes nothing, unless it is told to.
+    let text = import(&[]);
+    assert!(text.contains("romeo@localhost is here already"), "{text}");
+    assert!(text.contains("Accounts imported: 0; left out: 2"), "{text}");
+    let text = import(&["--replace"]);
+    assert!(text.contains("Accounts imported: 2; left out: 0"), "{text}");
+    assert_eq!(again(), original);
+    let checked = on(&data, "sled", &["store", "check"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+
+    // They log in with the passwords they had, and get what waited for them.
+    let sets = ["store.engine=sled"];
+    let moved = Process::start_in(&data, folder, &[], &sets);
+    let mut juliet = Receiver::log_in(&moved, "juliet", true).await;
+    juliet.listen_until(29).await;
+    assert!(juliet.got.iter().copied().eq(0..30));
+    let mut romeo = moved.client("romeo").connect(moved.addr).await.unwrap();
+    assert_eq!(romeo.roster().await.unwrap().len(), 3);
+}
+
+/// Into a server that runs: the new account can log in at once.
+#[tokio::test]
+async fn accounts_come_into_a_running_server() {
+    let old = Process::start(&["romeo", "mercutio"], &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.xml");
+    let only = [
+        "export",
+        file.to_str().unwrap(),
+        "--account",
+        "mercutio@localhost",
+    ];
+    done(&old.command().args(only).output().unwrap());
+    let new = Process::start(&["romeo"], &[]);
+    let mut session = new.client("romeo").connect(new.addr).await.unwrap();
+    let imported = new
+        .command()
+        .args(["import", file.to_str().unwrap()])
+        .output();
+    assert!(done(&imported.unwrap()).contains("Accounts imported: 1"));
+    new.client("mercutio").connect(new.addr).await.unwrap();
+    session.roster().await.unwrap();
+
+    // Replaced, it is another account: its session ends.
+    let mut mercutio = new.client("mercutio").connect(new.addr).await.unwrap();
+    let replace = ["import", file.to_str().unwrap(), "--replace"];
+    done(&new.command().args(replace).output().unwrap());
+    while mercutio.next(Duration::from_secs(10)).await.is_some() {}
+    assert!(mercutio.is_over());
+    new.client("mercutio").connect(new.addr).await.unwrap();
+    session.roster().await.unwrap();
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// A file that is cut off: whole accounts are in, the one that was cut off is not, and it goes on from there.
+#[test]
+fn a_file_that_is_cut_off_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("cut.xml"), folder.path().join("data"));
+    let whole = fs::read_to_string(fixture("other.xml")).unwrap();
+    let half = whole.find("mercutio@localhost").unwrap();
+    fs::write(&file, &whole[..half]).unwrap();
+    let cut = on(&data, "fjall", &["import", file.to_str().unwrap()]);
+    assert_eq!(cut.status.code(), Some(1));
+    assert!(
+        said(&cut).contains("Accounts imported: 1"),
+        "{}",
+        said(&cut)
+    );
+    let list = said(&on(&data, "fjall", &["user", "list"]));
+    assert!(
+        list.contains("romeo@") && !list.contains("tybalt@"),
+        "{list}"
+    );
+    assert!(on(&data, "fjall", &["store", "check"]).status.success());
+    fs::write(&file, &whole).unwrap();
+    let text = done(&on(&data, "fjall", &["import", file.to_str().unwrap()]));
+    assert!(text.contains("Accounts imported: 2; left out: 2"), "{text}");
+    for left_out in [
+        "romeo@localhost is here already",
+        "elsewhere.example has no accounts",
+        "query of jabber:iq:privacy",
+        "contact that cannot be read",
+        "without a password",
+    ] {
+        assert!(text.contains(left_out), "{left_out}: {text}");
+    }
+    let list = said(&on(&data, "fjall", &["user", "list"]));
+    assert!(
+        list.contains("tybalt@localhost") && list.contains("nurse@localhost"),
+        "{list}"
+    );
+    assert!(list.contains("he fights"), "{list}");
+}
