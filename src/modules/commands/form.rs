@@ -91,7 +91,9 @@ fn field(argument: &Argument) -> Field {
     let kind = match argument.kind {
         Kind::Account => FieldType::JidSingle,
         Kind::Accounts | Kind::Sessions | Kind::Addresses | Kind::Domains => FieldType::JidMulti,
-        Kind::Host | Kind::Text | Kind::Output | Kind::Input | Kind::Number { .. } => FieldType::TextSingle,
+        Kind::Host | Kind::Text | Kind::Output | Kind::Input | Kind::Number { .. } => {
+            FieldType::TextSingle
+        }
         Kind::Lines => FieldType::TextMulti,
         Kind::Password | Kind::Again(_) => FieldType::TextPrivate,
         Kind::Flag => FieldType::Boolean,
