@@ -22,6 +22,7 @@ mod never_lost;
 mod operations;
 mod portable;
 mod quickstart;
+mod resumption;
 mod scenario;
 mod settings;
 mod store_backup;

@@ -25,9 +25,25 @@ impl Client {
             self.authenticate2(&features).await?;
         } else {
             let features = self.authenticate(&features).await?;
-            self.bind(&features).await?;
+            if !self.resume().await? {
+                self.bind(&features).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Asks to resume, if that is wished; whether the session goes on.
+    async fn resume(&mut self) -> Result<bool, Error> {
+        let Some(resume) = self.resume_element() else {
+            return Ok(false);
+        };
+        self.send(resume).await?;
+        let answer = self.next_top("an answer to resume").await?;
+        if answer.ns() != ns::SM {
+            return Err(unexpected("resumed", &Event::Element(answer)));
+        }
+        self.heard_resumed(answer);
+        Ok(self.is_resumed())
     }
 
     /// Sends a stream header and returns the features that answer it.
@@ -133,9 +149,17 @@ impl Client {
                     if let Some(jid) = jid {
                         self.jid = Jid::parse(&jid.text())?;
                     }
+                    for name in ["resumed", "failed"] {
+                        if let Some(resumed) = answer.child(name, ns::SM) {
+                            self.heard_resumed(resumed.to_element());
+                        }
+                    }
+                    if self.is_resumed() {
+                        return Ok(Element::new("features", ns::STREAM));
+                    }
                     let bound = answer.child("bound", ns::BIND2);
-                    if bound.is_some_and(|bound| bound.has_child("enabled", ns::SM)) {
-                        self.handled = Some(0);
+                    if let Some(enabled) = bound.and_then(|bound| bound.child("enabled", ns::SM)) {
+                        self.enabled(enabled);
                     }
                     return self.top("features", ns::STREAM).await;
                 }
@@ -153,12 +177,13 @@ impl Client {
         let tag = self.settings.resource.as_deref().unwrap_or("client");
         let mut bind = Element::new("bind", ns::BIND2).with_child(leaf("tag", ns::BIND2, tag));
         if self.settings.acks {
-            bind = bind.with_child(Element::new("enable", ns::SM).with_attr("resume", "true"));
+            bind = bind.with_child(self.enable_element());
         }
         Element::new("authenticate", ns::SASL2)
             .with_attr("mechanism", mechanism)
             .with_child(leaf("initial-response", ns::SASL2, initial))
             .with_child(agent)
+            .with_children(self.resume_element())
             .with_child(bind)
     }
 

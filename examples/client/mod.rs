@@ -45,6 +45,8 @@ pub struct Builder {
     sasl2: bool,
     resource: Option<String>,
     acks: bool,
+    resumable: bool,
+    resume: Option<(String, u32)>,
     patience: Duration,
 }
 
@@ -91,6 +93,20 @@ impl Builder {
         self
     }
 
+    /// Stream management with resumption asked for.
+    pub fn resumable(mut self) -> Builder {
+        self.acks = true;
+        self.resumable = true;
+        self
+    }
+
+    /// Takes up the session of this id, of which `handled` stanzas came; if it is not there any
+    /// more, binds.
+    pub fn resume(mut self, id: &str, handled: u32) -> Builder {
+        self.resume = Some((id.to_owned(), handled));
+        self.resumable()
+    }
+
     /// How long to wait for an answer, instead of ten seconds.
     pub fn patience(mut self, patience: Duration) -> Builder {
         self.patience = patience;
@@ -123,6 +139,8 @@ impl Builder {
             stream_id: None,
             handled: None,
             acked: None,
+            session: None,
+            resumed: None,
             stream_error: None,
             over: false,
             connection,
@@ -146,6 +164,10 @@ pub struct Client {
     pub handled: Option<u32>,
     /// The last count that the server acknowledged.
     pub acked: Option<u32>,
+    /// The id to resume the session by.
+    pub session: Option<String>,
+    /// The answer to the wish to resume.
+    pub resumed: Option<Element>,
     /// The error the stream ended with.
     pub stream_error: Option<StreamError>,
     over: bool,
@@ -167,6 +189,8 @@ impl Client {
             sasl2: false,
             resource: None,
             acks: false,
+            resumable: false,
+            resume: None,
             patience: Duration::from_secs(10),
         }
     }
@@ -282,18 +306,65 @@ impl Client {
         self.send(Stanza::presence(PresenceType::Available)).await
     }
 
-    /// Enables stream management; resumption is asked for.
+    /// Enables stream management.
     pub async fn enable_acks(&mut self) -> Result<Element, Error> {
-        self.send(Element::new("enable", ns::SM).with_attr("resume", "true"))
-            .await?;
+        self.send(self.enable_element()).await?;
         let answer = self
             .wait_for("enabled", |el| el.ns() == ns::SM && el.name() != "r")
             .await?;
         if !answer.is("enabled", ns::SM) {
             return Err(login::unexpected("enabled", &Event::Element(answer)));
         }
-        self.handled = Some(0);
+        self.enabled(answer.root());
         Ok(answer)
+    }
+
+    fn enable_element(&self) -> Element {
+        let enable = Element::new("enable", ns::SM);
+        match self.settings.resumable {
+            true => enable.with_attr("resume", "true"),
+            false => enable,
+        }
+    }
+
+    fn enabled(&mut self, enabled: xml::El<'_>) {
+        self.handled = Some(0);
+        self.session = enabled.attr("id").map(str::to_owned);
+    }
+
+    /// The server's word on how much it handled, when it resumed the session or could not.
+    pub fn resumed_h(&self) -> Option<u32> {
+        self.resumed.as_ref()?.attr("h")?.parse().ok()
+    }
+
+    /// Whether the session was resumed.
+    pub fn is_resumed(&self) -> bool {
+        let answer = self.resumed.as_ref();
+        answer.is_some_and(|answer| answer.is("resumed", ns::SM))
+    }
+
+    /// Cuts the connection without a word; what it takes to resume.
+    pub fn cut(self) -> (String, u32) {
+        (
+            self.session.unwrap_or_default(),
+            self.handled.unwrap_or_default(),
+        )
+    }
+
+    fn resume_element(&self) -> Option<Element> {
+        let (id, handled) = self.settings.resume.as_ref()?;
+        let resume = Element::new("resume", ns::SM).with_attr("previd", id);
+        Some(resume.with_attr("h", &handled.to_string()))
+    }
+
+    fn heard_resumed(&mut self, answer: Element) {
+        if let Some((id, handled)) = &self.settings.resume
+            && answer.is("resumed", ns::SM)
+        {
+            self.session = Some(id.clone());
+            self.handled = Some(*handled);
+        }
+        self.resumed = Some(answer);
     }
 
     /// Asks how much the server has handled and waits for the answer.

@@ -18,7 +18,7 @@ use crate::session::tally::Tally;
 use crate::state::outbox;
 use crate::stream::acks::newly_acked;
 use crate::stream::server::{self, Proof, Proven};
-use crate::stream::{AckError, End, Intake, NonzaVerdict, Outgoing, Seat};
+use crate::stream::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
 use crate::xml::Element;
 
 /// Bytes that wait to be written; the rest waits on disk.
@@ -253,8 +253,12 @@ impl server::Line for Line {
 }
 
 impl Source for Line {
-    fn submitted(&self) {
+    fn submitted(&self, _: u32, _: &mut crate::store::Batch) {
         self.lock().committing += 1;
+    }
+
+    fn is_stale(&self) -> bool {
+        false
     }
 
     fn completed(&self, number: u32, submitted: bool, handled: bool) {
@@ -369,10 +373,11 @@ impl Seat for Line {
         self.taken(taken);
     }
 
-    fn enable_acks(&self, _resume: bool) {
+    fn enable_acks(&self, _: Enable) -> Option<Resumption> {
         let mut inner = self.lock();
         inner.acks = true;
         inner.tally.begin();
+        None
     }
 
     fn ack_requested(&self) {

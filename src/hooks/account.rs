@@ -1,5 +1,6 @@
 //! An account as hooks see it in its turn: who it is, who is bound, and its loaded parts.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -172,7 +173,7 @@ pub enum Pushed {
 }
 
 /// The way to one session's client; implemented by the session room.
-pub trait Outbox: Send + Sync {
+pub trait Outbox: Any + Send + Sync {
     /// Queues a stanza; never blocks.
     fn push(&self, item: Outgoing) -> Pushed;
     /// Whether at least half of the queue is free.
@@ -181,4 +182,6 @@ pub trait Outbox: Send + Sync {
     fn in_flight(&self) -> Vec<Entry>;
     /// Ends the stream with this error after what is queued.
     fn end(&self, error: StreamError);
+    /// The session's flags are these now: filters that go by others hold nothing back any more.
+    fn flagged(&self, flags: Flags);
 }

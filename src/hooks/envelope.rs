@@ -159,13 +159,17 @@ pub struct Receipt {
 
 /// Where stanzas come from and are counted; implemented by the session room.
 pub trait Source: Send + Sync {
-    /// One stanza was handed to the committer.
-    fn submitted(&self);
+    /// The stanza of this number goes to the committer with this batch, which may take what the
+    /// source must remember of it.
+    fn submitted(&self, number: u32, batch: &mut Batch);
     /// The stanza of this number is through; `submitted` says whether it had been with the
     /// committer. One that was not `handled` must never be acknowledged, nor any after it.
     fn completed(&self, number: u32, submitted: bool, handled: bool);
     /// Whether a stanza of this source is with the committer now.
     fn committing(&self) -> bool;
+    /// Whether another source has taken its place: what it brings and was not begun with will
+    /// come again.
+    fn is_stale(&self) -> bool;
 }
 
 impl Receipt {
@@ -179,12 +183,17 @@ impl Receipt {
         }
     }
 
-    /// Notes that the stanza went to the committer.
-    pub fn submit(&mut self) {
+    /// The stanza goes to the committer with this batch.
+    pub fn submit(&mut self, batch: &mut Batch) {
         if !self.submitted {
             self.submitted = true;
-            self.source.submitted();
+            self.source.submitted(self.number, batch);
         }
+    }
+
+    /// Whether it will be sent again by another source.
+    pub fn is_stale(&self) -> bool {
+        self.source.is_stale()
     }
 
     /// The stanza could not be handled and must not be acknowledged.

@@ -150,6 +150,19 @@ pub enum Taken {
     None,
 }
 
+/// What an outbox filter makes of a stanza on its way to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sift {
+    /// It goes out; what is kept back stays there.
+    Pass,
+    /// It is kept back until something is flushed.
+    Hold,
+    /// It is kept back, in place of what was kept back under the same key.
+    Replace(Box<str>),
+    /// It goes out, after everything that is kept back.
+    Flush,
+}
+
 /// An iq under way to a handler.
 pub struct Request<'a> {
     /// The iq; `from` is true.
@@ -191,6 +204,8 @@ pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync
 pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
 /// Sees a delivered message and who took it.
 pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
+/// Says what becomes of a stanza on its way to a client.
+pub type OutboxFilter = Arc<dyn Fn(&Stanza) -> Sift + Send + Sync>;
 /// Handles a nonza of a bound stream, in its account's turn.
 pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
 /// The future of the answers to a request inside `<authenticate/>`.

@@ -31,8 +31,8 @@ pub use elsewhere::Elsewhere;
 pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{
-    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict,
-    Which,
+    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Taken, To, Verb,
+    Verdict, Which,
 };
 pub use listed::Listed;
 pub use parts::{Part, Parts};

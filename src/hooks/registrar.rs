@@ -10,8 +10,8 @@ use super::account::{Account, SessionId, Uid};
 use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::kinds::{
-    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Taken, To, Verb, Verdict,
-    Which,
+    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Taken, To, Verb,
+    Verdict, Which,
 };
 use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
@@ -293,6 +293,17 @@ impl Registrar<'_> {
             format!("to the session flag {name}, or 32 flags are in use")
         });
         flag.unwrap_or_default()
+    }
+
+    /// Sifts what goes out to sessions while they have this flag: the first filter whose flag is
+    /// set decides. What is kept back is bounded, counts as queued, and goes out in its order when
+    /// the flag goes, or when it grows too much.
+    pub fn outbox(
+        &mut self,
+        flag: SessionFlag,
+        f: impl Fn(&Stanza) -> Sift + Send + Sync + 'static,
+    ) {
+        self.builder.tables.outbox.push((flag, Arc::new(f)));
     }
 
     /// Handles a nonza of bound streams.

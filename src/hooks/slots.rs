@@ -60,6 +60,14 @@ impl SessionFlag {
         } else {
             session.flags.0 &= !self.0;
         }
+        session.outbox.flagged(session.flags);
+    }
+}
+
+impl Flags {
+    /// Whether this one is set.
+    pub fn has(self, flag: SessionFlag) -> bool {
+        self.0 & flag.0 != 0
     }
 }
 

@@ -9,10 +9,10 @@ use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
     AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered,
-    OnEvent, OnInline, Path, Phase, Probe, To, Transit, Verb, Which,
+    OnEvent, OnInline, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
-use super::slots::{Keepsakes, Kept};
+use super::slots::{Keepsakes, Kept, SessionFlag};
 use crate::proto::disco::Info;
 use crate::proto::error::Condition;
 use crate::stream::{self, InlineRequest};
@@ -94,6 +94,7 @@ pub struct Tables {
     pub(super) bind_inlines: ByName<(), OnBind>,
     pub(super) probe: Option<Probe>,
     pub(super) kept: Kept,
+    pub(super) outbox: Vec<(SessionFlag, OutboxFilter)>,
     pub(super) jobs: Vec<(Duration, Job)>,
     pub(super) services: Vec<ServiceEntry>,
     pub(super) disco: HashMap<To, Info>,
@@ -172,6 +173,11 @@ impl Tables {
     /// How a silent client is asked whether it is there.
     pub fn probe(&self) -> Option<&Probe> {
         self.probe.as_ref()
+    }
+
+    /// Filters of what goes out to sessions with these flags.
+    pub fn outbox_filters(&self) -> &[(SessionFlag, OutboxFilter)] {
+        &self.outbox
     }
 
     /// What the modules keep with a session, to be written down.

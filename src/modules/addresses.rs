@@ -13,6 +13,7 @@ use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::settings;
+use crate::store::Batch;
 use crate::xml::{El, Element};
 
 settings! {
@@ -237,9 +238,10 @@ impl All {
 }
 
 impl Source for All {
-    fn submitted(&self) {
+    /// No one copy's batch tells that all of them are handled.
+    fn submitted(&self, _: u32, _: &mut Batch) {
         if let Some(whole) = self.lock().as_mut() {
-            whole.submit();
+            whole.submit(&mut Batch::new());
         }
     }
 
@@ -258,5 +260,9 @@ impl Source for All {
 
     fn committing(&self) -> bool {
         self.lock().as_ref().is_some_and(Receipt::must_queue)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.lock().as_ref().is_some_and(Receipt::is_stale)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Router;
-use crate::hooks::{Account, Backlog, Entry, Outgoing, Pushed, SessionId};
+use crate::hooks::{Account, Backlog, Entry, Outgoing, Pushed, SessionId, SessionInfo};
 use crate::proto::delay::Delay;
 use crate::proto::jid::Jid;
 use crate::session::owners::Slot;
@@ -154,7 +154,7 @@ impl Router {
         if !barred.is_empty() {
             self.taken(account, &barred);
         }
-        let mut past = in_flight(account);
+        let mut past = in_flight(account, session);
         past.extend(taken);
         past.extend(barred.iter().map(|entry| entry.mid));
         let host = account.jid.domain_jid();
@@ -247,9 +247,11 @@ fn barred(account: &Account, page: &[Logged]) -> Vec<Entry> {
         .collect()
 }
 
-/// What the account's sessions have and did not confirm.
-fn in_flight(account: &Account) -> Vec<Mid> {
-    let sessions = account.sessions.iter();
+/// What this session and the connected ones have and did not confirm. What one has whose client is
+/// away does not keep anybody else from getting it.
+fn in_flight(account: &Account, session: SessionId) -> Vec<Mid> {
+    let counts = |info: &&SessionInfo| !info.detached || info.id == session;
+    let sessions = account.sessions.iter().filter(counts);
     let entries = sessions.flat_map(|info| info.outbox.in_flight());
     entries.map(|entry| entry.mid).collect()
 }

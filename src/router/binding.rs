@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Router;
+use super::detached::seat_of;
 use super::presence::farewell;
 use crate::hooks::{
     Account, Backlog, Entry, Flags, Ledger, Parts, SessionEvent, SessionId, SessionInfo,
@@ -26,7 +27,8 @@ impl Inbox for SlotInbox {
     }
 }
 
-struct SlotInbox(Arc<Slot<Router>>);
+/// The way of a seat to its account's owner.
+pub(super) struct SlotInbox(pub(super) Arc<Slot<Router>>);
 
 /// One session as administrators see it.
 #[derive(Debug, Clone)]
@@ -95,7 +97,12 @@ impl Router {
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_text("Too many sessions of this account"));
         }
-        let seat = Seat::new(Arc::new(SlotInbox(slot.clone())), self.seats.clone());
+        let seat = Seat::new(
+            Arc::new(SlotInbox(slot.clone())),
+            self.seats.clone(),
+            account.tables.clone(),
+            (!account.guest).then_some(account.uid),
+        );
         account.sessions.push(SessionInfo {
             id: seat.id(),
             jid: jid.clone(),
@@ -150,19 +157,36 @@ impl Router {
             .map(|session| session.id)
             .collect();
         for id in replaced {
-            if let Some(session) = account.session(id) {
-                session
-                    .outbox
-                    .end(StreamError::from(StreamCondition::Conflict));
-            }
             self.live(account, id, SessionEvent::Replaced);
-            self.remove(account, id);
+            let conflict = StreamError::from(StreamCondition::Conflict);
+            self.end_session(account, id, conflict);
         }
     }
 
-    /// A session's connection is over.
+    /// Ends a session, connected or not.
+    fn end_session(self: &Arc<Self>, account: &mut Account, id: SessionId, error: StreamError) {
+        let Some(session) = account.session(id) else {
+            return;
+        };
+        if session.detached {
+            return self.bury(account, id);
+        }
+        session.outbox.end(error);
+        if let Some(seat) = seat_of(session) {
+            self.remember_handled(account, &seat);
+        }
+        self.remove(account, id);
+    }
+
+    /// A session is over with its connection.
     pub(super) fn ended(self: &Arc<Self>, account: &mut Account, ended: Ended) {
         tracing::debug!(account = %account.jid, end = ?ended.end, "session ended");
+        if let Some(seat) = account.session(ended.session).and_then(seat_of) {
+            match ended.end {
+                End::Footer => self.forget_handled(account, &seat),
+                _ => self.remember_handled(account, &seat),
+            }
+        }
         self.remove(account, ended.session);
         if ended.end != End::Shutdown {
             self.hand_over(account, &ended.unconfirmed);
@@ -182,7 +206,7 @@ impl Router {
     }
 
     /// What an ended session had and did not confirm goes to the others, from the log.
-    fn hand_over(self: &Arc<Self>, account: &mut Account, unconfirmed: &[Entry]) {
+    pub(super) fn hand_over(self: &Arc<Self>, account: &mut Account, unconfirmed: &[Entry]) {
         let Some(oldest) = unconfirmed.iter().map(|entry| entry.mid).min() else {
             return;
         };
@@ -212,10 +236,7 @@ impl Router {
         slot.post(Work::Turn(Box::new(move |turn| {
             let ids: Vec<_> = turn.account.sessions.iter().map(|s| s.id).collect();
             for id in ids {
-                if let Some(session) = turn.account.session(id) {
-                    session.outbox.end(error.clone());
-                }
-                router.remove(turn.account, id);
+                router.end_session(turn.account, id, error.clone());
             }
         })));
     }
@@ -233,10 +254,21 @@ impl Router {
             .unwrap_or_default()
     }
 
-    /// Ends every session with `system-shutdown`.
+    /// Ends every stream with `system-shutdown`; sessions that may be resumed stay, detached.
     pub fn drain(self: &Arc<Self>) {
-        for account in self.owners().keys() {
-            self.end_sessions(&account, StreamError::from(StreamCondition::SystemShutdown));
+        for slot in self
+            .owners()
+            .keys()
+            .iter()
+            .filter_map(|key| self.owners().awake(key))
+        {
+            let router = self.clone();
+            slot.post(Work::Turn(Box::new(move |turn| {
+                let ids: Vec<_> = turn.account.sessions.iter().map(|s| s.id).collect();
+                for id in ids {
+                    router.send_away(turn.account, id);
+                }
+            })));
         }
     }
 
@@ -252,7 +284,18 @@ impl Router {
         accounts.len()
     }
 
-    /// Waits until no session is left, at most `patience`.
+    fn send_away(self: &Arc<Self>, account: &mut Account, id: SessionId) {
+        let shutdown = StreamError::from(StreamCondition::SystemShutdown);
+        let Some(session) = account.session(id) else {
+            return;
+        };
+        match seat_of(session).and_then(|seat| seat.resumable()) {
+            Some(_) => session.outbox.end(shutdown),
+            None => self.end_session(account, id, shutdown),
+        }
+    }
+
+    /// Waits until no session is connected, at most `patience`.
     pub async fn drained(&self, patience: Duration) {
         let start = std::time::Instant::now();
         while start.elapsed() < patience {
@@ -260,7 +303,8 @@ impl Router {
                 .owners()
                 .keys()
                 .iter()
-                .any(|account| !self.sessions(account).is_empty());
+                .filter_map(|account| self.owners().awake(account))
+                .any(|slot| slot.look(is_connected).unwrap_or(false));
             if !busy {
                 return;
             }
@@ -270,12 +314,16 @@ impl Router {
 }
 
 /// Several clients may take the same message: what waits is no longer known by counting.
-fn count_no_more(account: &mut Account) {
+pub(super) fn count_no_more(account: &mut Account) {
     if account.sessions.len() > 1
         && let Some(waiting) = account.parts.find_mut::<Waiting>()
     {
         waiting.inexact = true;
     }
+}
+
+fn is_connected(account: &Account) -> bool {
+    account.sessions.iter().any(|session| !session.detached)
 }
 
 fn client_name(agent: &UserAgent) -> Option<Box<str>> {

@@ -85,10 +85,10 @@ impl Router {
         if envelope.ledger.batch.is_empty() && !must_queue {
             return Settled::Now(envelope);
         }
+        let mut batch = std::mem::take(&mut envelope.ledger.batch);
         if let Some(receipt) = &mut envelope.receipt {
-            receipt.submit();
+            receipt.submit(&mut batch);
         }
-        let batch = std::mem::take(&mut envelope.ledger.batch);
         self.submit(batch, What::Stanza(envelope, then));
         Settled::Submitted
     }
@@ -108,6 +108,13 @@ impl Router {
             let effects = ledger.effects.into_vec();
             self.submit(ledger.batch, What::Act(effects, account.clone()));
         }
+    }
+
+    /// Runs `f` in an account's turn, after all that was committed so far was followed up.
+    pub(super) fn act_after_commits(self: &Arc<Self>, account: &Jid, f: TurnFn) {
+        let effect = Effect::InTurn(account.clone(), f);
+        let what = What::Act(vec![effect], account.clone());
+        self.submit(crate::store::Batch::new(), what);
     }
 
     /// Writes what a refused message leaves with its sender, and then sends the answer.

@@ -12,7 +12,7 @@ use crate::proto::error::{Condition, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::session::owners::{After, Slot};
-use crate::session::work::{Inbound, Position, Resumed};
+use crate::session::work::{Inbound, Judged, Position};
 use crate::xml::Element;
 
 impl Router {
@@ -28,6 +28,11 @@ impl Router {
             inbound.receipt.void();
             return After::Continue;
         };
+        if inbound.receipt.is_stale() {
+            // Its client resumed on another connection, and sends this again.
+            inbound.receipt.void();
+            return After::Continue;
+        }
         let mut stanza = match Stanza::from_element(inbound.element) {
             Ok(stanza) => stanza,
             Err(rejected) => {
@@ -72,18 +77,18 @@ impl Router {
     }
 
     /// A stanza goes on after one of its hooks made up its mind.
-    pub(super) fn resumed(
+    pub(super) fn judged(
         self: &Arc<Self>,
         slot: &Arc<Slot<Router>>,
         account: &mut Account,
-        resumed: Resumed,
+        judged: Judged,
     ) -> After {
-        let Resumed {
+        let Judged {
             envelope,
             path,
             position,
             verdict,
-        } = resumed;
+        } = judged;
         match verdict {
             Verdict::Continue if path == Path::FromClient => {
                 self.from_client(slot, account, envelope, position)

@@ -16,6 +16,7 @@ use crate::state::accounts::{self, Record};
 use crate::state::log::{self, Waiting};
 use crate::state::roster::Roster;
 use crate::store::{Snapshot, StoreError};
+use crate::stream::NotResumed;
 
 /// What is read of an account when it wakes.
 pub enum Loaded {
@@ -101,7 +102,7 @@ impl Keeper for Router {
         match work {
             Work::Inbound(inbound) => return router.inbound(slot, account, *inbound),
             Work::Arriving(envelope) => return router.arriving(slot, account, envelope),
-            Work::Resumed(resumed) => return router.resumed(slot, account, *resumed),
+            Work::Judged(judged) => return router.judged(slot, account, *judged),
             Work::Committed(envelope, entry) => router.deliver(account, *envelope, entry),
             Work::Bind(bind) => router.bind(slot, account, *bind),
             Work::Nonza(session, element) => router.nonza(account, session, &element),
@@ -109,6 +110,9 @@ impl Keeper for Router {
             Work::Taken(entries) => router.taken(account, &entries),
             Work::Room(session) => router.room_again(slot, account, session),
             Work::Ended(ended) => router.ended(account, *ended),
+            Work::Lost(session) => router.lost(account, session),
+            Work::Expire(session) => router.expire(account, session),
+            Work::Reattach(reattach) => router.reattach(slot, account, *reattach),
             Work::Turn(f) => router.act(account, f),
             Work::Doubt => return After::Reload,
         }
@@ -136,12 +140,17 @@ impl Keeper for Router {
                 let _ = bind.reply.send(Err(Condition::ResourceConstraint.into()));
             }
             Work::Inbound(inbound) => inbound.receipt.void(),
-            Work::Resumed(_)
+            Work::Reattach(reattach) => {
+                let _ = reattach.reply.send(Err(NotResumed::Unknown { h: None }));
+            }
+            Work::Judged(_)
             | Work::Nonza(..)
             | Work::Probe(_)
             | Work::Taken(_)
             | Work::Room(_)
             | Work::Ended(_)
+            | Work::Lost(_)
+            | Work::Expire(_)
             | Work::Turn(_)
             | Work::Doubt => {}
         }

@@ -275,7 +275,11 @@ fn hand_out(
         }
         envelope.reached.push(session.id);
         if offer(session, envelope, entry, matched) {
-            taken = Taken::Live;
+            taken = match session.detached {
+                true if taken == Taken::None => Taken::Detached,
+                true => taken,
+                false => Taken::Live,
+            };
         }
     }
     taken

@@ -5,6 +5,7 @@ mod backlog;
 mod binding;
 mod bounce;
 mod commit;
+mod detached;
 mod floor;
 mod host;
 mod inbound;
@@ -15,6 +16,7 @@ mod online;
 mod pipeline;
 mod presence;
 mod resend;
+mod restart;
 mod services;
 mod stats;
 mod subscription;
@@ -43,6 +45,10 @@ pub use commit::Completions;
 pub struct Limits {
     /// Bounds of every session's queues.
     pub seat: SeatLimits,
+    /// Sessions that may wait for their clients, all together.
+    pub detached: usize,
+    /// And of one account.
+    pub detached_per_account: usize,
     /// Sessions an account may have bound.
     pub sessions_per_account: usize,
     /// Pieces of work in one owner's inbox.
@@ -95,6 +101,7 @@ pub struct Router {
     seats: Arc<Shared>,
     questions: ask::Questions,
     completions: Arc<Completions>,
+    detached: detached::Detached,
     runtime: tokio::runtime::Handle,
     me: Weak<Router>,
 }
@@ -108,12 +115,14 @@ impl Router {
             services: OnceLock::new(),
             service_entries: ArcSwap::default(),
             elsewhere: RwLock::default(),
-            clock,
+            clock: clock.clone(),
             limits: ArcSwap::from_pointee(limits),
             seats: Arc::new(Shared {
                 limits: ArcSwap::from_pointee(limits.seat),
                 stats: crate::session::stats::Stats::new(&metrics),
                 short_of_memory: AtomicBool::new(false),
+                detached_bytes: Default::default(),
+                clock: clock.clone(),
                 nudge: Default::default(),
                 pressure: Default::default(),
                 store: store.clone(),
@@ -122,6 +131,7 @@ impl Router {
             questions: ask::Questions::new(limits.questions),
             stats: stats::Stats::new(metrics),
             completions: Arc::default(),
+            detached: Default::default(),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
         });
@@ -191,6 +201,8 @@ impl Router {
             crate::session::nudge::run(self.seats.clone()),
             crate::session::pressure::run(self.seats.clone()),
             self.clone().sweep(),
+            self.clone().end_late(),
+            self.clone().tidy_sessions(),
             self.clone().jobs(),
         );
     }
@@ -201,6 +213,15 @@ impl Router {
         loop {
             ticks.tick().await;
             self.sweep_once();
+        }
+    }
+
+    async fn end_late(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.expire_detached();
         }
     }
 

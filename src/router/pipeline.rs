@@ -7,7 +7,7 @@ use crate::hooks::{Account, Envelope, Path, Phase, Turn, Verdict, Which};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::stanza::Kind;
 use crate::session::owners::{After, Slot};
-use crate::session::work::{Position, Resumed, Work};
+use crate::session::work::{Judged, Position, Work};
 
 /// What the phases before the commit left.
 pub(super) enum Passed {
@@ -88,7 +88,7 @@ impl Router {
             let verdict = tokio::time::timeout(timeout, waiting)
                 .await
                 .unwrap_or_else(|_| Verdict::Bounce(Condition::RemoteServerTimeout.into()));
-            slot.proceed(Work::Resumed(Box::new(Resumed {
+            slot.proceed(Work::Judged(Box::new(Judged {
                 envelope,
                 path,
                 position,

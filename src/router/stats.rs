@@ -1,5 +1,6 @@
 //! What is counted of the router.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Router;
@@ -15,6 +16,14 @@ pub(super) struct Stats {
     pub(super) received: PerKind,
     /// Errors given back to senders.
     pub(super) bounced: Counter,
+    /// Sessions that a client took up again.
+    pub(super) resumed: Counter,
+    /// Wishes to resume that found no session.
+    pub(super) not_resumed: Counter,
+    /// Detached sessions whose client did not come back in time.
+    pub(super) expired: Counter,
+    /// Sessions taken over from the process before this one.
+    pub(super) restored: Counter,
     /// Bounds that were reached.
     pub(super) reached: Reached,
 }
@@ -26,6 +35,8 @@ pub(super) struct Reached {
     pub(super) offline: Counter,
     pub(super) roster: Counter,
     pub(super) directed: Counter,
+    pub(super) detached: Counter,
+    pub(super) detached_per_account: Counter,
 }
 
 impl Stats {
@@ -41,12 +52,18 @@ impl Stats {
                 "Stanzas given back to their sender with an error.",
                 &[],
             ),
+            resumed: resumption(&metrics, "resumed"),
+            not_resumed: resumption(&metrics, "not_found"),
+            expired: resumption(&metrics, "expired"),
+            restored: resumption(&metrics, "restored"),
             reached: Reached {
                 inbox: metrics.limit("limits.account.inbox"),
                 sessions: metrics.limit("limits.account.sessions"),
                 offline: metrics.limit("limits.account.offline_messages"),
                 roster: metrics.limit("limits.account.roster_items"),
                 directed: metrics.limit("limits.session.directed_presence"),
+                detached: metrics.limit("limits.resume.sessions"),
+                detached_per_account: metrics.limit("limits.resume.sessions_per_account"),
             },
             metrics,
         }
@@ -66,6 +83,18 @@ impl Stats {
             owners("account", router.owners().len());
             owners("service", services);
             samples.gauge(
+                "waxwing_sessions_detached",
+                "Sessions without a connection that wait for their client.",
+                &[],
+                router.detached.count() as f64,
+            );
+            samples.gauge(
+                "waxwing_sessions_detached_bytes",
+                "Bytes that they hold for their clients.",
+                &[],
+                router.seats.detached_bytes.load(Ordering::Relaxed) as f64,
+            );
+            samples.gauge(
                 "waxwing_questions_open",
                 "Questions of the server to clients and others that are not answered yet.",
                 &[],
@@ -73,6 +102,14 @@ impl Stats {
             );
         });
     }
+}
+
+fn resumption(metrics: &Registry, what: &str) -> Counter {
+    metrics.counter(
+        "waxwing_resumptions_total",
+        "What became of sessions without a connection, and of wishes to resume one.",
+        &[("outcome", what)],
+    )
 }
 
 impl Router {

@@ -98,6 +98,9 @@ impl Inner {
                 Answer::Upgraded(self.upgrade(&user, hash, &keys).await)
             }
             Question::Bind(request) => Answer::Bound(self.bind(*request).await),
+            Question::Resume(request) => {
+                Answer::Resumed(self.router.resume_session(*request).await)
+            }
             Question::Inline(request) => Answer::Inline(self.inline(&request).await),
             Question::Module(question) => Answer::Module(question.answer.await),
         }

@@ -145,6 +145,10 @@ impl Server {
             key: secret.clone(),
         });
         router.set_hosts(hosts);
+        let taken_over = router.restore_sessions().await.map_err(|e| words(&e))?;
+        if taken_over > 0 {
+            tracing::info!(sessions = taken_over, "taken over from before the restart");
+        }
         let desk = ServerDesk::new(
             router.clone(),
             accounts.clone(),
@@ -310,6 +314,7 @@ impl Server {
         if let Some(house) = house {
             house.stop(patience).await;
         }
+        live.router.suspend_sessions(patience).await;
         live.router.suspend_services(patience).await;
         live.store.close().await;
         for task in &self.tasks {

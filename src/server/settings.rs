@@ -36,12 +36,20 @@ pub(super) fn store(config: &Config) -> Options {
 
 pub(super) fn router(config: &Config) -> router::Limits {
     let (session, account) = (&config.limits.session, &config.limits.account);
+    let resume = &config.limits.resume;
+    let seconds = |period: Duration| u32::try_from(period.as_secs()).unwrap_or(u32::MAX);
     router::Limits {
         seat: SeatLimits {
             queue_bytes: session.outgoing.as_usize(),
             queue_stanzas: session.unacknowledged as usize,
             window: session.uncommitted,
+            unacked_bytes: session.unacknowledged_bytes.as_usize(),
+            resume: seconds(resume.time.0),
+            patience: seconds(config.limits.stream.ping_timeout.0),
+            detached_bytes: resume.bytes.as_usize(),
         },
+        detached: resume.sessions as usize,
+        detached_per_account: resume.sessions_per_account as usize,
         sessions_per_account: account.sessions as usize,
         inbox: account.inbox as usize,
         undelivered: account.offline_messages,

@@ -1,27 +1,28 @@
 //! The seat of one bound session: what its stream hands in, and its outbox.
 //!
 //! Inbound, it counts stanzas, keeps their order against the commit, and slows the reader down.
-//! Outbound, it queues, writes, and keeps what the client has not acknowledged (XEP-0198 §4).
+//! Outbound, it queues, writes, and keeps what the client has not acknowledged (XEP-0198 §4). A
+//! seat lives as long as its connection; one that may be resumed waits for its successor
+//! ([`super::successor`]).
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwap;
 
+use super::inward::Inward;
 use super::nudge::Nudge;
+use super::outward::{Outward, Resumable};
 use super::pressure::Pressure;
 use super::stats::Stats;
-use super::tally::Tally;
-use super::unacked::Unacked;
 use super::work::{Ended, Inbound, Inbox, Work};
-use crate::hooks::{Entry, Outbox, Outgoing, Pushed, Receipt, SessionId, Source};
+use crate::hooks::{Receipt, SessionId, Tables, Uid};
 use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::ns;
+use crate::runtime::clock::Clock;
+use crate::runtime::random;
 use crate::store::Store;
-use crate::stream::acks::newly_acked;
-use crate::stream::{self, AckError, End, Intake, NonzaVerdict, Outgoing as Written};
+use crate::stream::{Enable, End, Intake, Resumption};
 use crate::xml::Element;
 
 /// Bounds of one session's queues.
@@ -31,23 +32,30 @@ pub struct SeatLimits {
     pub queue_bytes: usize,
     /// Stanzas queued or not acknowledged.
     pub queue_stanzas: usize,
+    /// Bytes sent to a client that may resume, and not acknowledged.
+    pub unacked_bytes: usize,
     /// Inbound stanzas not yet through.
     pub window: u32,
+    /// For how long a session may be resumed, in seconds; 0: not at all.
+    pub resume: u32,
+    /// For how long, in seconds, a client may leave what was sent unacknowledged while nothing
+    /// more may be sent to it.
+    pub patience: u32,
+    /// Bytes that all detached sessions together hold.
+    pub detached_bytes: usize,
 }
-
-/// Bytes handed out in one go.
-const WRITE_CHUNK: usize = 16 * 1024;
-/// An acknowledgement is asked for after this many stanzas at the latest.
-const ASK_AFTER: u32 = 16;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// One bound session.
 pub struct Seat {
-    me: Weak<Seat>,
-    id: SessionId,
-    inbox: Arc<dyn Inbox>,
-    shared: Arc<Shared>,
+    pub(super) me: Weak<Seat>,
+    pub(super) id: SessionId,
+    /// Whose session it is; a guest's, who has no account, cannot be resumed.
+    pub(super) uid: Option<Uid>,
+    pub(super) inbox: Arc<dyn Inbox>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tables: Arc<Tables>,
     inner: Mutex<Inner>,
 }
 
@@ -59,55 +67,73 @@ pub struct Shared {
     pub stats: Stats,
     /// Memory is short: queues hold an eighth.
     pub short_of_memory: AtomicBool,
+    /// Bytes that detached sessions hold.
+    pub detached_bytes: AtomicUsize,
     /// Who waits to ask for an acknowledgement.
     pub nudge: Nudge,
     /// Who waits for the store.
     pub pressure: Pressure,
     /// The store, whose queue slows readers down.
     pub store: Store,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Where a seat stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Its client is connected.
+    #[default]
+    Connected,
+    /// A newer connection of its client is about to take its place.
+    Seized,
+    /// Its connection is lost, and it may be resumed.
+    Detached,
+    /// It is over.
+    Over,
 }
 
 #[derive(Default)]
-struct Inner {
-    // outbound
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
-    unacked: Unacked,
-    on_the_wire: Vec<Entry>,
-    sent: u32,
-    acked: u32,
-    since_ask: u32,
-    acks: bool,
-    asked: bool,
-    nudged: bool,
-    in_nudge_list: bool,
-    wants_room: bool,
-    writer: Option<Waker>,
-    ending: Option<StreamError>,
-    closed: bool,
-    // inbound
-    tally: Tally,
-    committing: u32,
-    parked: Option<Element>,
-    waits_for_store: Option<u32>,
-    reader: Option<Waker>,
-}
-
-struct Queued {
-    item: Outgoing,
-    size: usize,
+pub(super) struct Inner {
+    pub line: Line,
+    pub ending: Option<StreamError>,
+    pub outward: Outward,
+    pub inward: Inward,
+    /// Bytes counted among those of detached sessions.
+    pub counted: usize,
+    /// Something came while its client was away that it could not hold and that is in no log.
+    pub overfull: bool,
 }
 
 impl Seat {
     /// A seat whose work goes to `inbox`, the owner of its account.
-    pub fn new(inbox: Arc<dyn Inbox>, shared: Arc<Shared>) -> Arc<Self> {
+    pub fn new(
+        inbox: Arc<dyn Inbox>,
+        shared: Arc<Shared>,
+        tables: Arc<Tables>,
+        uid: Option<Uid>,
+    ) -> Arc<Self> {
+        let id = SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        Seat::with(id, inbox, shared, tables, uid, Inner::default())
+    }
+
+    pub(super) fn with(
+        id: SessionId,
+        inbox: Arc<dyn Inbox>,
+        shared: Arc<Shared>,
+        tables: Arc<Tables>,
+        uid: Option<Uid>,
+        inner: Inner,
+    ) -> Arc<Self> {
         shared.stats.sessions.up();
         Arc::new_cyclic(|me| Seat {
             me: me.clone(),
-            id: SessionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
+            id,
+            uid,
             inbox,
             shared,
-            inner: Mutex::default(),
+            tables,
+            inner: Mutex::new(inner),
         })
     }
 
@@ -116,42 +142,58 @@ impl Seat {
         self.id
     }
 
-    /// The client has had time: asks it for an acknowledgement if it still owes one.
+    /// The client has had time: asks it for an acknowledgement if it still owes one, and gives up
+    /// on one that takes everything and never acknowledges.
     pub(super) fn nudge(&self) {
+        let limits = self.shared.limits();
         let waker = {
             let mut inner = self.lock();
-            inner.in_nudge_list = false;
-            if inner.unacked.is_empty() || inner.asked {
+            let outward = &mut inner.outward;
+            outward.in_nudge_list = false;
+            if outward.unacked.is_empty() {
                 return;
             }
-            inner.nudged = true;
-            inner.wake_writer()
+            let blocked = outward.is_blocked(&limits);
+            let asked = outward.asked;
+            if asked && !blocked {
+                return;
+            }
+            outward.nudged |= !asked;
+            if let Some(resumable) = &mut outward.resumable {
+                resumable.strikes = if blocked { resumable.strikes + 1 } else { 0 };
+                if resumable.strikes > limits.patience {
+                    self.shared.stats.unacknowledged.count();
+                    inner.give_up();
+                }
+            }
+            inner.outward.wake_writer()
         };
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything but a message waits until what came before is through, so that nothing
     /// overtakes a message that is being committed (RFC 6120 §10.1).
-    fn take_in(&self, element: Element) -> Intake {
+    pub(super) fn take_in(&self, element: Element) -> Intake {
         let Some(me) = self.me.upgrade() else {
             return Intake::Ready;
         };
         let number = {
             let mut inner = self.lock();
-            if inner.closed || inner.ending.is_some() {
+            if inner.line != Line::Connected || inner.ending.is_some() {
                 return Intake::Ready;
             }
-            if inner.tally.outstanding() > 0 && !element.is("message", ns::CLIENT) {
-                inner.parked = Some(element);
+            let inward = &mut inner.inward;
+            if inward.tally.outstanding() > 0 && !element.is("message", ns::CLIENT) {
+                inward.parked = Some(element);
                 return Intake::Busy;
             }
-            inner.tally.take()
+            inward.tally.take()
         };
         let receipt = Receipt::new(me, number);
         self.inbox.post(Work::Inbound(Box::new(Inbound {
@@ -165,378 +207,119 @@ impl Seat {
             Intake::Ready
         }
     }
+
+    /// Begins to count (XEP-0198 §3), and lets a client that asked for it come back.
+    pub(super) fn begin_acks(&self, wish: Enable) -> Option<Resumption> {
+        let most = self.shared.limits().resume;
+        let mut inner = self.lock();
+        inner.outward.acks = true;
+        inner.inward.tally.begin();
+        if !wish.resume || self.uid.is_none() || most == 0 {
+            return None;
+        }
+        let token = random::token();
+        let max = wish.max.map_or(most, |max| max.min(most));
+        inner.outward.resumable = Some(Box::new(Resumable {
+            token: token.as_str().into(),
+            seconds: max,
+            strikes: 0,
+        }));
+        Some(Resumption { token, max })
+    }
+
+    /// The connection is over, and with it the session, unless it may be resumed (XEP-0198 §7).
+    pub(super) fn hang_up(&self, end: End) {
+        let resumes = matches!(end, End::ConnectionLost | End::Timeout | End::Shutdown);
+        let work = {
+            let mut inner = self.lock();
+            if inner.line != Line::Connected {
+                return;
+            }
+            inner.inward.parked = None;
+            inner.inward.reader = None;
+            inner.outward.writer = None;
+            if resumes && inner.outward.resumable.is_some() {
+                inner.line = Line::Detached;
+                self.count_bytes(&mut inner);
+                Work::Lost(self.id)
+            } else {
+                inner.line = Line::Over;
+                let unconfirmed = inner.outward.in_flight();
+                inner.outward.queue = Default::default();
+                inner.outward.unacked = Default::default();
+                inner.outward.held = None;
+                Work::Ended(Box::new(Ended {
+                    session: self.id,
+                    end,
+                    unconfirmed,
+                }))
+            }
+        };
+        self.inbox.post(work);
+    }
+
+    /// Counts what it holds among the bytes of detached sessions, or no longer.
+    pub(super) fn count_bytes(&self, inner: &mut Inner) {
+        let now = match inner.line {
+            Line::Detached => inner.outward.bytes(),
+            _ => 0,
+        };
+        let all = &self.shared.detached_bytes;
+        all.fetch_add(now, Ordering::Relaxed);
+        all.fetch_sub(inner.counted, Ordering::Relaxed);
+        inner.counted = now;
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        let counted = std::mem::take(&mut self.lock().counted);
+        let all = &self.shared.detached_bytes;
+        all.fetch_sub(counted, Ordering::Relaxed);
         self.shared.stats.sessions.down();
+    }
+}
+
+impl Inner {
+    /// Whether nothing more is read. Who must acknowledge before more is written is heard.
+    pub fn is_full(&self, limits: &SeatLimits) -> bool {
+        let half = self.outward.queue.len() > limits.queue_stanzas / 2
+            || self.outward.queued_bytes > limits.queue_bytes / 2;
+        self.inward.is_full(limits.window) || half && !self.outward.is_blocked(limits)
+    }
+
+    /// Its client took all it may without acknowledging any of it.
+    pub fn give_up(&mut self) {
+        let error = StreamError::new(StreamCondition::PolicyViolation)
+            .with_text("You do not acknowledge what you are sent");
+        self.ending.get_or_insert(error);
+    }
+
+    /// Whether a client that comes back gets what is pushed now.
+    pub fn takes(&self) -> bool {
+        let stops = |error: &StreamError| error.condition == StreamCondition::SystemShutdown;
+        match self.line {
+            Line::Over => false,
+            Line::Seized | Line::Detached => true,
+            Line::Connected => self
+                .ending
+                .as_ref()
+                .is_none_or(|error| stops(error) && self.outward.resumable.is_some()),
+        }
     }
 }
 
 impl Shared {
     /// The bounds of every seat now.
-    fn limits(&self) -> SeatLimits {
+    pub(super) fn limits(&self) -> SeatLimits {
         let limits = **self.limits.load();
         if self.short_of_memory.load(Ordering::Relaxed) {
             return SeatLimits {
                 queue_bytes: limits.queue_bytes / 8,
+                detached_bytes: limits.detached_bytes / 8,
                 ..limits
             };
         }
         limits
-    }
-}
-
-impl Inner {
-    fn is_full(&self, limits: &SeatLimits) -> bool {
-        self.parked.is_some()
-            || self.tally.outstanding() >= limits.window
-            || self.queue.len() > limits.queue_stanzas / 2
-            || self.queued_bytes > limits.queue_bytes / 2
-    }
-
-    /// Stanzas not yet written, and durable ones not yet acknowledged.
-    fn held(&self) -> usize {
-        self.queue.len() + self.unacked.entries()
-    }
-
-    fn wake_writer(&mut self) -> Option<Waker> {
-        self.writer.take()
-    }
-
-    fn wake_writer_if_due(&mut self) -> Option<Waker> {
-        if self.since_ask >= ASK_AFTER {
-            self.wake_writer()
-        } else {
-            None
-        }
-    }
-
-    /// Writes one queued stanza.
-    fn write(&mut self, queued: Queued, out: &mut Vec<u8>) {
-        let Queued { item, size } = queued;
-        self.queued_bytes = self.queued_bytes.saturating_sub(size);
-        match &item.to {
-            Some(to) => item.stanza.write_to(to, None, out),
-            None => item.stanza.write(None, out),
-        }
-        if self.acks {
-            self.sent = self.sent.wrapping_add(1);
-            self.since_ask += 1;
-            self.unacked.push(item.entry);
-        } else if let Some(entry) = item.entry {
-            self.on_the_wire.push(entry);
-        }
-    }
-
-    /// Asks for an acknowledgement, one at a time: after a number of stanzas, or when the clock
-    /// of [`super::nudge`] says that some have waited long enough.
-    fn ask(&mut self, out: &mut Vec<u8>) {
-        if self.acks
-            && !self.asked
-            && (self.nudged || self.since_ask >= ASK_AFTER && !self.unacked.is_empty())
-        {
-            self.asked = true;
-            self.nudged = false;
-            self.since_ask = 0;
-            out.extend_from_slice(format!("<r xmlns='{}'/>", ns::SM).as_bytes());
-        }
-    }
-
-    fn pay_acks(&mut self, out: &mut Vec<u8>) {
-        if let Some(h) = self.tally.pay() {
-            out.extend_from_slice(format!("<a xmlns='{}' h='{h}'/>", ns::SM).as_bytes());
-        }
-    }
-
-    /// Entries the client now has, and whether it has room again.
-    fn release(&mut self, count: usize, limits: &SeatLimits) -> (Vec<Entry>, bool) {
-        (self.unacked.release(count), self.room_again(limits))
-    }
-
-    fn has_room(&self, limits: &SeatLimits) -> bool {
-        self.queued_bytes <= limits.queue_bytes / 2 && self.held() <= limits.queue_stanzas / 2
-    }
-
-    fn room_again(&mut self, limits: &SeatLimits) -> bool {
-        self.wants_room && self.has_room(limits) && {
-            self.wants_room = false;
-            true
-        }
-    }
-}
-
-impl Source for Seat {
-    fn submitted(&self) {
-        self.lock().committing += 1;
-    }
-
-    fn completed(&self, number: u32, submitted: bool, handled: bool) {
-        let (reader, writer, parked) = {
-            let mut inner = self.lock();
-            inner.tally.complete(number, handled);
-            if submitted {
-                inner.committing = inner.committing.saturating_sub(1);
-            }
-            if !handled {
-                // The client learns by the end of its stream that it must send this again.
-                let error = StreamError::from(StreamCondition::InternalServerError);
-                inner.ending.get_or_insert(error);
-            }
-            let through = inner.tally.outstanding() == 0;
-            let parked = if through { inner.parked.take() } else { None };
-            let reader = if inner.is_full(&self.shared.limits()) {
-                None
-            } else {
-                inner.reader.take()
-            };
-            let writer = if inner.tally.is_due() || !handled {
-                inner.wake_writer()
-            } else {
-                None
-            };
-            (reader, writer, parked)
-        };
-        if let Some(element) = parked {
-            self.take_in(element);
-        }
-        for waker in [reader, writer].into_iter().flatten() {
-            waker.wake();
-        }
-    }
-
-    fn committing(&self) -> bool {
-        self.lock().committing > 0
-    }
-}
-
-impl Outbox for Seat {
-    fn push(&self, item: Outgoing) -> Pushed {
-        let size = item.stanza.size_hint();
-        let waker = {
-            let mut inner = self.lock();
-            if inner.closed || inner.ending.is_some() {
-                return Pushed::Closed;
-            }
-            let limits = &self.shared.limits();
-            // What can be had from the log again also waits for acknowledgements; anything else
-            // only for a client that does not read.
-            let waiting = match item.entry {
-                Some(_) => inner.held(),
-                None => inner.queue.len(),
-            };
-            if inner.queued_bytes + size > limits.queue_bytes && !inner.queue.is_empty()
-                || waiting >= limits.queue_stanzas
-            {
-                inner.wants_room = true;
-                self.shared.stats.full.count();
-                return Pushed::Full;
-            }
-            self.shared.stats.sent.count(item.stanza.kind);
-            inner.queued_bytes += size;
-            inner.queue.push_back(Queued { item, size });
-            inner.wake_writer()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Pushed::Queued
-    }
-
-    fn has_room(&self) -> bool {
-        let mut inner = self.lock();
-        let room = inner.has_room(&self.shared.limits());
-        inner.wants_room = !room;
-        room
-    }
-
-    fn in_flight(&self) -> Vec<Entry> {
-        let inner = self.lock();
-        let queued = inner.queue.iter().filter_map(|queued| queued.item.entry);
-        inner
-            .unacked
-            .iter()
-            .chain(&inner.on_the_wire)
-            .copied()
-            .chain(queued)
-            .collect()
-    }
-
-    fn end(&self, error: StreamError) {
-        let waker = {
-            let mut inner = self.lock();
-            inner.ending.get_or_insert(error);
-            inner.wake_writer()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl stream::Seat for Seat {
-    fn stanza(&self, stanza: Element) -> Intake {
-        self.take_in(stanza)
-    }
-
-    fn poll_intake(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
-        if inner.is_full(&self.shared.limits()) {
-            inner.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        if self.shared.store.pressure() {
-            self.shared
-                .pressure
-                .wait(cx.waker(), &mut inner.waits_for_store);
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }
-
-    fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Written> {
-        let before = out.len();
-        let mut inner = self.lock();
-        inner.pay_acks(out);
-        while out.len() < WRITE_CHUNK {
-            let Some(piece) = inner.queue.pop_front() else {
-                break;
-            };
-            inner.write(piece, out);
-        }
-        inner.ask(out);
-        if inner.queue.is_empty() && inner.queue.capacity() > 16 {
-            inner.queue = VecDeque::new();
-        }
-        let room = inner.room_again(&self.shared.limits());
-        let reader = if inner.is_full(&self.shared.limits()) {
-            None
-        } else {
-            inner.reader.take()
-        };
-        let nudge = inner.acks && !inner.asked && !inner.unacked.is_empty() && !inner.in_nudge_list;
-        inner.in_nudge_list |= nudge;
-        let answer = if out.len() > before {
-            Poll::Ready(Written::Data)
-        } else if let Some(error) = inner.ending.clone() {
-            Poll::Ready(Written::End(Some(error)))
-        } else {
-            inner.writer = Some(cx.waker().clone());
-            Poll::Pending
-        };
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        if nudge {
-            self.shared.nudge.add(self.me.clone());
-        }
-        if room {
-            self.inbox.post(Work::Room(self.id));
-        }
-        answer
-    }
-
-    fn written(&self) {
-        let taken = {
-            let mut inner = self.lock();
-            if inner.on_the_wire.is_empty() {
-                return;
-            }
-            std::mem::take(&mut inner.on_the_wire)
-        };
-        self.inbox.post(Work::Taken(taken));
-    }
-
-    fn enable_acks(&self, _resume: bool) {
-        let mut inner = self.lock();
-        inner.acks = true;
-        inner.tally.begin();
-    }
-
-    fn ack_requested(&self) {
-        let waker = {
-            let mut inner = self.lock();
-            inner.tally.ask();
-            if inner.tally.is_due() {
-                inner.wake_writer()
-            } else {
-                None
-            }
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn acked(&self, h: u32) -> Result<(), AckError> {
-        let (taken, room, waker) = {
-            let mut inner = self.lock();
-            let count = newly_acked(inner.acked, inner.sent, h)?;
-            inner.acked = inner.acked.wrapping_add(count);
-            inner.asked = false;
-            let (taken, room) = inner.release(count as usize, &self.shared.limits());
-            (taken, room, inner.wake_writer_if_due())
-        };
-        if !taken.is_empty() {
-            self.inbox.post(Work::Taken(taken));
-        }
-        if room {
-            self.inbox.post(Work::Room(self.id));
-        }
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(())
-    }
-
-    fn handled(&self) -> u32 {
-        self.lock().tally.handled()
-    }
-
-    fn nonza(&self, element: Element) -> NonzaVerdict {
-        self.inbox.post(Work::Nonza(self.id, element));
-        NonzaVerdict::Done
-    }
-
-    fn probe(&self) {
-        let waker = {
-            let mut inner = self.lock();
-            if inner.acks {
-                inner.nudged = true;
-                inner.asked = false;
-                inner.wake_writer()
-            } else {
-                drop(inner);
-                return self.inbox.post(Work::Probe(self.id));
-            }
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn closed(&self, end: End) {
-        let unconfirmed = {
-            let mut inner = self.lock();
-            if std::mem::replace(&mut inner.closed, true) {
-                return;
-            }
-            inner.parked = None;
-            inner.reader = None;
-            inner.writer = None;
-            let queued = std::mem::take(&mut inner.queue);
-            let queued = queued.into_iter().filter_map(|queued| queued.item.entry);
-            let mut all: Vec<Entry> = inner.unacked.iter().copied().collect();
-            inner.unacked = Unacked::default();
-            all.append(&mut inner.on_the_wire);
-            all.extend(queued);
-            all
-        };
-        self.inbox.post(Work::Ended(Box::new(Ended {
-            session: self.id,
-            end,
-            unconfirmed,
-        })));
     }
 }

@@ -11,6 +11,8 @@ pub struct Stats {
     pub sent: PerKind,
     /// Times that a session's queue had no room.
     pub full: Counter,
+    /// Sessions ended because their client never acknowledged.
+    pub unacknowledged: Counter,
 }
 
 impl Stats {
@@ -28,6 +30,7 @@ impl Stats {
                 "Stanzas queued for clients.",
             ),
             full: metrics.limit("limits.session.outgoing"),
+            unacknowledged: metrics.limit("limits.session.unacknowledged"),
         }
     }
 }

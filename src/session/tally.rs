@@ -9,8 +9,8 @@ pub struct Tally {
     next: u32,
     /// All before this one are through.
     through: u32,
-    /// Which are through from there on; no longer than the session's window.
-    ahead: VecDeque<bool>,
+    /// How far those from there on are; no longer than the session's window.
+    ahead: VecDeque<Far>,
     /// This one was not handled: it and what follows is never acknowledged.
     lost: Option<u32>,
     outstanding: u32,
@@ -20,7 +20,45 @@ pub struct Tally {
     owed: Option<(u32, u32)>,
 }
 
+/// How far a stanza is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Far {
+    UnderWay,
+    /// With the committer, which writes in order.
+    Submitted,
+    Through,
+}
+
 impl Tally {
+    /// Goes on counting where another stream of the session ended.
+    pub fn from(handled: u32) -> Self {
+        Tally {
+            next: handled,
+            through: handled,
+            ..Tally::default()
+        }
+    }
+
+    /// A stanza goes to the committer; `h` as it will be when that is written, if it moves.
+    pub fn submit(&mut self, number: u32) -> Option<u32> {
+        let at = number.wrapping_sub(self.through) as usize;
+        self.mark(at, Far::Submitted);
+        let firm = self.ahead.iter().take_while(|far| **far != Far::UnderWay);
+        let firm = u32::try_from(firm.count()).unwrap_or(0);
+        let counts = !reached(self.base, self.through.wrapping_add(firm));
+        let lost = self.lost.is_some_and(|lost| reached(number, lost));
+        (firm as usize > at && counts && !lost)
+            .then(|| self.through.wrapping_add(firm).wrapping_sub(self.base))
+    }
+
+    fn mark(&mut self, at: usize, to: Far) {
+        self.ahead
+            .resize(self.ahead.len().max(at + 1), Far::UnderWay);
+        if let Some(far) = self.ahead.get_mut(at) {
+            *far = to;
+        }
+    }
+
     /// A stanza came in; its number.
     pub fn take(&mut self) -> u32 {
         let number = self.next;
@@ -40,11 +78,8 @@ impl Tally {
         }
         let at = number.wrapping_sub(self.through) as usize;
         if at > 0 || !self.ahead.is_empty() {
-            self.ahead.resize(self.ahead.len().max(at + 1), false);
-            if let Some(through) = self.ahead.get_mut(at) {
-                *through = true;
-            }
-            while self.ahead.front() == Some(&true) {
+            self.mark(at, Far::Through);
+            while self.ahead.front() == Some(&Far::Through) {
                 self.ahead.pop_front();
                 self.through = self.through.wrapping_add(1);
             }
@@ -154,6 +189,29 @@ mod tests {
         tally.ask();
         assert_eq!((tally.handled(), tally.pay()), (2, None));
         assert_eq!(tally.outstanding(), 0);
+    }
+
+    #[test]
+    fn what_is_written_down_is_never_more_than_is_written() {
+        let mut tally = Tally::default();
+        let before = tally.take();
+        tally.begin();
+        let [a, b, c] = [tally.take(), tally.take(), tally.take()];
+        assert_eq!(tally.submit(b), None, "those before it are under way");
+        assert_eq!(tally.submit(before), None, "it does not count");
+        assert_eq!(tally.submit(a), Some(2), "it closes the gap");
+        tally.complete(before, true);
+        tally.complete(a, true);
+        tally.complete(c, true);
+        assert_eq!(tally.handled(), 1);
+        tally.complete(b, true);
+        assert_eq!(tally.handled(), 3);
+        let mut again = Tally::from(tally.handled());
+        let d = again.take();
+        assert_eq!((again.submit(d), again.handled()), (Some(4), 3));
+        again.complete(d, false);
+        let e = again.take();
+        assert_eq!((again.submit(e), again.handled()), (None, 3));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! What a client has been sent and has not acknowledged (XEP-0198 §4), at the cost of its entries.
+//! What a client has been sent and has not acknowledged (XEP-0198 §4), at the cost of what depends on it.
 
 use std::collections::VecDeque;
 
+use super::outward::Queued;
 use crate::hooks::Entry;
 
 /// Sent stanzas in order; runs of those that nothing depends on cost one place.
@@ -9,15 +10,19 @@ use crate::hooks::Entry;
 pub(super) struct Unacked {
     runs: VecDeque<Run>,
     entries: usize,
+    held: usize,
+    bytes: usize,
 }
 
 enum Run {
     Plain(usize),
     Entry(Entry),
+    /// To be sent again when the session is resumed.
+    Held(Box<Queued>),
 }
 
 impl Unacked {
-    /// A stanza was sent.
+    /// A stanza was sent on a stream that cannot be resumed.
     pub fn push(&mut self, entry: Option<Entry>) {
         match (entry, self.runs.back_mut()) {
             (Some(entry), _) => {
@@ -27,6 +32,14 @@ impl Unacked {
             (None, Some(Run::Plain(count))) => *count += 1,
             (None, _) => self.runs.push_back(Run::Plain(1)),
         }
+    }
+
+    /// A stanza was sent that must be sent again if it is not acknowledged before the stream ends.
+    pub fn hold(&mut self, queued: Queued) {
+        self.held += 1;
+        self.bytes += queued.size;
+        self.entries += usize::from(queued.item.entry.is_some());
+        self.runs.push_back(Run::Held(Box::new(queued)));
     }
 
     /// The client has the oldest `count`; their entries.
@@ -43,6 +56,12 @@ impl Unacked {
                     taken.push(*entry);
                     count -= 1;
                 }
+                Some(Run::Held(queued)) => {
+                    taken.extend(queued.item.entry);
+                    self.held = self.held.saturating_sub(1);
+                    self.bytes = self.bytes.saturating_sub(queued.size);
+                    count -= 1;
+                }
                 None => break,
             }
             self.runs.pop_front();
@@ -52,6 +71,24 @@ impl Unacked {
             self.runs = VecDeque::new();
         }
         taken
+    }
+
+    /// Takes out all that is held, oldest first; nothing is left.
+    pub fn take_held(&mut self) -> Vec<Queued> {
+        let all = std::mem::take(self).runs.into_iter();
+        all.filter_map(|run| match run {
+            Run::Held(queued) => Some(*queued),
+            Run::Plain(_) | Run::Entry(_) => None,
+        })
+        .collect()
+    }
+
+    /// All that is held, oldest first.
+    pub fn held(&self) -> impl Iterator<Item = &Queued> {
+        self.runs.iter().filter_map(|run| match run {
+            Run::Held(queued) => Some(&**queued),
+            Run::Plain(_) | Run::Entry(_) => None,
+        })
     }
 
     /// Whether everything was acknowledged.
@@ -64,10 +101,16 @@ impl Unacked {
         self.entries
     }
 
+    /// How many stanzas are held, and their bytes.
+    pub fn weight(&self) -> (usize, usize) {
+        (self.held, self.bytes)
+    }
+
     /// The entries that are not acknowledged, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.runs.iter().filter_map(|run| match run {
             Run::Entry(entry) => Some(entry),
+            Run::Held(queued) => queued.item.entry.as_ref(),
             Run::Plain(_) => None,
         })
     }
@@ -75,13 +118,28 @@ impl Unacked {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::hooks::Outgoing;
+    use crate::proto::stanza::{MessageType, Stanza};
     use crate::store::Mid;
 
     fn entry(n: u64) -> Entry {
         Entry {
             mid: Mid::first_of(n),
             keep: false,
+        }
+    }
+
+    fn queued(n: Option<u64>) -> Queued {
+        Queued {
+            item: Outgoing {
+                stanza: Arc::new(Stanza::message(MessageType::Chat)),
+                to: None,
+                entry: n.map(entry),
+            },
+            size: 100,
         }
     }
 
@@ -101,11 +159,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_comes_back_whole_and_in_order() {
+        let mut unacked = Unacked::default();
+        unacked.push(None);
+        for n in [Some(1), None, Some(2)] {
+            unacked.hold(queued(n));
+        }
+        assert_eq!((unacked.weight(), unacked.entries()), ((3, 300), 2));
+        assert_eq!(unacked.release(2), [entry(1)]);
+        let rest: Vec<_> = unacked.take_held().iter().map(|q| q.item.entry).collect();
+        assert_eq!(rest, [None, Some(entry(2))]);
+        assert_eq!((unacked.weight(), unacked.is_empty()), ((0, 0), true));
+    }
+
+    #[test]
     fn a_client_that_never_acknowledges_costs_its_entries_only() {
         let mut unacked = Unacked::default();
         for _ in 0..100_000 {
             unacked.push(None);
         }
         assert_eq!((unacked.runs.len(), unacked.entries()), (1, 0));
+        assert_eq!(size_of::<Run>(), size_of::<Entry>().next_multiple_of(8));
     }
 }

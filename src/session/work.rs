@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::hooks::{Entry, Envelope, Path, Receipt, SessionId, TurnFn, Verdict};
 use crate::proto::error::StanzaError;
-use crate::stream::{BindRequest, Bound, End};
+use crate::stream::{self, BindRequest, Bound, End, NotResumed, ResumeRequest};
 use crate::xml::Element;
 
 /// A piece of work for an account.
@@ -22,13 +22,19 @@ pub enum Work {
     /// A client wants a resource.
     Bind(Box<Bind>),
     /// A stanza whose hook has its verdict.
-    Resumed(Box<Resumed>),
+    Judged(Box<Judged>),
     /// Clients have these entries.
     Taken(Vec<Entry>),
     /// A session's outbox has room again.
     Room(SessionId),
-    /// A session's connection is over.
+    /// A session is over with its connection.
     Ended(Box<Ended>),
+    /// A session lost its connection and may be resumed.
+    Lost(SessionId),
+    /// A detached session is over: nobody resumed it in time, or it cannot hold what it must.
+    Expire(SessionId),
+    /// A client wants its session back.
+    Reattach(Box<Reattach>),
     /// Anything else.
     Turn(TurnFn),
     /// What is in memory is in doubt: read it again.
@@ -36,7 +42,7 @@ pub enum Work {
 }
 
 /// A stanza whose hook has its verdict at last.
-pub struct Resumed {
+pub struct Judged {
     /// The stanza.
     pub envelope: Box<Envelope>,
     /// Its path.
@@ -72,6 +78,16 @@ pub struct Bind {
     pub request: BindRequest,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Bound, StanzaError>>,
+}
+
+/// A session to be resumed.
+pub struct Reattach {
+    /// What the client asked for.
+    pub request: ResumeRequest,
+    /// What it sent before was given the time to get through.
+    pub waited: bool,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<stream::Resumed, NotResumed>>,
 }
 
 /// The end of a session.

@@ -12,6 +12,7 @@ pub mod guesses;
 pub mod log;
 pub mod outbox;
 pub mod owned;
+pub mod resume;
 pub mod roster;
 pub mod secret;
 pub mod stored_xml;

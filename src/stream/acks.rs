@@ -1,8 +1,8 @@
-//! XEP-0198: Stream Management (1.6.3), acknowledgements without resumption.
+//! XEP-0198: Stream Management (1.6.3): enabling it, and acknowledgements.
 
 use super::bound::Bound;
 use super::out::Out;
-use super::seat::AckError;
+use super::seat::{AckError, Enable, Resumption, Seat};
 use crate::proto::{Condition, StreamCondition, StreamError, ns};
 use crate::xml::{El, Element};
 
@@ -16,9 +16,8 @@ pub(super) fn handle(
         "enable" if !bound.acks => {
             bound.acks = true;
             if let Some(seat) = bound.seat() {
-                seat.enable_acks(wants_resume(element));
+                out.element(&enable(seat.as_ref(), wish(element)));
             }
-            out.element(&enabled());
         }
         "r" if bound.acks => bound
             .seat()
@@ -30,13 +29,21 @@ pub(super) fn handle(
             let acked = bound.seat().map_or(Ok(()), |seat| seat.acked(h));
             acked.map_err(too_high)?;
         }
-        "resume" | "enable" | "r" | "a" => out.element(&failed(refusal(element))),
+        "resume" | "enable" | "r" | "a" => out.element(&failed(Condition::UnexpectedRequest, None)),
         _ => return Err(StreamCondition::UnsupportedStanzaType.into()),
     }
     Ok(())
 }
 
-/// What is wrong with a nonza that comes at the wrong time (§3, §5).
+/// `<failed/>`, with how much was handled where that is known (§5, §6).
+pub(super) fn failed(condition: Condition, h: Option<u32>) -> Element {
+    let condition = Element::new(condition.as_str(), ns::STANZA_ERRORS);
+    let mut failed = Element::new("failed", ns::SM);
+    failed.set_attr("h", h.map(|h| h.to_string()).as_deref());
+    failed.with_child(condition)
+}
+
+/// What is wrong with a nonza on a stream that cannot be resumed.
 pub(super) fn refusal(element: El<'_>) -> Condition {
     match element.name() {
         "resume" => Condition::ItemNotFound,
@@ -44,19 +51,24 @@ pub(super) fn refusal(element: El<'_>) -> Condition {
     }
 }
 
-pub(super) fn failed(condition: Condition) -> Element {
-    let condition = Element::new(condition.as_str(), ns::STANZA_ERRORS);
-    Element::new("failed", ns::SM).with_child(condition)
+/// Begins to count, and says so.
+pub(super) fn enable(seat: &dyn Seat, wish: Enable) -> Element {
+    let enabled = Element::new("enabled", ns::SM);
+    match seat.enable_acks(wish) {
+        Some(Resumption { token, max }) => enabled
+            .with_attr("id", &token)
+            .with_attr("resume", "true")
+            .with_attr("max", &max.to_string()),
+        None => enabled,
+    }
 }
 
-/// Without an id: this stream cannot be resumed.
-pub(super) fn enabled() -> Element {
-    Element::new("enabled", ns::SM)
-}
-
-/// The `resume` attribute of `<enable/>`, an xs:boolean.
-pub(super) fn wants_resume(enable: El<'_>) -> bool {
-    matches!(enable.attr("resume"), Some("true" | "1"))
+/// What an `<enable/>` asks for: `resume` is an xs:boolean, `max` an xs:positiveInteger.
+pub(super) fn wish(enable: El<'_>) -> Enable {
+    Enable {
+        resume: matches!(enable.attr("resume"), Some("true" | "1")),
+        max: enable.attr("max").and_then(number).filter(|max| *max > 0),
+    }
 }
 
 /// How many of the stanzas `sent` are newly covered by `h` when `acked` were before; all counters modulo 2³². An `h` that goes
@@ -72,7 +84,7 @@ pub fn newly_acked(acked: u32, sent: u32, h: u32) -> Result<u32, AckError> {
     }
 }
 
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }

@@ -1,18 +1,20 @@
 //! Authentication as it runs: SASL1 (RFC 6120 §6) and SASL2 (XEP-0388 1.0.4) over one [`Exchange`], and what SASL2 does between
 //! proof and success: upgrades (XEP-0480 0.2.0), inline requests, Bind 2 (XEP-0386).
 
+use super::acks;
 use super::login::{Flow, Login, Stage};
 use super::out::Out;
-use super::question::{Answer, Bound, InlineRequest, Question};
+use super::question::{Answer, Bound, InlineRequest, Question, ResumeRequest, Resumed};
+use super::resume::{self, Resume};
 use super::sasl::exchange::{Exchange, Next, Proved, Step, Surroundings};
 use super::sasl::failure::{SaslCondition, SaslFailure};
 use super::sasl::hash::ScramHash;
 use super::sasl::profile::{self, Profile};
 use super::sasl::request::{self, Wishes};
 use super::sasl::{offer, upgrade};
-use super::seat::End;
+use super::seat::{Enable, End};
 use super::tables::When;
-use crate::proto::{Jid, StreamCondition, StreamError};
+use crate::proto::{Condition, Jid, StreamCondition, StreamError};
 use crate::xml::{El, Element};
 
 /// One attempt to log in.
@@ -25,8 +27,12 @@ pub(super) struct Attempt {
     pub proved: Option<Proved>,
     /// The session, if Bind 2 was asked for and granted.
     pub bound: Option<Bound>,
-    /// Whether acknowledgements begin with it; whether the client wanted to be able to resume.
-    pub acks: Option<bool>,
+    /// Whether acknowledgements begin with it, and how.
+    pub acks: Option<Enable>,
+    /// The session that goes on, with its `<resumed/>`.
+    pub resumed: Option<(Resumed, Element)>,
+    /// Why a session did not go on.
+    pub not_resumed: Option<Element>,
     /// What goes into `<success/>`.
     pub results: Vec<Element>,
     phase: Phase,
@@ -50,6 +56,8 @@ enum Phase {
     Upgraded,
     /// Inline requests are done.
     Inline,
+    /// The former session of this id goes on, or not.
+    Resumed(String),
     /// The resource is bound.
     Bound,
 }
@@ -154,6 +162,8 @@ impl Login {
             proved: None,
             bound: None,
             acks: None,
+            resumed: None,
+            not_resumed: None,
             results: Vec::new(),
             phase: Phase::Exchange,
         };
@@ -336,6 +346,20 @@ impl Login {
                 attempt.results.extend(results);
                 self.proceed(attempt, out)
             }
+            (Phase::Resumed(previd), Answer::Resumed(Ok(resumed))) => {
+                let element = resume::element(&previd, &resumed);
+                attempt.resumed = Some((resumed, element));
+                attempt.wishes.bind = None;
+                attempt.wishes.before_bind.clear();
+                self.proceed(attempt, out)
+            }
+            (Phase::Resumed(_), Answer::Resumed(Err(refusal))) => match resume::failed(&refusal) {
+                Ok(failed) => {
+                    attempt.not_resumed = Some(failed);
+                    self.proceed(attempt, out)
+                }
+                Err(flow) => flow,
+            },
             (Phase::Bound, Answer::Bound(bound)) => {
                 // Without a resource the client is still authenticated, and may bind the classic way to hear why.
                 attempt.bound = bound.ok();
@@ -354,6 +378,9 @@ impl Login {
             out.element(&upgrade::offer(hash, proved.data.take()));
             return self.wait(attempt, Phase::Next(hash));
         }
+        if let Some(wish) = attempt.wishes.resume.take() {
+            return self.resume_inline(attempt, wish, out);
+        }
         if !attempt.wishes.before_bind.is_empty() {
             return self.inline(attempt, When::BeforeBind, out);
         }
@@ -369,6 +396,29 @@ impl Login {
             return self.inline(attempt, When::IntoSuccess, out);
         }
         self.succeed(*attempt, out)
+    }
+
+    fn resume_inline(
+        &mut self,
+        mut attempt: Box<Attempt>,
+        wish: Result<Resume, Condition>,
+        out: &mut Out<'_>,
+    ) -> Flow {
+        let (wish, user) = match (wish, &attempt.proved) {
+            (Ok(wish), Some(proved)) => (wish, proved.user.clone()),
+            (Ok(_), None) => return StreamCondition::InternalServerError.into(),
+            (Err(condition), _) => {
+                attempt.not_resumed = Some(acks::failed(condition, None));
+                return self.proceed(attempt, out);
+            }
+        };
+        out.ask(Question::Resume(Box::new(ResumeRequest {
+            user,
+            token: wish.previd.clone(),
+            h: wish.h,
+            address: self.peer.address.clone(),
+        })));
+        self.wait(attempt, Phase::Resumed(wish.previd))
     }
 
     fn inline(&mut self, mut attempt: Box<Attempt>, when: When, out: &mut Out<'_>) -> Flow {
@@ -393,16 +443,21 @@ impl Login {
 /// A session that was bound for an attempt which then came to nothing must hear of it.
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if let Some(bound) = self.bound.take() {
-            bound.seat.closed(End::ConnectionLost);
+        let bound = self.bound.take().map(|bound| bound.seat);
+        let resumed = self.resumed.take().map(|(resumed, _)| resumed.seat);
+        for seat in bound.into_iter().chain(resumed) {
+            seat.closed(End::ConnectionLost);
         }
     }
 }
 
 impl Attempt {
     /// The full JID once bound, before that the bare one.
-    fn user(&self) -> Option<&Jid> {
+    pub(super) fn user(&self) -> Option<&Jid> {
         let bound = self.bound.as_ref().map(|bound| &bound.jid);
-        bound.or(self.proved.as_ref().map(|proved| &proved.user))
+        let resumed = self.resumed.as_ref().map(|(resumed, _)| &resumed.jid);
+        bound
+            .or(resumed)
+            .or(self.proved.as_ref().map(|proved| &proved.user))
     }
 }

@@ -78,7 +78,7 @@ impl Login {
                 let jid = Element::new("jid", ns::BIND).with_text(bound.jid.as_str());
                 let bind = Element::new("bind", ns::BIND).with_child(jid);
                 out.element(&result(Some(&id)).with_child(bind));
-                self.seat(bound, None, out)
+                self.seat(bound, false, out)
             }
             Answer::Bound(Err(error)) => self.bind_failed(Some(&id), error, out),
             _ => StreamCondition::InternalServerError.into(),
@@ -100,21 +100,18 @@ impl Login {
     }
 
     /// Hands the stream over to its session; login is over.
-    pub fn seat(&mut self, bound: question::Bound, acks: Option<bool>, out: &mut Out<'_>) -> Flow {
+    pub fn seat(&mut self, bound: question::Bound, acks: bool, out: &mut Out<'_>) -> Flow {
         let Some(host) = self.host.take() else {
             bound.seat.closed(End::Error);
             return StreamCondition::InternalServerError.into();
         };
-        if let Some(resume) = acks {
-            bound.seat.enable_acks(resume);
-        }
         out.deadline(None);
         out.push(Action::Seated(bound.seat.clone()));
         Flow::Bound(Bound::new(
             bound.seat,
             host.tables.clone(),
             self.lang.take(),
-            acks.is_some(),
+            acks,
         ))
     }
 }

@@ -5,6 +5,7 @@ use sha2::Sha256;
 
 use super::acks;
 use super::sasl::secret::Secret;
+use super::seat::Enable;
 use super::tables::{BindInline, Tables};
 use crate::proto::{Jid, ns};
 use crate::runtime::random;
@@ -14,8 +15,8 @@ use crate::xml::{El, Element};
 #[derive(Debug)]
 pub(super) struct Bind2 {
     pub tag: Option<String>,
-    /// `<enable/>` of XEP-0198 was there; whether with `resume`.
-    pub acks: Option<bool>,
+    /// `<enable/>` of XEP-0198, if it was there.
+    pub acks: Option<Enable>,
     /// Requests of modules.
     pub inline: Vec<Element>,
 }
@@ -30,7 +31,7 @@ pub(super) fn parse(bind: El<'_>, tables: &Tables) -> Bind2 {
     };
     Bind2 {
         tag: tag.filter(|tag| !tag.is_empty()),
-        acks: bind.child("enable", ns::SM).map(acks::wants_resume),
+        acks: bind.child("enable", ns::SM).map(acks::wish),
         inline: bind
             .children()
             .filter(claimed)

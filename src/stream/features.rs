@@ -99,6 +99,7 @@ fn mechanisms<'a>(names: &'a [&str], ns: &'a str) -> impl Iterator<Item = Elemen
 fn authentication(names: &[&str], context: &FeatureContext<'_>) -> Element {
     let tables = &context.host.tables;
     let inline = Element::new("inline", ns::SASL2)
+        .with_child(Element::new("sm", ns::SM))
         .with_child(bind2::feature(tables))
         .with_children(
             tables

@@ -13,7 +13,7 @@ use super::sasl::exchange::Proved;
 use super::settings::{Host, Settings};
 use super::tls::{Bindings, Peer, Tls};
 use super::{acks, features, starttls};
-use crate::proto::{Jid, StreamCondition, StreamError, ns};
+use crate::proto::{Condition, Jid, StreamCondition, StreamError, ns};
 use crate::runtime::random;
 use crate::xml::{El, Element, Header};
 
@@ -58,6 +58,8 @@ pub(super) enum Stage {
     Authenticated,
     /// The desk's answer to one; the id of the iq.
     Binding(String),
+    /// The desk's answer to a `<resume/>`; the id in it.
+    Resuming(String),
 }
 
 /// How it goes on.
@@ -119,7 +121,7 @@ impl Login {
     pub fn is_waiting(&self) -> bool {
         match &self.stage {
             Stage::Sasl(attempt) => attempt.is_waiting(),
-            Stage::Binding(_) => true,
+            Stage::Binding(_) | Stage::Resuming(_) => true,
             _ => false,
         }
     }
@@ -239,8 +241,9 @@ impl Login {
             (Stage::Open, ns::SASL2) => self.sasl2(element, out),
             (Stage::Sasl(_), _) => self.sasl_goes_on(root, out),
             (Stage::Authenticated, ns::CLIENT) => self.bind(root, out),
+            (Stage::Authenticated, ns::SM) if root.name() == "resume" => self.resume(root, out),
             (Stage::Open | Stage::Authenticated, ns::SM) => {
-                out.element(&acks::failed(acks::refusal(root)));
+                out.element(&acks::failed(Condition::UnexpectedRequest, None));
                 Flow::Stay
             }
             (_, ns) => refuse(root, ns),
@@ -279,6 +282,7 @@ impl Login {
         match std::mem::replace(&mut self.stage, Stage::Open) {
             Stage::Sasl(attempt) => self.sasl_answered(attempt, answer, out),
             Stage::Binding(id) => self.bind_answered(id, answer, out),
+            Stage::Resuming(previd) => self.resume_answered(&previd, answer, out),
             stage => {
                 self.stage = stage;
                 StreamCondition::InternalServerError.into()

@@ -7,7 +7,6 @@ use super::framing::Framing;
 use super::input::{Action, Input};
 use super::login::{Flow, Login};
 use super::out::Out;
-use super::question::Answer;
 use super::seat::End;
 use super::server;
 use super::settings::Settings;
@@ -238,8 +237,10 @@ impl Machine {
 
 /// What comes after the end is dropped, but a session bound meanwhile has to hear that nobody is there.
 fn orphaned(input: Input) {
-    if let Input::Answer(Answer::Bound(Ok(bound))) = input {
-        bound.seat.closed(End::ConnectionLost);
+    if let Input::Answer(answer) = input
+        && let Some(seat) = answer.into_seat()
+    {
+        seat.closed(End::ConnectionLost);
     }
 }
 

@@ -16,6 +16,7 @@ mod login;
 mod machine;
 mod out;
 mod question;
+mod resume;
 pub mod sasl;
 mod seat;
 pub mod server;
@@ -29,14 +30,14 @@ pub use framing::Framing;
 pub use input::{Action, Input};
 pub use machine::Machine;
 pub use question::{
-    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, ModuleQuestion, Question,
-    UserAgent,
+    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, ModuleQuestion, NotResumed,
+    Question, ResumeRequest, Resumed, UserAgent,
 };
 pub use sasl::failure::{SaslCondition, SaslFailure};
 pub use sasl::hash::ScramHash;
 pub use sasl::keys::ScramKeys;
 pub use sasl::secret::Secret;
-pub use seat::{AckError, End, Intake, NonzaVerdict, Outgoing, Seat};
+pub use seat::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
 pub use settings::{Host, Hosts, Mechanisms, Settings, StreamLimits};
 pub use tables::Tables;
 pub use tls::{Bindings, Peer, Tls, TlsVersion};

@@ -10,7 +10,7 @@ use super::sasl::failure::SaslFailure;
 use super::sasl::hash::ScramHash;
 use super::sasl::keys::ScramKeys;
 use super::sasl::secret::Secret;
-use super::seat::Seat;
+use super::seat::{AckError, Seat};
 use super::server::{Verdict, Verify};
 use super::tables::When;
 use crate::proto::{Jid, StanzaError};
@@ -60,6 +60,8 @@ pub enum Question {
     },
     /// Bind a resource. → [`Answer::Bound`]
     Bind(Box<BindRequest>),
+    /// Take up a session that lost its connection. → [`Answer::Resumed`]
+    Resume(Box<ResumeRequest>),
     /// Requests to modules inside `<authenticate/>`. → [`Answer::Inline`]
     Inline(Box<InlineRequest>),
     /// What a module's SASL mechanism waits for. → [`Answer::Module`]
@@ -83,6 +85,8 @@ pub enum Answer {
     Upgraded(Result<(), SaslFailure>),
     /// The session, or why there is none.
     Bound(Result<Bound, StanzaError>),
+    /// The session goes on, or why it does not.
+    Resumed(Result<Resumed, NotResumed>),
     /// Elements for `<success/>`.
     Inline(Vec<Element>),
     /// What the module's mechanism understands.
@@ -143,6 +147,52 @@ pub struct Bound {
     pub inline: Vec<Element>,
 }
 
+/// A wish to resume (XEP-0198 §5).
+#[derive(Debug)]
+pub struct ResumeRequest {
+    /// Who logged in: bare JID.
+    pub user: Jid,
+    /// The id of the former stream.
+    pub token: String,
+    /// How many stanzas of it the client has handled.
+    pub h: u32,
+    /// The peer's address, for lists of sessions.
+    pub address: String,
+}
+
+/// A session that goes on.
+pub struct Resumed {
+    /// The full JID.
+    pub jid: Jid,
+    /// The session, counting already.
+    pub seat: Arc<dyn Seat>,
+    /// How many of the client's stanzas were handled.
+    pub h: u32,
+}
+
+/// Why a session does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// There is none of this name, or no longer.
+    Unknown {
+        /// How many of the client's stanzas were handled, if that is still known.
+        h: Option<u32>,
+    },
+    /// The client acknowledges more than it was sent.
+    TooHigh(AckError),
+}
+
+impl Answer {
+    /// The session in it, if there is one: whoever drops the answer closes it.
+    pub fn into_seat(self) -> Option<Arc<dyn Seat>> {
+        match self {
+            Answer::Bound(Ok(bound)) => Some(bound.seat),
+            Answer::Resumed(Ok(resumed)) => Some(resumed.seat),
+            _ => None,
+        }
+    }
+}
+
 /// Children of `<authenticate/>` that modules claimed (`Tables::inlines`), to be done at one moment.
 #[derive(Debug)]
 pub struct InlineRequest {
@@ -175,6 +225,12 @@ pub trait Desk: Send + Sync {
 impl fmt::Debug for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bound({})", self.jid)
+    }
+}
+
+impl fmt::Debug for Resumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Resumed({})", self.jid)
     }
 }
 

@@ -59,6 +59,24 @@ pub struct AckError {
     pub sent: u32,
 }
 
+/// What a client asks for with `<enable/>` (XEP-0198 §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enable {
+    /// To be able to resume.
+    pub resume: bool,
+    /// For how many seconds at most.
+    pub max: Option<u32>,
+}
+
+/// How a session may be resumed (XEP-0198 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// The id to name it by.
+    pub token: String,
+    /// For how many seconds after its connection was lost.
+    pub max: u32,
+}
+
 /// A bound session. Its methods do not block.
 pub trait Seat: Send + Sync {
     /// A stanza from the client, `jabber:client`, with the stream's `xml:lang` filled in; addresses and the rest unchecked.
@@ -74,8 +92,8 @@ pub trait Seat: Send + Sync {
     fn written(&self);
 
     /// Count from here on, both ways (XEP-0198 §3). Called at most once; `<enabled/>` is written by the stream, before
-    /// anything handed out after this.
-    fn enable_acks(&self, resume: bool);
+    /// anything handed out after this. Answers how the session may be resumed, if it may and was asked for.
+    fn enable_acks(&self, wish: Enable) -> Option<Resumption>;
 
     /// The client sent `<r/>`: an `<a/>` with [`Seat::handled`] goes out as soon as it can.
     fn ack_requested(&self);

@@ -9,7 +9,7 @@ use super::sasl::base64;
 use super::sasl::exchange::Proved;
 use super::sasl::profile::Profile;
 use super::{acks, bind2, features};
-use crate::proto::{Condition, StreamCondition, ns};
+use crate::proto::{StreamCondition, ns};
 use crate::xml::Element;
 
 impl Login {
@@ -41,26 +41,29 @@ impl Login {
             return StreamCondition::InternalServerError.into();
         };
         let acks = attempt.acks.filter(|_| attempt.bound.is_some());
-        let address = attempt
-            .bound
-            .as_ref()
-            .map_or(&proved.user, |bound| &bound.jid);
+        let address = attempt.user().unwrap_or(&proved.user);
         let mut success = Element::new("success", ns::SASL2)
             .with_children(data.map(|data| additional_data(&data)))
             .with_child(
                 Element::new("authorization-identifier", ns::SASL2).with_text(address.as_str()),
             );
-        if attempt.wishes.resume {
-            success = success.with_child(acks::failed(Condition::ItemNotFound));
+        let results = std::mem::take(&mut attempt.results);
+        if let Some((resumed, element)) = attempt.resumed.take() {
+            // The stream goes on at once: no features (XEP-0198 §9.2).
+            out.element(&success.with_child(element).with_children(results));
+            out.push(Action::SetLimits(self.settings.limits.after_login));
+            return self.seat_again(resumed, out);
         }
         let bound = attempt.bound.take().map(|mut bound| {
             let inline = std::mem::take(&mut bound.inline);
-            (bound, bind2::bound(acks.map(|_| acks::enabled()), inline))
+            let enabled = acks.map(|wish| acks::enable(bound.seat.as_ref(), wish));
+            (bound, bind2::bound(enabled, inline))
         });
         let (session, bound) = bound.unzip();
         success = success
+            .with_children(attempt.not_resumed.take())
             .with_children(bound)
-            .with_children(std::mem::take(&mut attempt.results));
+            .with_children(results);
         let context = features::context(&host, &self.bindings, &proved.user);
         let features =
             features::authenticated(&self.settings, &context, session.is_some(), acks.is_some());
@@ -68,7 +71,7 @@ impl Login {
         out.element(&features);
         out.push(Action::SetLimits(self.settings.limits.after_login));
         match session {
-            Some(session) => self.seat(session, acks, out),
+            Some(session) => self.seat(session, acks.is_some(), out),
             None => {
                 self.user = Some(proved);
                 self.stage = Stage::Authenticated;

@@ -217,6 +217,13 @@ impl Running {
         Some(folder)
     }
 
+    /// A figure of its metrics, over all labels it has none of.
+    pub fn figure(&self, name: &str) -> f64 {
+        let own = self.own.as_ref().map(|own| own.0.metrics());
+        let value = own.and_then(|metrics| metrics.samples().value(name, &[]));
+        value.unwrap_or_default()
+    }
+
     /// A client for an account that [`Running::account`] made.
     pub fn client(&self, jid: &Jid) -> Builder {
         Client::builder(jid.as_str(), PASSWORD)

@@ -13,9 +13,9 @@ use super::stream::sasl::{base64 as codec, keys::ScramKeys};
 use super::stream::server::Verdict;
 use super::stream::tables::{BindInline, Inline, Tables, Tag, When};
 use super::stream::{
-    AckError, Action, Answer, Authorized, Bound, End, Host, Hosts, Input, Intake, Machine,
-    Mechanisms, NonzaVerdict, Outgoing, Peer, Question, SaslCondition, ScramHash, Seat, Secret,
-    Settings, StreamLimits, Tls, TlsVersion,
+    AckError, Action, Answer, Authorized, Bound, Enable, End, Host, Hosts, Input, Intake, Machine,
+    Mechanisms, NonzaVerdict, NotResumed, Outgoing, Peer, Question, Resumed, Resumption,
+    SaslCondition, ScramHash, Seat, Secret, Settings, StreamLimits, Tls, TlsVersion,
 };
 use super::xml::{Element, Frame, Framer, Limits, parse, parse_header};
 
@@ -251,6 +251,17 @@ impl Driver {
                     inline: request.inline,
                 }))
             }
+            Question::Resume(request) if self.leave => {
+                self.seats.fetch_add(1, Ordering::Relaxed);
+                Answer::Resumed(Ok(Resumed {
+                    jid: request.user.clone(),
+                    seat: Arc::new(FuzzSeat(self.closed.clone())),
+                    h: request.h,
+                }))
+            }
+            Question::Resume(request) => {
+                Answer::Resumed(Err(NotResumed::Unknown { h: Some(request.h) }))
+            }
             Question::Inline(request) => Answer::Inline(request.elements),
             Question::Module(_) => Answer::Module(Box::new(())),
             Question::Verify(_) => Answer::Verified(Verdict::Invalid),
@@ -272,7 +283,9 @@ impl Seat for FuzzSeat {
         Poll::Pending
     }
     fn written(&self) {}
-    fn enable_acks(&self, _: bool) {}
+    fn enable_acks(&self, _: Enable) -> Option<Resumption> {
+        None
+    }
     fn ack_requested(&self) {}
     fn acked(&self, h: u32) -> Result<(), AckError> {
         if h == 0 {

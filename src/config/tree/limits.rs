@@ -15,6 +15,8 @@ settings! {
         pub connections: ConnectionLimits = ConnectionLimits::default();
         /// One logged-in session.
         pub session: SessionLimits = SessionLimits::default();
+        /// Sessions whose client lost its connection and may come back.
+        pub resume: ResumeLimits = ResumeLimits::default();
         /// One account.
         pub account: AccountLimits = AccountLimits::default();
     }
@@ -81,10 +83,24 @@ settings! {
         pub outgoing: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
         /// Stanzas that wait to be written or to be acknowledged by the client (XEP-0198).
         pub unacknowledged: u32 = 1_000 => within(10..=1_000_000);
+        /// Bytes sent to a client that can resume its session, and not acknowledged; beyond it nothing more is sent.
+        pub unacknowledged_bytes: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
         /// Stanzas of one client that wait for the disk at once; further ones are not read yet.
         pub uncommitted: u32 = 64 => within(1..=10_000);
         /// Contacts and others who may be told of one session's presence directly.
         pub directed_presence: u32 = 1_000 => within(1..=100_000);
+    }
+
+    /// Sessions whose client lost its connection and may come back (XEP-0198). What goes beyond ends, oldest first.
+    pub struct ResumeLimits {
+        /// Time to come back, over a restart of the server too; 0s: sessions end with their connection.
+        pub time: Period = Period::minutes(10) => within(Period::seconds(0)..=Period::days(7));
+        /// Such sessions all together.
+        pub sessions: u32 = 50_000 => within(0..=10_000_000);
+        /// Such sessions of one account.
+        pub sessions_per_account: u32 = 8 => within(0..=10_000);
+        /// Bytes that all of them hold; beyond it they take messages from the store when they come back.
+        pub bytes: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024));
     }
 
     /// One account. What goes beyond is answered with resource-constraint.

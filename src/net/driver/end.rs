@@ -8,7 +8,7 @@ use super::{Asking, Connection, Stage, buffers};
 use crate::net::socket::Io;
 use crate::net::stats::count;
 use crate::proto::StreamCondition;
-use crate::stream::{Answer, End, Input};
+use crate::stream::{End, Input};
 
 /// A bind on its way when its connection ends may still take this long; what it binds is then closed at once.
 const ORPHAN_TIME: Duration = Duration::from_secs(60);
@@ -122,8 +122,10 @@ impl Connection {
 }
 
 async fn orphan(asking: Asking) {
-    if let Ok(Answer::Bound(Ok(bound))) = tokio::time::timeout(ORPHAN_TIME, asking).await {
-        bound.seat.closed(End::ConnectionLost);
+    if let Ok(answer) = tokio::time::timeout(ORPHAN_TIME, asking).await
+        && let Some(seat) = answer.into_seat()
+    {
+        seat.closed(End::ConnectionLost);
     }
 }
 

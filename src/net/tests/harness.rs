@@ -278,7 +278,9 @@ impl Seat for StubSeat {
         self.written.fetch_add(1, SeqCst);
     }
 
-    fn enable_acks(&self, _resume: bool) {}
+    fn enable_acks(&self, _: Enable) -> Option<Resumption> {
+        None
+    }
 
     fn ack_requested(&self) {}
 

@@ -7,9 +7,10 @@ use zeroize::Zeroizing;
 use super::failure::SaslCondition;
 use super::hash::ScramHash;
 use super::profile;
-use crate::proto::ns;
+use crate::proto::{Condition, ns};
 use crate::stream::bind2::{self, Bind2};
 use crate::stream::question::UserAgent;
+use crate::stream::resume::{self, Resume};
 use crate::stream::settings::Host;
 use crate::stream::tables::When;
 use crate::xml::{El, Element};
@@ -20,8 +21,8 @@ pub(in crate::stream) struct Wishes {
     pub agent: UserAgent,
     /// Upgrade tasks, in the client's order.
     pub tasks: VecDeque<ScramHash>,
-    /// `<resume/>` was there.
-    pub resume: bool,
+    /// `<resume/>` of XEP-0198, if it was there; done before anything else (§9.2).
+    pub resume: Option<Result<Resume, Condition>>,
     pub bind: Option<Bind2>,
     pub before_bind: Vec<Element>,
     pub into_success: Vec<Element>,
@@ -49,7 +50,7 @@ pub(in crate::stream) fn wishes(authenticate: El<'_>, host: &Host) -> Wishes {
     Wishes {
         agent: user_agent(authenticate),
         tasks: tasks(authenticate, host),
-        resume: authenticate.child("resume", ns::SM).is_some(),
+        resume: authenticate.child("resume", ns::SM).map(resume::parse),
         bind: authenticate
             .child("bind", ns::BIND2)
             .map(|bind| bind2::parse(bind, &host.tables)),

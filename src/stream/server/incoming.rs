@@ -16,7 +16,7 @@ use crate::stream::input::Action;
 use crate::stream::login::Flow;
 use crate::stream::out::Out;
 use crate::stream::question::{Answer, Question};
-use crate::stream::seat::{End, Seat};
+use crate::stream::seat::{Enable, End, Seat};
 use crate::stream::settings::Settings;
 use crate::stream::tls::{Peer, Tls};
 use crate::xml::{El, Element, Header};
@@ -408,13 +408,12 @@ impl Incoming {
         match (&self.line, element.name()) {
             (Some((_, seat)), "enable") if !self.acks => {
                 self.acks = true;
-                seat.enable_acks(false);
-                out.element(&acks::enabled());
+                out.element(&acks::enable(&**seat, Enable::default()));
                 Flow::Stay
             }
             (Some((_, seat)), "r" | "a") if self.acks => acknowledge(&**seat, element),
             _ => {
-                out.element(&acks::failed(acks::refusal(element)));
+                out.element(&acks::failed(acks::refusal(element), None));
                 self.failed()
             }
         }

@@ -14,7 +14,7 @@ use crate::stream::framing::Opening;
 use crate::stream::input::Action;
 use crate::stream::login::Flow;
 use crate::stream::out::Out;
-use crate::stream::seat::{End, Seat};
+use crate::stream::seat::{Enable, End, Seat};
 use crate::stream::settings::Settings;
 use crate::stream::tls::Tls;
 use crate::xml::{El, Element, Header};
@@ -301,7 +301,7 @@ impl Outgoing {
             return Flow::Close;
         };
         if self.acks {
-            seat.enable_acks(false);
+            seat.enable_acks(Enable::default());
         }
         out.deadline(None);
         out.push(Action::SetLimits(self.settings.limits.after_login));

@@ -172,7 +172,7 @@ fn features_in_full() {
         "<before xmlns='urn:test'/><sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>\
          <channel-binding type='tls-exporter'/><channel-binding type='tls-server-end-point'/></sasl-channel-binding>\
          <mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{list}</mechanisms>\
-         <authentication xmlns='urn:xmpp:sasl:2'>{list}<inline><bind xmlns='urn:xmpp:bind:0'><inline>\
+         <authentication xmlns='urn:xmpp:sasl:2'>{list}<inline><sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline>\
          <feature var='urn:xmpp:carbons:2'/><feature var='urn:xmpp:sm:3'/></inline></bind>\
          <early xmlns='urn:test'/><late xmlns='urn:test'/></inline>\
          <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-256</upgrade>\

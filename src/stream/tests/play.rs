@@ -19,7 +19,7 @@ pub const PASSWORD: &str = "r0m30myr0m30";
 pub struct Log {
     pub stanzas: Vec<Element>,
     pub nonzas: Vec<Element>,
-    pub acks: Option<bool>,
+    pub acks: Option<Enable>,
     pub requested: u32,
     pub acked: Vec<u32>,
     pub closed: Vec<End>,
@@ -45,9 +45,13 @@ impl Seat for TestSeat {
         Poll::Pending
     }
     fn written(&self) {}
-    fn enable_acks(&self, resume: bool) {
-        let before = self.0.lock().unwrap().acks.replace(resume);
+    fn enable_acks(&self, wish: Enable) -> Option<Resumption> {
+        let before = self.0.lock().unwrap().acks.replace(wish);
         assert_eq!(before, None, "enabled twice");
+        wish.resume.then(|| Resumption {
+            token: "some-long-sm-id".to_owned(),
+            max: wish.max.unwrap_or(600),
+        })
     }
     fn ack_requested(&self) {
         self.0.lock().unwrap().requested += 1;
@@ -364,6 +368,19 @@ impl Play {
                 Answer::Upgraded(Ok(()))
             }
             Question::Bind(request) => self.bind(*request),
+            Question::Resume(request) => Answer::Resumed(match request.token.as_str() {
+                "known" => Ok(Resumed {
+                    jid: request.user.with_resource("balcony").unwrap(),
+                    seat: Arc::new(self.seat.clone()),
+                    h: 7,
+                }),
+                "high" => Err(NotResumed::TooHigh(AckError {
+                    h: request.h,
+                    sent: 8,
+                })),
+                "late" => Err(NotResumed::Unknown { h: Some(5) }),
+                _ => Err(NotResumed::Unknown { h: None }),
+            }),
             Question::Inline(request) => Answer::Inline(
                 request
                     .elements

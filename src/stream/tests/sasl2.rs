@@ -69,7 +69,7 @@ fn scram_in_sasl2_with_everything_inline() {
     assert!(decoded(&heard, "additional-data").starts_with("v="));
     let rest = heard.split_once("</authorization-identifier>").unwrap().1;
     let expected = format!(
-        "<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3'/><inlined xmlns='urn:test' ns='urn:xmpp:carbons:2'/>\
+        "<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3' id='some-long-sm-id' resume='true' max='600'/><inlined xmlns='urn:test' ns='urn:xmpp:carbons:2'/>\
          </bound><done xmlns='urn:test' what='early' for='juliet@example.org'/><done xmlns='urn:test' what='late' \
          for='{jid}'/></success><stream:features><after xmlns='urn:test'/><limits xmlns='urn:xmpp:stream-limits:0'>\
          <max-bytes>262144</max-bytes><idle-seconds>600</idle-seconds></limits></stream:features>"
@@ -81,7 +81,8 @@ fn scram_in_sasl2_with_everything_inline() {
     );
     assert!(play.machine.is_bound() && play.seated);
     assert_eq!(play.deadline, None);
-    assert_eq!(play.seat.0.lock().unwrap().acks, Some(true));
+    let acks = play.seat.0.lock().unwrap().acks;
+    assert!(acks.unwrap().resume);
     let request = &play.requests[0];
     assert!(request.bind2 && request.acks);
     assert_eq!(request.tag.as_deref(), Some("AwesomeXMPP"));
@@ -123,6 +124,24 @@ fn a_client_keeps_its_resource() {
         resource("not-a-uuid"),
         "no UUID, no identity"
     );
+}
+
+#[test]
+fn resume_goes_before_bind_and_in_its_place() {
+    let mut play = Play::tls().opened();
+    let inside = format!(
+        "<resume xmlns='urn:xmpp:sm:3' h='1' previd='known'/>{}<early xmlns='urn:test'/><late xmlns='urn:test'/>",
+        bind("")
+    );
+    let heard = play.say(&authenticate("PLAIN", RIGHT, &inside));
+    let (_, rest) = heard.split_once("<authorization-identifier>").unwrap();
+    assert_eq!(
+        rest,
+        "juliet@example.org/balcony</authorization-identifier><resumed xmlns='urn:xmpp:sm:3' previd='known' h='7'/>\
+         <done xmlns='urn:test' what='late' for='juliet@example.org/balcony'/></success>",
+        "and no features"
+    );
+    assert!(play.machine.is_bound() && play.requests.is_empty());
 }
 
 #[test]
