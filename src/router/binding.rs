@@ -159,12 +159,12 @@ impl Router {
         for id in replaced {
             self.live(account, id, SessionEvent::Replaced);
             let conflict = StreamError::from(StreamCondition::Conflict);
-            self.end_session(account, id, conflict);
+            self.cease(account, id, conflict);
         }
     }
 
     /// Ends a session, connected or not.
-    fn end_session(self: &Arc<Self>, account: &mut Account, id: SessionId, error: StreamError) {
+    pub(super) fn cease(self: &Arc<Self>, account: &mut Account, id: SessionId, error: StreamError) {
         let Some(session) = account.session(id) else {
             return;
         };
@@ -236,7 +236,7 @@ impl Router {
         slot.post(Work::Turn(Box::new(move |turn| {
             let ids: Vec<_> = turn.account.sessions.iter().map(|s| s.id).collect();
             for id in ids {
-                router.end_session(turn.account, id, error.clone());
+                router.cease(turn.account, id, error.clone());
             }
         })));
     }
@@ -291,7 +291,7 @@ impl Router {
         };
         match seat_of(session).and_then(|seat| seat.resumable()) {
             Some(_) => session.outbox.end(shutdown),
-            None => self.end_session(account, id, shutdown),
+            None => self.cease(account, id, shutdown),
         }
     }
 

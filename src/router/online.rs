@@ -47,8 +47,7 @@ impl Router {
                 return;
             };
             let id = session.id;
-            session.outbox.end(error);
-            router.remove(turn.account, id);
+            router.cease(turn.account, id, error);
         })));
         true
     }
