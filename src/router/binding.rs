@@ -164,7 +164,12 @@ impl Router {
     }
 
     /// Ends a session, connected or not.
-    pub(super) fn cease(self: &Arc<Self>, account: &mut Account, id: SessionId, error: StreamError) {
+    pub(super) fn cease(
+        self: &Arc<Self>,
+        account: &mut Account,
+        id: SessionId,
+        error: StreamError,
+    ) {
         let Some(session) = account.session(id) else {
             return;
         };
