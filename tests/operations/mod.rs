@@ -4,6 +4,7 @@ mod ceiling;
 mod dns;
 mod metrics;
 mod reload;
+mod start;
 mod status;
 mod supervision;
 
