@@ -92,7 +92,12 @@ fn jid(number: usize) -> Jid {
 /// A store with so many accounts, all with the keys of the first: they are made quickly.
 async fn filled(engine: &Arc<Counting>, accounts: usize) {
     let store = Store::with_engine(engine.clone(), Options::memory(), Clock::system()).unwrap();
-    let first = Accounts::new(store.clone(), Clock::system(), 4096, Secret::new(vec![7; 32]));
+    let first = Accounts::new(
+        store.clone(),
+        Clock::system(),
+        4096,
+        Secret::new(vec![7; 32]),
+    );
     first.create(&jid(0), "pencil").await.unwrap();
     let record = store
         .reading(|view| view.get(Space::ACCOUNT, &account_key(&jid(0))))
@@ -104,7 +109,11 @@ async fn filled(engine: &Arc<Counting>, accounts: usize) {
         for number in begin..(begin + 1000).min(accounts) {
             let (jid, uid) = (jid(number), (number as u64 + 1000).to_be_bytes());
             batch.put(Space::ACCOUNT, &account_key(&jid), record.clone());
-            batch.put(Space::ACCOUNT_BY_ID, &uid, jid.bare_str().as_bytes().to_vec());
+            batch.put(
+                Space::ACCOUNT_BY_ID,
+                &uid,
+                jid.bare_str().as_bytes().to_vec(),
+            );
         }
         store.commit(batch).await.unwrap();
     }
