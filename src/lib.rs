@@ -51,14 +51,18 @@
 //!    is read no further.
 //! 5. `Router::inbound` stamps the true `from` and wraps it as a [`hooks::Envelope`] with its
 //!    [`hooks::Facts`]. `Router::from_client` runs the hooks of [`hooks::Path::FromClient`]: Check,
-//!    Amend, Record. Each may let it pass, consume it, bounce it, or answer later.
+//!    Amend, Record. Each may let it pass, consume it, bounce it, or answer later. What a message
+//!    leaves with its sender goes along ([`hooks::Sent`]): the entry in the sender's log, if a hook
+//!    said `keep`.
 //! 6. `Router::route_on` finds its owner: an account, a service, the host, or elsewhere.
 //! 7. In the recipient's turn `Router::to_client` runs the hooks of [`hooks::Path::ToClient`], and
 //!    `message_arrives` puts a message that must survive into the account's log ([`state::log`]) and its
 //!    index of what nobody has taken, in the envelope's batch.
-//! 8. `Router::settle` hands the batch to the committer ([`store::Store::hand_in`]), which writes and
+//! 8. `Router::settle` adds the sender's part, so that both sides have the message under one id or
+//!    neither has it, and hands the batch to the committer ([`store::Store::hand_in`]), which writes and
 //!    syncs whole groups. What needs no disk, and follows nothing that does, goes on at once.
-//! 9. `commit::run` follows up in commit order: `Router::deliver` offers the message to every session it
+//! 9. `commit::run` follows up in commit order: the sender's Mirror hooks run in its turn;
+//!    `Router::deliver` gives the message its stanza-id and offers the message to every session it
 //!    is for (RFC 6121 §8.5; [`hooks::Outbox::push`]), then Mirror, Absent and `delivered` hooks run. A
 //!    session that cannot take it now reads it from the log later, in order (`router/backlog.rs`).
 //! 10. The recipient's driver asks its seat (`poll_outgoing`); [`proto::Stanza`] writes its header, and
@@ -68,7 +72,7 @@
 //! 11. The envelope is dropped, its receipt with it: the sender's `h` moves, and an `<a/>` may say so.
 //!
 //! Whatever goes wrong becomes a typed error; `Router::bounce` alone makes it an answer, never to an
-//! error. What leaves is written from trees, never copied from what came in.
+//! error. What leaves is written from trees, never copied from what came in; what the log has was so written.
 //!
 //! To add a feature, read [`hooks`], then `modules/ping.rs`, then `examples/module_outside.rs`.
 #![forbid(unsafe_code)]

@@ -7,6 +7,7 @@
 )]
 
 mod administration;
+mod archives;
 mod arrows;
 mod backup;
 mod backup_load;

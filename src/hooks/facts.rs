@@ -15,6 +15,8 @@ pub enum Class {
     ChatState,
     /// Call signalling (XEP-0353, 0482).
     Call,
+    /// Something done to an earlier message: a reaction, a retraction, a correction, a file.
+    Follow,
     /// Any other payload.
     Other,
     /// An error report.
@@ -41,24 +43,29 @@ pub struct Facts {
     pub class: Class,
     /// How it is encrypted, if it is.
     pub sealed: Option<Sealed>,
-    /// XEP-0334 `no-store` or `no-permanent-store`.
+    /// XEP-0334 `no-store`: kept nowhere.
     pub no_store: bool,
+    /// XEP-0334 `no-permanent-store`: kept for who is away, and in no archive.
+    pub no_archive: bool,
     /// XEP-0334 `store`.
     pub store: bool,
     /// XEP-0334 `no-copy`, or XEP-0280 `private`.
     pub no_copy: bool,
 }
 
+const NOTHING: Facts = Facts {
+    class: Class::None,
+    sealed: None,
+    no_store: false,
+    no_archive: false,
+    store: false,
+    no_copy: false,
+};
+
 impl Facts {
     /// Reads the facts off a stanza.
     pub fn of(stanza: &Stanza) -> Self {
-        let mut facts = Facts {
-            class: Class::None,
-            sealed: None,
-            no_store: false,
-            store: false,
-            no_copy: false,
-        };
+        let mut facts = NOTHING;
         let Kind::Message(kind) = stanza.kind else {
             return facts;
         };
@@ -72,7 +79,11 @@ impl Facts {
             facts.class = Class::Other;
         }
         if kind == MessageType::Error {
-            facts.class = Class::Error;
+            // Hints in an error are those of what it answers (XEP-0334 §5).
+            return Facts {
+                class: Class::Error,
+                ..NOTHING
+            };
         }
         facts
     }
@@ -87,6 +98,20 @@ impl Facts {
             return false;
         }
         self.store || !matches!(self.class, Class::ChatState | Class::None | Class::Error)
+    }
+
+    /// Whether the message belongs into an archive: it has meaning of its own, or for an earlier one
+    /// (XEP-0313 §6.1.1, XEP-0334). Rooms have their own archives.
+    pub fn lasting(&self, kind: MessageType) -> bool {
+        let meant = match self.class {
+            Class::Content | Class::Marker | Class::Call | Class::Follow => true,
+            Class::Other | Class::ChatState => self.store,
+            Class::Error | Class::None => false,
+        };
+        meant
+            && !self.no_store
+            && !self.no_archive
+            && matches!(kind, MessageType::Normal | MessageType::Chat)
     }
 
     fn note(&mut self, child: El<'_>) {
@@ -115,6 +140,13 @@ impl Facts {
                 self.sealed = Some(Sealed::OpenPgp);
                 Class::Content
             }
+            ns::REACTIONS
+            | ns::RETRACT
+            | ns::CORRECTION
+            | ns::FASTEN
+            | ns::OOB
+            | ns::CONFERENCE => Class::Follow,
+            ns::FILE_SHARING | ns::MEDIA_SHARING | ns::ATTACHING => Class::Follow,
             ns::ENCRYPTION => {
                 self.sealed.get_or_insert(Sealed::Other);
                 return;
@@ -128,7 +160,8 @@ impl Facts {
 
     fn note_hint(&mut self, hint: &str) {
         match hint {
-            "no-store" | "no-permanent-store" => self.no_store = true,
+            "no-store" => self.no_store = true,
+            "no-permanent-store" => self.no_archive = true,
             "store" => self.store = true,
             "no-copy" => self.no_copy = true,
             _ => {}
@@ -141,8 +174,9 @@ fn rank(class: Class) -> u8 {
         Class::None | Class::ChatState | Class::Error => 0,
         Class::Other => 1,
         Class::Marker => 2,
-        Class::Call => 3,
-        Class::Content => 4,
+        Class::Follow => 3,
+        Class::Call => 4,
+        Class::Content => 5,
     }
 }
 
@@ -189,6 +223,36 @@ mod tests {
             assert_eq!(facts.class, class, "{children:?}");
             assert_eq!(facts.storable(MessageType::Chat), storable, "{children:?}");
         }
+    }
+
+    #[test]
+    fn what_has_meaning_lasts() {
+        type Case = (&'static [(&'static str, &'static str)], bool);
+        let cases: [Case; 12] = [
+            (&[("body", ns::CLIENT)], true),
+            (&[("encrypted", ns::OMEMO_LEGACY)], true),
+            (&[("received", ns::RECEIPTS)], true),
+            (&[("displayed", ns::CHAT_MARKERS)], true),
+            (&[("reactions", ns::REACTIONS)], true),
+            (&[("retract", ns::RETRACT)], true),
+            (&[("propose", ns::JINGLE_MESSAGE)], true),
+            (&[("composing", ns::CHAT_STATES)], false),
+            (&[("x", "urn:example")], false),
+            (&[("x", "urn:example"), ("store", ns::HINTS)], true),
+            (
+                &[("body", ns::CLIENT), ("no-permanent-store", ns::HINTS)],
+                false,
+            ),
+            (&[("body", ns::CLIENT), ("no-store", ns::HINTS)], false),
+        ];
+        for (children, lasting) in cases {
+            let facts = Facts::of(&message(children));
+            assert_eq!(facts.lasting(MessageType::Chat), lasting, "{children:?}");
+        }
+        let facts = Facts::of(&message(&[("body", ns::CLIENT)]));
+        assert!(!facts.lasting(MessageType::Groupchat) && !facts.lasting(MessageType::Headline));
+        let off_the_record = [("body", ns::CLIENT), ("no-permanent-store", ns::HINTS)];
+        assert!(Facts::of(&message(&off_the_record)).storable(MessageType::Chat));
     }
 
     #[test]

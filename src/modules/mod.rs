@@ -4,6 +4,10 @@
 //! the README's table and DOAP come, is compared with it. Inside a phase hooks run in its order.
 
 pub mod addresses;
+pub mod archive;
+pub mod archive_preferences;
+pub mod archive_search;
+pub mod archive_trim;
 pub mod blocking;
 pub mod caps;
 pub mod carbons;
@@ -35,6 +39,10 @@ pub const LIST: &[Listed] = &[
     Listed::of::<session::Session>(),
     Listed::of::<offline::Offline>(),
     Listed::of::<carbons::Carbons>(),
+    Listed::of::<archive::Archive>(),
+    Listed::of::<archive_preferences::ArchivePreferences>(),
+    Listed::of::<archive_trim::ArchiveTrim>(),
+    Listed::of::<archive_search::ArchiveSearch>(),
     Listed::of::<ping::Ping>(),
     Listed::of::<time::Time>(),
     Listed::of::<version::Version>(),

@@ -185,6 +185,24 @@ pub const CARBONS_RULES: &str = "urn:xmpp:carbons:rules:0";
 pub const CORRECTION: &str = "urn:xmpp:message-correct:0";
 /// XEP-0313: message archive management.
 pub const MAM: &str = "urn:xmpp:mam:2";
+/// XEP-0313: what `#extended` adds.
+pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
+/// XEP-0313: the field `include-groupchat` is understood.
+pub const MAM_GROUPCHAT_FIELD: &str = "urn:xmpp:mam:2#groupchat-field";
+/// XEP-0313: messages of rooms are in the archive.
+pub const MAM_GROUPCHAT_AVAILABLE: &str = "urn:xmpp:mam:2#groupchat-available";
+/// Message archive management, trim command: a proposal without number.
+pub const MAM_TRIM: &str = "urn:xmpp:mamtrim:0";
+/// XEP-0431: full text search in archives.
+pub const FULLTEXT: &str = "urn:xmpp:fulltext:0";
+/// XEP-0367: message attaching.
+pub const ATTACHING: &str = "urn:xmpp:message-attaching:1";
+/// XEP-0385: stateless inline media sharing.
+pub const MEDIA_SHARING: &str = "urn:xmpp:sims:1";
+/// XEP-0424: a retracted message leaves a tombstone.
+pub const RETRACT_TOMBSTONE: &str = "urn:xmpp:message-retract:1#tombstone";
+/// XEP-0447: stateless file sharing.
+pub const FILE_SHARING: &str = "urn:xmpp:sfs:0";
 /// XEP-0333: displayed markers.
 pub const CHAT_MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0166: Jingle.

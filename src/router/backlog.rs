@@ -157,7 +157,7 @@ impl Router {
         let mut past = in_flight(account, session);
         past.extend(taken);
         past.extend(barred.iter().map(|entry| entry.mid));
-        let host = account.jid.domain_jid();
+        let own = account.jid.clone();
         let Some(info) = account.session_mut(session) else {
             return;
         };
@@ -174,7 +174,7 @@ impl Router {
             return;
         }
         let last = page.last().map(|logged| logged.entry.mid);
-        for (mid, item) in merge(page, &mut info.held, &past, &host) {
+        for (mid, item) in merge(page, &mut info.held, &past, &own) {
             if info.outbox.push(item) != Pushed::Queued {
                 info.held = Vec::new();
                 info.intake = waits_for_room(after);
@@ -201,14 +201,14 @@ fn merge(
     page: Vec<Logged>,
     held: &mut Vec<Outgoing>,
     past: &[Mid],
-    host: &Jid,
+    account: &Jid,
 ) -> BTreeMap<Mid, Outgoing> {
     let end = page.last().map_or(Mid::MAX, |logged| logged.entry.mid);
     let page = page
         .into_iter()
         .filter(|logged| !past.contains(&logged.entry.mid));
     let mut merged: BTreeMap<Mid, Outgoing> = page
-        .map(|logged| (logged.entry.mid, delayed(logged, host)))
+        .map(|logged| (logged.entry.mid, delayed(logged, account)))
         .collect();
     for item in std::mem::take(held) {
         match item.entry {
@@ -221,12 +221,15 @@ fn merge(
     merged
 }
 
-fn delayed(logged: Logged, host: &Jid) -> Outgoing {
+fn delayed(logged: Logged, account: &Jid) -> Outgoing {
     let delay = Delay {
         stamp: logged.at,
-        from: Some(host.clone()),
+        from: Some(account.domain_jid()),
     };
     let mut stanza = logged.stanza;
+    if logged.entry.keep {
+        stanza.push(log::stanza_id(account, logged.entry.mid));
+    }
     stanza.push(delay.to_element());
     Outgoing {
         stanza: Arc::new(stanza),

@@ -16,7 +16,7 @@ use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
 use crate::session::owners::{After, Slot};
 use crate::session::work::Position;
-use crate::state::log::{self, Waiting};
+use crate::state::log::{self, Waiting, Way};
 use crate::store::{Batch, Mid};
 
 impl Router {
@@ -80,6 +80,22 @@ impl Router {
                 }
             }
         }
+        if recorded.is_none() && envelope.keep && !account.guest {
+            let (uid, now) = (account.uid, self.clock.wall());
+            let envelope = &mut *envelope;
+            if let Some(from) = envelope.stanza.from.as_ref() {
+                let batch = &mut envelope.ledger.batch;
+                log::keep(batch, uid, Way::Received, from, &envelope.stanza, now);
+                recorded = Some(true);
+            }
+        }
+        if recorded == Some(true) && from_self(account, &envelope) {
+            // One entry in one log.
+            envelope
+                .sent
+                .iter_mut()
+                .for_each(|sent| sent.batch = Batch::new());
+        }
         if let Settled::Now(envelope) = self.settle(envelope, Then::Deliver(recorded)) {
             self.deliver(account, *envelope, None);
         }
@@ -131,9 +147,15 @@ impl Router {
         };
         let effects = std::mem::take(&mut envelope.ledger.effects);
         envelope.entry = entry;
+        if let Some(entry) = entry.filter(|entry| entry.keep) {
+            let id = log::stanza_id(&account.jid, entry.mid);
+            envelope.amend().push(id);
+        }
+        // What nobody waits for is handed out like any other stanza.
+        let entry = entry.filter(|_| envelope.facts.storable(kind));
         let taken = hand_out(account, &mut envelope, kind, entry);
         if taken == Taken::None
-            && entry.is_none()
+            && envelope.entry.is_none()
             && let Some(error) = unstored_refusal(account, &envelope, kind)
         {
             self.bounce(&envelope, &error);
@@ -155,13 +177,19 @@ impl Router {
         if hooks.is_empty() && !keep {
             return;
         }
+        let mut batch = Batch::new();
+        if keep {
+            let (way, now) = (Way::Sent, self.clock.wall());
+            let (to, stanza) = (&envelope.to, &envelope.stanza);
+            log::keep(&mut batch, account.uid, way, to, stanza, now);
+        }
         envelope.sent = Some(Box::new(Sent {
             stanza: envelope.stanza.clone(),
             to: envelope.to.clone(),
             facts: envelope.facts,
             session,
             keep,
-            batch: Batch::new(),
+            batch,
         }));
     }
 
@@ -206,6 +234,11 @@ impl Router {
         let ledger = std::mem::take(&mut envelope.ledger);
         self.finish_act(ledger, &account.jid);
     }
+}
+
+fn from_self(account: &Account, envelope: &Envelope) -> bool {
+    let from = envelope.from();
+    from.is_some_and(|from| from.bare_str() == account.jid.as_str())
 }
 
 /// The message was not stored: when it comes again it is new.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use crate::proto::stanza::Stanza;
+use crate::state::log::origin_id;
 
 /// Messages remembered per recipient.
 pub(super) const REMEMBERED: usize = 64;
@@ -25,9 +26,9 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// Whether this message (sender's full JID, id, payload) came within `window`; notes it.
-    ///
-    /// A message without id is never taken for another.
+    /// Whether this message came within `window`; notes it. The same is what has the same payload
+    /// and origin-id (XEP-0359), which a client keeps although it comes back as another resource, or
+    /// the same payload, id and sender's full JID. A message without id is never taken for another.
     pub fn seen(&mut self, stanza: &Stanza, now: Instant, window: Duration) -> bool {
         let Some(mark) = self.mark(stanza) else {
             return false;
@@ -64,8 +65,12 @@ impl Recent {
     }
 
     fn mark(&self, stanza: &Stanza) -> Option<u64> {
-        let (from, id) = (stanza.from.as_ref()?, stanza.id.as_deref()?);
-        let what = (from.as_str(), id, stanza.body_bytes());
+        let from = stanza.from.as_ref()?;
+        let (from, id) = match origin_id(stanza) {
+            Some(origin) => (from.bare_str(), origin),
+            None => (from.as_str(), stanza.id.as_deref()?),
+        };
+        let what = (from, id, stanza.body_bytes());
         Some(self.hasher.hash_one(what))
     }
 }
@@ -104,6 +109,20 @@ mod tests {
         assert!(!recent.seen(&message("a@x/1", None, "hi"), start, window));
         let later = start + Duration::from_secs(61);
         assert!(!recent.seen(&first, later, window));
+    }
+
+    #[test]
+    fn an_origin_id_outlives_the_resource() {
+        let mut recent = Recent::default();
+        let (start, window) = (Instant::now(), Duration::from_secs(60));
+        let marked = |from, id, origin| {
+            let origin = Element::new("origin-id", ns::STANZA_ID).with_attr("id", origin);
+            message(from, id, "hi").with_child(origin)
+        };
+        assert!(!recent.seen(&marked("a@x/1", Some("m1"), "o1"), start, window));
+        assert!(recent.seen(&marked("a@x/2", Some("m9"), "o1"), start, window));
+        assert!(!recent.seen(&marked("a@x/2", Some("m1"), "o2"), start, window));
+        assert!(!recent.seen(&marked("b@x/1", Some("m1"), "o1"), start, window));
     }
 
     #[test]

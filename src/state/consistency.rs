@@ -276,7 +276,7 @@ mod tests {
                 mid: mids.draw(1),
                 keep,
             };
-            log::import(&mut batch, Uid(1), entry, &stanza, 1, waits);
+            log::import(&mut batch, Uid(1), &jid, entry, &stanza, 1, waits);
         }
         change(&mut batch);
         store.commit(batch).await.unwrap();
@@ -317,7 +317,15 @@ mod tests {
         let neither = with(|batch| {
             let stanza = Stanza::message(MessageType::Chat);
             let entry = Entry { mid, keep: false };
-            log::import(batch, Uid(1), entry, &stanza, 1, false);
+            log::import(
+                batch,
+                Uid(1),
+                &Jid::parse("romeo@x").unwrap(),
+                entry,
+                &stanza,
+                1,
+                false,
+            );
         });
         assert_eq!(
             neither.await,

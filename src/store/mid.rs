@@ -41,6 +41,11 @@ impl Mid {
         Mid(u128::from_be_bytes(self.0).saturating_sub(1).to_be_bytes())
     }
 
+    /// The id just above this one.
+    pub fn after(self) -> Mid {
+        Mid(u128::from_be_bytes(self.0).saturating_add(1).to_be_bytes())
+    }
+
     /// Unix milliseconds at which the id was drawn, or a little later (see [`Mid`]).
     pub fn ms(self) -> u64 {
         (u128::from_be_bytes(self.0) >> 80) as u64

@@ -67,6 +67,7 @@ macro_rules! files {
 
 files! {
     addresses
+    archive
     bind
     carbons
     blocking

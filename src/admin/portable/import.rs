@@ -272,6 +272,7 @@ impl Incoming {
         log::import(
             &mut self.batch,
             self.arrival.uid(),
+            &own,
             entry,
             &stanza,
             at,
@@ -290,9 +291,11 @@ impl Incoming {
             None => self.archived.draw(at),
         };
         let entry = Entry { mid, keep: true };
+        let own = self.arrival.jid().clone();
         log::import(
             &mut self.batch,
             self.arrival.uid(),
+            &own,
             entry,
             &stanza,
             at,

@@ -1,0 +1,231 @@
+//! The page of a query on its way to the client: read off the network, handed over as there is room, then the answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::Archive;
+use super::query::{self, Wanted};
+use crate::hooks::{Floor, Outgoing, Pushed, Reply, Request, SessionId, Turn};
+use crate::proto::delay::Delay;
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::proto::stanza::MessageType;
+use crate::proto::{datetime, forward, ns, rsm};
+use crate::state::log::{self, Found, Page, QueryError};
+use crate::xml::Element;
+
+/// Queries of one session that may wait for the one that is answered.
+const IN_LINE: usize = 16;
+
+/// How often a slow reader is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One query of a session after the other; kept with the session.
+struct Line {
+    turn: Arc<Semaphore>,
+    length: Arc<AtomicUsize>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line {
+            turn: Arc::new(Semaphore::new(1)),
+            length: Arc::default(),
+        }
+    }
+}
+
+/// A place in the line, given back when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who gets the results.
+struct Reader {
+    floor: Arc<dyn Floor>,
+    account: Jid,
+    session: SessionId,
+}
+
+/// §4: a query.
+pub(super) fn begin(
+    archive: &Arc<Archive>,
+    request: &Request<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<Reply, StanzaError> {
+    let wanted = query::read(request.payload, &archive.config, turn)?;
+    if turn.account.guest {
+        return Err(Condition::NotAllowed.into());
+    }
+    let line = request
+        .session
+        .and_then(|id| turn.account.session_mut(id))
+        .and_then(|session| session.slots.of::<Line>());
+    let (Some(session), Some(line)) = (request.session, line) else {
+        return Err(Condition::NotAllowed.into());
+    };
+    let place = Place(line.length.clone());
+    if line.length.fetch_add(1, Ordering::Relaxed) >= IN_LINE {
+        return Err(
+            StanzaError::from(Condition::ResourceConstraint).with_text("Too many queries at once")
+        );
+    }
+    let (order, uid) = (line.turn.clone(), turn.account.uid);
+    let reader = Reader {
+        floor: turn.floor.clone(),
+        account: turn.account.jid.clone(),
+        session,
+    };
+    let store = archive.deps.store.clone();
+    Ok(Reply::Later(Box::pin(async move {
+        let _place = place;
+        let Ok(_order) = order.acquire().await else {
+            return Reply::done();
+        };
+        let Wanted {
+            query,
+            queryid,
+            flipped,
+        } = wanted;
+        let page = store
+            .reading(move |snapshot| match query.page(snapshot, uid) {
+                Err(QueryError::Store(error)) => Err(error),
+                page => Ok(page),
+            })
+            .await;
+        match page {
+            Ok(Ok(page)) => reader.hand_over(page, queryid.as_deref(), flipped).await,
+            Ok(Err(_)) => Reply::Error(Condition::ItemNotFound.into()),
+            Err(error) => unreadable(&reader.account, &error),
+        }
+    })))
+}
+
+fn unreadable(account: &Jid, error: &crate::store::StoreError) -> Reply {
+    tracing::error!(%account, %error, "an archive cannot be read; run `waxwing check`");
+    Reply::Error(Condition::InternalServerError.into())
+}
+
+impl Reader {
+    /// Sends the messages of a page, and says which page it was.
+    async fn hand_over(self, page: Page, queryid: Option<&str>, flipped: bool) -> Reply {
+        let answer = fin(&page);
+        let mut results: Vec<Outgoing> = page
+            .messages
+            .into_iter()
+            .map(|found| self.result(found, queryid))
+            .collect();
+        if flipped {
+            results.reverse();
+        }
+        while !results.is_empty() {
+            match self.push(results).await {
+                Some(left) => results = left,
+                None => return Reply::Error(Condition::RecipientUnavailable.into()),
+            }
+            if !results.is_empty() {
+                // A client that does not read keeps one page here, until the answer is overdue.
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Reply::Result(Some(answer))
+    }
+
+    fn result(&self, found: Found, queryid: Option<&str>) -> Outgoing {
+        let mut result = Element::new("result", ns::MAM).with_attr("id", &found.mid.to_string());
+        result.set_attr("queryid", queryid);
+        let delay = Delay {
+            stamp: found.at,
+            from: None,
+        };
+        let stanza = forward::carry(MessageType::Normal, &result, Some(&delay), &found.xml);
+        Outgoing {
+            stanza: Arc::new(stanza.with_from(self.account.clone())),
+            to: None,
+            entry: found.waits,
+        }
+    }
+
+    /// Hands over what there is room for; what is left, or nothing if the session is over.
+    async fn push(&self, results: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
+        let (done, left) = oneshot::channel();
+        let session = self.session;
+        let push = move |turn: &mut Turn<'_>| {
+            if let Some(session) = turn.account.session(session) {
+                let _ = done.send(push_to(session, results));
+            }
+        };
+        self.floor.in_turn(&self.account, Box::new(push));
+        left.await.ok().flatten()
+    }
+}
+
+fn push_to(session: &crate::hooks::SessionInfo, results: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
+    if !session.outbox.has_room() {
+        return Some(results);
+    }
+    let mut results = results.into_iter();
+    while let Some(mut item) = results.next() {
+        item.to = Some(session.jid.clone());
+        match session.outbox.push(item.clone()) {
+            Pushed::Queued => {}
+            Pushed::Full => return Some(std::iter::once(item).chain(results).collect()),
+            Pushed::Closed => return None,
+        }
+    }
+    Some(Vec::new())
+}
+
+/// §4.3.
+fn fin(page: &Page) -> Element {
+    let id = |found: &Found| found.mid.to_string();
+    let ends = rsm::Page {
+        first: page.messages.first().map(|found| (id(found), None)),
+        // A search that found nothing so far goes on behind what it looked at.
+        last: page
+            .scanned
+            .map(|mid| mid.to_string())
+            .or_else(|| page.messages.last().map(id)),
+        count: None,
+    };
+    let mut fin = Element::new("fin", ns::MAM);
+    if page.complete {
+        fin.set_attr("complete", Some("true"));
+    }
+    fin.with_child(ends.to_element())
+}
+
+/// §5: where the archive begins and ends.
+pub(super) fn metadata(_: &Request<'_>, turn: &mut Turn<'_>) -> Reply {
+    let (uid, account) = (turn.account.uid, turn.account.jid.clone());
+    let store = turn.floor.store().clone();
+    if turn.account.guest {
+        return Reply::Error(Condition::NotAllowed.into());
+    }
+    Reply::Later(Box::pin(async move {
+        let ends = store
+            .reading(move |snapshot| log::ends(snapshot, uid))
+            .await;
+        let end = |name, (mid, at): (crate::store::Mid, u64)| {
+            Element::new(name, ns::MAM)
+                .with_attr("id", &mid.to_string())
+                .with_attr("timestamp", &datetime::format(at))
+        };
+        let metadata = Element::new("metadata", ns::MAM);
+        match ends {
+            Ok(Some((first, last))) => metadata
+                .with_child(end("start", first))
+                .with_child(end("end", last))
+                .into(),
+            Ok(None) => metadata.into(),
+            Err(error) => unreadable(&account, &error),
+        }
+    }))
+}

@@ -1,0 +1,326 @@
+//! The message log of an account: its archive, and what waits for its clients.
+//!
+//! A message enters its sender's and its recipient's log once, in one batch and under one id, which
+//! is archive id and stanza-id. What no client has taken is marked in the undelivered index, which
+//! offline delivery, redelivery and crash recovery read. An entry that no archive keeps goes when it
+//! was taken; one that is kept is found by its contact and by the ids its sender gave it.
+
+mod preferences;
+mod query;
+mod removal;
+mod tombstone;
+mod waiting;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests;
+
+pub use preferences::{Default as DefaultRule, Preferences};
+pub use query::{Found, MOST_SCANNED, Page, Query, QueryError, ends};
+pub use removal::{Removed, bytes_of, remove};
+pub use tombstone::{Original, bury, find};
+pub use waiting::Waiting;
+
+use crate::hooks::{Entry, Uid};
+use crate::proto::jid::Jid;
+use crate::proto::ns;
+use crate::proto::stanza::{Kind, MessageType, Stanza};
+use crate::store::{Batch, Direction, Key, Mid, Range, Snapshot, Space, StoreError, hash64};
+use crate::xml::Element;
+
+const FORMAT: u8 = 1;
+/// The archive has it.
+const KEEP: u8 = 1;
+/// The account sent it.
+const SENT: u8 = 2;
+/// It is a message of a room.
+const ROOM: u8 = 4;
+/// Format, flags, time.
+const HEADER: usize = 10;
+
+/// A message read back.
+#[derive(Debug)]
+pub struct Logged {
+    /// Its entry.
+    pub entry: Entry,
+    /// When it came, Unix milliseconds.
+    pub at: u64,
+    /// The stanza as it was accepted.
+    pub stanza: Stanza,
+}
+
+/// Which way a message went, seen from the account whose log it enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The account sent it.
+    Sent,
+    /// It came for the account.
+    Received,
+}
+
+/// Adds a message that came at `now` (Unix milliseconds) to its recipient's log and marks it as
+/// undelivered; `keep` puts it into the archive as well. Returns its bytes.
+pub fn record(batch: &mut Batch, uid: Uid, stanza: &Stanza, now: u64, keep: bool) -> usize {
+    let bytes = match (keep, &stanza.from) {
+        (true, Some(from)) => self::keep(batch, uid, Way::Received, from, stanza, now),
+        _ => append(batch, uid, stanza, now, 0),
+    };
+    let mark = (bytes as u32).to_be_bytes().to_vec();
+    batch.append(Space::UNDELIVERED, &account(uid), mark);
+    bytes
+}
+
+/// Puts a message exchanged with `peer` at `now` (Unix milliseconds) into an account's archive.
+/// Returns its bytes.
+pub fn keep(batch: &mut Batch, uid: Uid, way: Way, peer: &Jid, stanza: &Stanza, now: u64) -> usize {
+    let mut flags = KEEP;
+    if way == Way::Sent {
+        flags |= SENT;
+    }
+    if stanza.kind == Kind::Message(MessageType::Groupchat) {
+        flags |= ROOM;
+    }
+    let bytes = append(batch, uid, stanza, now, flags);
+    batch.append(Space::LOG_BY_CONTACT, &contact(uid, peer), Vec::new());
+    for id in foreign(uid, stanza) {
+        batch.append(Space::LOG_BY_FOREIGN_ID, &id, Vec::new());
+    }
+    batch.add(
+        Space::LOG_TOTALS,
+        &account(uid),
+        i64::try_from(bytes).unwrap_or(i64::MAX),
+    );
+    bytes
+}
+
+fn append(batch: &mut Batch, uid: Uid, stanza: &Stanza, now: u64, flags: u8) -> usize {
+    let value = encode(stanza, now, flags);
+    let bytes = value.len();
+    batch.append(Space::LOG, &account(uid), value);
+    bytes
+}
+
+fn encode(stanza: &Stanza, at: u64, flags: u8) -> Vec<u8> {
+    let mut value = Vec::with_capacity(stanza.size_hint() + HEADER);
+    value.push(FORMAT);
+    value.push(flags);
+    value.extend_from_slice(&at.to_be_bytes());
+    stanza.write(Some(ns::CLIENT), &mut value);
+    value
+}
+
+/// Adds a message of `own`, exchanged on another server at `at` (Unix milliseconds), under an id of its own; `undelivered` if
+/// no client has taken it.
+pub fn import(
+    batch: &mut Batch,
+    uid: Uid,
+    own: &Jid,
+    entry: Entry,
+    stanza: &Stanza,
+    at: u64,
+    undelivered: bool,
+) {
+    let is_own = |jid: &&Jid| jid.bare_str() == own.bare_str();
+    let (peer, mut flags) = match stanza.from.as_ref().filter(is_own) {
+        Some(_) => (stanza.to.as_ref().unwrap_or(own), SENT),
+        None => (stanza.from.as_ref().unwrap_or(own), 0),
+    };
+    if stanza.kind == Kind::Message(MessageType::Groupchat) {
+        flags |= ROOM;
+    }
+    let value = encode(stanza, at, if entry.keep { flags | KEEP } else { flags });
+    let (key, bytes) = (key(uid, entry.mid), value.len());
+    batch.put(Space::LOG, &key, value);
+    if undelivered {
+        batch.put(Space::UNDELIVERED, &key, (bytes as u32).to_be_bytes());
+    }
+    if !entry.keep {
+        return;
+    }
+    let contact = contact(uid, peer).mid(entry.mid);
+    batch.put(Space::LOG_BY_CONTACT, &contact, Vec::new());
+    for id in foreign(uid, stanza) {
+        batch.put(Space::LOG_BY_FOREIGN_ID, &id.mid(entry.mid), Vec::new());
+    }
+    // What waits comes a second time with the archive.
+    if !undelivered {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        batch.add(Space::LOG_TOTALS, &account(uid), bytes);
+    }
+}
+
+/// The `<stanza-id/>` of an entry in the log of `account` (XEP-0359 §3, rule 7).
+pub fn stanza_id(account: &Jid, mid: Mid) -> Element {
+    Element::new("stanza-id", ns::STANZA_ID)
+        .with_attr("by", account.bare_str())
+        .with_attr("id", &mid.to_string())
+}
+
+/// Marks entries as taken; those that nothing keeps leave the log.
+pub fn taken(batch: &mut Batch, uid: Uid, entries: &[Entry]) {
+    for entry in entries {
+        let key = key(uid, entry.mid);
+        if !entry.keep {
+            batch.delete(Space::LOG, &key);
+        }
+        batch.delete(Space::UNDELIVERED, &key);
+    }
+}
+
+/// Reads undelivered messages after an id, oldest first, at most `limit`.
+///
+/// # Errors
+/// The store's; a mark whose entry is gone is skipped.
+pub fn undelivered(
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    after: Option<Mid>,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let range = Range::mids(&account(uid), after, None);
+    let marks = snapshot.scan(Space::UNDELIVERED, &range, Direction::Forward, limit)?;
+    let mut messages = Vec::with_capacity(marks.len());
+    for (key, _) in marks {
+        if let Some(value) = snapshot.get(Space::LOG, &key)? {
+            messages.push(decode(&key, &value)?);
+        }
+    }
+    Ok(messages)
+}
+
+/// Reads the messages of a log after an id, oldest first, at most `limit`.
+///
+/// # Errors
+/// The store's.
+pub fn after(
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    after: Option<Mid>,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let range = Range::mids(&account(uid), after, None);
+    let rows = snapshot.scan(Space::LOG, &range, Direction::Forward, limit)?;
+    rows.iter().map(|(key, value)| decode(key, value)).collect()
+}
+
+/// Whether an archive keeps this entry; `None` if it cannot be read.
+pub fn is_kept(key: &[u8], value: &[u8]) -> Option<bool> {
+    decode(key, value).ok().map(|logged| logged.entry.keep)
+}
+
+/// Reads the newest messages that came for an account, at most `limit` and none from before `since`
+/// (Unix milliseconds), newest first.
+///
+/// # Errors
+/// The store's.
+pub fn newest(
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    since: u64,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let range = Range::mids(&account(uid), Some(Mid::first_of(since)), None);
+    // As many as it sent stand between them.
+    let rows = snapshot.scan(Space::LOG, &range, Direction::Backward, 2 * limit)?;
+    let mut newest = Vec::new();
+    for (key, value) in rows {
+        let raw = Raw::read(&key, &value)?;
+        if raw.flags & SENT == 0 && newest.len() < limit {
+            newest.push(raw.parse()?);
+        }
+    }
+    Ok(newest)
+}
+
+fn decode(key: &[u8], value: &[u8]) -> Result<Logged, StoreError> {
+    Raw::read(key, value)?.parse()
+}
+
+/// An entry as it lies in the log, its stanza not yet parsed.
+struct Raw<'a> {
+    mid: Mid,
+    flags: u8,
+    at: u64,
+    xml: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    fn read(key: &[u8], value: &'a [u8]) -> Result<Raw<'a>, StoreError> {
+        let mid = key.get(8..).and_then(|mid| mid.try_into().ok());
+        let mid = Mid::from_bytes(mid.ok_or_else(odd)?);
+        let [FORMAT, flags, rest @ ..] = value else {
+            return Err(odd());
+        };
+        let (at, xml) = rest.split_first_chunk::<8>().ok_or_else(odd)?;
+        Ok(Raw {
+            mid,
+            flags: *flags,
+            at: u64::from_be_bytes(*at),
+            xml,
+        })
+    }
+
+    fn kept(&self) -> bool {
+        self.flags & KEEP != 0
+    }
+
+    fn stanza(&self) -> Result<Stanza, StoreError> {
+        Stanza::from_bytes(self.xml).map_err(|_| odd())
+    }
+
+    fn parse(&self) -> Result<Logged, StoreError> {
+        Ok(Logged {
+            entry: Entry {
+                mid: self.mid,
+                keep: self.kept(),
+            },
+            at: self.at,
+            stanza: self.stanza()?,
+        })
+    }
+}
+
+fn odd() -> StoreError {
+    StoreError::Format("a message of the log".to_owned())
+}
+
+fn account(uid: Uid) -> Key {
+    Key::new().u64(uid.0)
+}
+
+fn key(uid: Uid, mid: Mid) -> Key {
+    account(uid).mid(mid)
+}
+
+/// Where the messages with a contact, by its bare address, are listed.
+fn contact(uid: Uid, peer: &Jid) -> Key {
+    account(uid).u64(hash64(peer.bare_str()))
+}
+
+/// Where a message is found by an id that its sender gave it.
+fn foreign_id(uid: Uid, id: &str, from: &Jid) -> Key {
+    account(uid).u64(hash64(&format!("{id}\0{}", from.bare_str())))
+}
+
+/// The one or two ids its sender gave a message: of the stanza, and the origin-id.
+fn foreign(uid: Uid, stanza: &Stanza) -> Vec<Key> {
+    let Some(from) = &stanza.from else {
+        return Vec::new();
+    };
+    let id = stanza.id.as_deref();
+    let origin = origin_id(stanza).filter(|origin| Some(*origin) != id);
+    let ids = [id, origin].into_iter().flatten();
+    ids.map(|id| foreign_id(uid, id, from)).collect()
+}
+
+/// The id its sender's client gave a message for all its copies (XEP-0359 §2.2).
+pub fn origin_id(stanza: &Stanza) -> Option<&str> {
+    let id = stanza.child("origin-id", ns::STANZA_ID)?.attr("id")?;
+    (!id.is_empty()).then_some(id)
+}
+
+fn size_of_mark(value: &[u8]) -> u64 {
+    value
+        .try_into()
+        .map_or(0, |bytes| u64::from(u32::from_be_bytes(bytes)))
+}

@@ -1,0 +1,129 @@
+//! What leaves an archive: the oldest first, never from the middle (XEP-0313 §3.2).
+
+use super::{KEEP, Raw, SENT, account, contact, foreign, key};
+use crate::hooks::Uid;
+use crate::store::{Batch, Direction, Mid, Range, Snapshot, Space, Store, StoreError, counter};
+
+/// Entries removed in one batch.
+const STEP: usize = 256;
+
+/// What one call removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Messages.
+    pub messages: u64,
+    /// Their bytes in the log.
+    pub bytes: u64,
+}
+
+/// Removes the oldest messages of an archive, up to and including `upto`, until `bytes` are gone. What
+/// still waits for a client only leaves the archive. Takes small batches, one at a time.
+///
+/// # Errors
+/// The store's; what was removed before stays removed.
+pub async fn remove(store: &Store, uid: Uid, upto: Mid, bytes: u64) -> Result<Removed, StoreError> {
+    let mut removed = Removed::default();
+    let mut after = None;
+    while removed.bytes < bytes {
+        let left = bytes - removed.bytes;
+        let step = store
+            .reading(move |snapshot| step(snapshot, uid, after, upto, left))
+            .await?;
+        if !step.batch.is_empty() && store.commit(step.batch).await.is_err() {
+            return Err(StoreError::Busy);
+        }
+        removed.messages += step.removed.messages;
+        removed.bytes += step.removed.bytes;
+        match step.last {
+            Some(last) => after = Some(last),
+            None => break,
+        }
+    }
+    Ok(removed)
+}
+
+struct Step {
+    batch: Batch,
+    removed: Removed,
+    /// Where the next step goes on.
+    last: Option<Mid>,
+}
+
+fn step(
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    after: Option<Mid>,
+    upto: Mid,
+    bytes: u64,
+) -> Result<Step, StoreError> {
+    let range = Range::mids(&account(uid), after, Some(upto.after()));
+    let rows = snapshot.scan(Space::LOG, &range, Direction::Forward, STEP)?;
+    let mut step = Step {
+        batch: Batch::new().relaxed(),
+        removed: Removed::default(),
+        last: None,
+    };
+    let full = rows.len() == STEP;
+    for (at, value) in rows {
+        let raw = Raw::read(&at, &value)?;
+        step.last = full.then_some(raw.mid);
+        if !raw.kept() {
+            continue;
+        }
+        forget(&mut step.batch, snapshot, uid, &raw, &value)?;
+        step.removed.messages += 1;
+        step.removed.bytes += value.len() as u64;
+        if step.removed.bytes >= bytes {
+            step.last = None;
+            break;
+        }
+    }
+    let less = i64::try_from(step.removed.bytes).unwrap_or(i64::MAX);
+    if less > 0 {
+        step.batch.add(Space::LOG_TOTALS, &account(uid), -less);
+    }
+    Ok(step)
+}
+
+/// Takes one entry out of the archive, with all that leads to it.
+fn forget(
+    batch: &mut Batch,
+    snapshot: &dyn Snapshot,
+    uid: Uid,
+    raw: &Raw<'_>,
+    value: &[u8],
+) -> Result<(), StoreError> {
+    let place = key(uid, raw.mid);
+    if snapshot.get(Space::UNDELIVERED, &place)?.is_some() {
+        let mut value = value.to_vec();
+        if let Some(flags) = value.get_mut(1) {
+            *flags &= !KEEP;
+        }
+        batch.put(Space::LOG, &place, value);
+    } else {
+        batch.delete(Space::LOG, &place);
+    }
+    let stanza = raw.stanza()?;
+    let peer = if raw.flags & SENT != 0 {
+        stanza.to.as_ref().or(stanza.from.as_ref())
+    } else {
+        stanza.from.as_ref()
+    };
+    if let Some(peer) = peer {
+        batch.delete(Space::LOG_BY_CONTACT, &contact(uid, peer).mid(raw.mid));
+    }
+    for id in foreign(uid, &stanza) {
+        batch.delete(Space::LOG_BY_FOREIGN_ID, &id.mid(raw.mid));
+    }
+    Ok(())
+}
+
+/// Bytes of an account's archive.
+///
+/// # Errors
+/// The store's.
+pub fn bytes_of(snapshot: &dyn Snapshot, uid: Uid) -> Result<u64, StoreError> {
+    let total = snapshot.get(Space::LOG_TOTALS, &account(uid))?;
+    let total = total.and_then(|total| counter(&total)).unwrap_or(0);
+    Ok(u64::try_from(total).unwrap_or(0))
+}

@@ -1,0 +1,232 @@
+//! The archive part of the log, over a store in memory.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::proto::stanza::MessageType;
+use crate::runtime::clock::Clock;
+use crate::store::{Options, Store};
+
+const ME: Uid = Uid(7);
+
+fn jid(text: &str) -> Jid {
+    Jid::parse(text).unwrap()
+}
+
+fn message(peer: &str, id: &str, sent: bool) -> Stanza {
+    let (from, to) = if sent {
+        ("me@x/1", peer)
+    } else {
+        (peer, "me@x")
+    };
+    Stanza::message(MessageType::Chat)
+        .with_from(jid(from))
+        .with_to(jid(to))
+        .with_id(id)
+        .with_child(Element::new("body", ns::CLIENT).with_text(id))
+}
+
+fn store() -> Store {
+    Store::open(Options::memory(), Clock::system()).unwrap()
+}
+
+/// Archives a message; `waits` marks it as undelivered.
+async fn add(store: &Store, peer: &str, id: &str, sent: bool, waits: bool) -> Mid {
+    let stanza = message(peer, id, sent);
+    let mut batch = Batch::new();
+    let now = Clock::system().wall();
+    if waits {
+        record(&mut batch, ME, &stanza, now, true);
+    } else {
+        let way = if sent { Way::Sent } else { Way::Received };
+        keep(&mut batch, ME, way, &jid(peer), &stanza, now);
+    }
+    store.commit(batch).await.unwrap()
+}
+
+async fn page(store: &Store, query: Query) -> Page {
+    let query = Query {
+        bytes: usize::MAX,
+        ..query
+    };
+    store
+        .reading(move |snapshot| Ok(query.page(snapshot, ME).unwrap()))
+        .await
+        .unwrap()
+}
+
+async fn whole(store: &Store) -> Vec<Mid> {
+    let query = Query {
+        max: usize::MAX,
+        ..Query::default()
+    };
+    let page = page(store, query).await;
+    assert!(page.complete);
+    page.messages.iter().map(|found| found.mid).collect()
+}
+
+async fn rows(store: &Store, space: Space) -> usize {
+    let all = Range::prefix(account(ME));
+    store
+        .reading(move |snapshot| snapshot.scan(space, &all, Direction::Forward, usize::MAX))
+        .await
+        .unwrap()
+        .len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Any paging, in either direction, with either kind of message, yields the whole in its order.
+    #[test]
+    fn pages_make_up_the_whole(
+        peers in proptest::collection::vec((0..3_usize, any::<bool>()), 0..60),
+        sizes in proptest::collection::vec(1..9_usize, 1..8),
+        back in any::<bool>(),
+        with in proptest::option::of(0..3_usize),
+    ) {
+        const PEERS: [&str; 3] = ["a@x/1", "b@y", "c@z/2"];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = store();
+            let mut expected = Vec::new();
+            for (n, (peer, sent)) in peers.iter().enumerate() {
+                let mid = add(&store, PEERS[*peer], &n.to_string(), *sent, false).await;
+                if with.is_none_or(|with| with == *peer) {
+                    expected.push(mid);
+                }
+            }
+            let mut got: Vec<Mid> = Vec::new();
+            for size in sizes.iter().cycle() {
+                let mut query = Query {
+                    with: with.map(|with| jid(PEERS[with]).bare()),
+                    backwards: back,
+                    max: *size,
+                    ..Query::default()
+                };
+                if back {
+                    query.before.extend(got.first().copied());
+                } else {
+                    query.after.extend(got.last().copied());
+                }
+                let page = page(&store, query).await;
+                let mids = page.messages.iter().map(|found| found.mid);
+                if back {
+                    got.splice(0..0, mids);
+                } else {
+                    got.extend(mids);
+                }
+                if page.complete {
+                    break;
+                }
+                assert!(!page.messages.is_empty());
+            }
+            assert_eq!(got, expected);
+        });
+    }
+}
+
+#[tokio::test]
+async fn bytes_bound_a_page_but_not_below_one_message() {
+    let store = store();
+    for n in 0..3 {
+        add(&store, "a@x", &n.to_string(), true, false).await;
+    }
+    let query = |bytes| Query {
+        max: 10,
+        bytes,
+        ..Query::default()
+    };
+    let sizes = store.reading(move |snapshot| {
+        let size = |bytes| {
+            let page = query(bytes).page(snapshot, ME).unwrap();
+            (page.messages.len(), page.complete)
+        };
+        Ok([size(1), size(250), size(10_000)])
+    });
+    assert_eq!(sizes.await.unwrap(), [(1, false), (2, false), (3, true)]);
+}
+
+#[tokio::test]
+async fn what_is_removed_leaves_nothing_but_what_waits() {
+    let store = store();
+    let mut mids = Vec::new();
+    for n in 0..600 {
+        mids.push(add(&store, "a@x/1", &n.to_string(), n % 2 == 0, n == 3).await);
+    }
+    let total = || store.reading(|snapshot| bytes_of(snapshot, ME));
+    let before = total().await.unwrap();
+    let removed = remove(&store, ME, mids[299], u64::MAX).await.unwrap();
+    assert_eq!(removed.messages, 300);
+    assert_eq!(whole(&store).await, mids[300..]);
+    assert_eq!(total().await.unwrap(), before - removed.bytes);
+    for (space, left) in [
+        (Space::LOG, 301),
+        (Space::LOG_BY_CONTACT, 300),
+        (Space::LOG_BY_FOREIGN_ID, 300),
+        (Space::UNDELIVERED, 1),
+    ] {
+        assert_eq!(rows(&store, space).await, left, "{space:?}");
+    }
+    let waits = store.reading(|snapshot| undelivered(snapshot, ME, None, 10));
+    let waits = waits.await.unwrap();
+    assert_eq!((waits.len(), waits[0].entry.keep), (1, false));
+
+    let some = remove(&store, ME, Mid::MAX, 1_000).await.unwrap();
+    assert!(some.bytes >= 1_000 && some.bytes < 1_400, "{some:?}");
+    remove(&store, ME, Mid::MAX, u64::MAX).await.unwrap();
+    assert_eq!(whole(&store).await, []);
+    assert_eq!(total().await.unwrap(), 0);
+    assert_eq!(rows(&store, Space::LOG_BY_CONTACT).await, 0);
+    assert_eq!(rows(&store, Space::LOG_BY_FOREIGN_ID).await, 0);
+}
+
+#[tokio::test]
+async fn a_tombstone_keeps_place_and_header_and_only_the_sender_digs() {
+    let store = store();
+    let mid = add(&store, "a@x/1", "m1", false, false).await;
+    let find = |from: &'static str| store.reading(move |s| find(s, ME, "m1", &jid(from)));
+    assert!(find("b@x").await.unwrap().is_none());
+    let original = find("a@x/other").await.unwrap().unwrap();
+    let mut batch = Batch::new();
+    let stone = Element::new("retracted", ns::RETRACT).with_attr("id", "r1");
+    bury(&mut batch, ME, original, stone).unwrap();
+    store.commit(batch).await.unwrap();
+    let query = Query {
+        max: 1,
+        ..Query::default()
+    };
+    let page = page(&store, query).await;
+    assert_eq!(page.messages[0].mid, mid);
+    let stanza = Stanza::from_bytes(&page.messages[0].xml).unwrap();
+    assert_eq!(stanza.id.as_deref(), Some("m1"));
+    let children: Vec<&str> = stanza.children().map(|child| child.name()).collect();
+    assert_eq!(children, ["retracted"]);
+    remove(&store, ME, Mid::MAX, u64::MAX).await.unwrap();
+    let total = store.reading(|snapshot| bytes_of(snapshot, ME));
+    assert_eq!(total.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn preferences_read_back_and_never_wins() {
+    let store = store();
+    let rules = Preferences {
+        default: DefaultRule::Roster,
+        always: vec![jid("a@x"), jid("b@x/1")],
+        never: vec![jid("a@x/secret")],
+    };
+    let mut batch = Batch::new();
+    rules.store(&mut batch, ME);
+    store.commit(batch).await.unwrap();
+    let read = store.reading(|snapshot| Preferences::load(snapshot, ME));
+    assert_eq!(read.await.unwrap().as_ref(), Some(&rules));
+    for (peer, wanted) in [
+        ("a@x/any", true),
+        ("a@x/secret", false),
+        ("b@x/1", true),
+        ("b@x/2", false),
+        ("c@x", false),
+    ] {
+        assert_eq!(rules.want(&jid(peer), None), wanted, "{peer}");
+    }
+}
