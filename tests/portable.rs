@@ -55,6 +55,9 @@ async fn furnished(process: &Process) {
     let prefs = Element::new("exodus", "exodus:prefs").with_text("Hamlet");
     let private = Element::new("query", ns::PRIVATE).with_child(prefs);
     romeo.request("set", None, private).await.unwrap();
+    let tybalt = Element::new("item", ns::BLOCKING).with_attr("jid", "tybalt@example.org");
+    let block = Element::new("block", ns::BLOCKING).with_child(tybalt);
+    romeo.request("set", None, block).await.unwrap();
     let subscribe = Stanza::presence(PresenceType::Subscribe).with_to(jid("juliet"));
     romeo.send(subscribe).await.unwrap();
     romeo.close().await.unwrap();
@@ -86,6 +89,7 @@ async fn accounts_move_with_all_that_is_theirs() {
         "benvolio@example.org",
         "Romeo Montague",
         "exodus:prefs",
+        "tybalt@example.org",
         "offline-messages",
         "type='subscribe'",
     ] {
@@ -180,7 +184,7 @@ fn a_file_that_is_cut_off_is_gone_on_with() {
     for left_out in [
         "romeo@localhost is here already",
         "elsewhere.example has no accounts",
-        "query of jabber:iq:privacy",
+        "rule of a privacy list that is no blocked address",
         "contact that cannot be read",
         "without a password",
     ] {
@@ -192,4 +196,33 @@ fn a_file_that_is_cut_off_is_gone_on_with() {
         "{list}"
     );
     assert!(list.contains("he fights"), "{list}");
+}
+
+/// What ejabberd's `export_piefxis` wrote: the host in a file of its own, keys that are base64 twice.
+#[tokio::test]
+async fn what_ejabberd_wrote_comes_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = fixture("ejabberd/main.xml");
+    let text = done(&on(&data, "fjall", &["import", file.to_str().unwrap()]));
+    assert!(text.contains("Accounts imported: 2; left out: 0"), "{text}");
+    assert!(!text.contains("Left out"), "{text}");
+    let exported = on(&data, "fjall", &["export", "-"]).stdout;
+    let exported = String::from_utf8(exported).unwrap();
+    for part in [
+        "wherefore art thou",
+        "Romeo Montague",
+        "exodus:prefs",
+        "<group>Friends</group>",
+    ] {
+        assert!(exported.contains(part), "{part} in {exported}");
+    }
+    let moved = Process::start_in(&data, folder, &[], &[]);
+    let romeo = moved.client("romeo").mechanism("SCRAM-SHA-1");
+    let mut romeo = romeo.connect(moved.addr).await.unwrap();
+    romeo.presence().await.unwrap();
+    let waited = romeo.wait_for("a message", |el| el.is("message", ns::CLIENT));
+    let waited = waited.await.unwrap();
+    let body = waited.child("body", ns::CLIENT).unwrap();
+    assert_eq!(body.text(), "wherefore art thou");
 }

@@ -1,6 +1,7 @@
 //! The composition root: builds every room in its order, serves, drains, stops.
 
 mod acts;
+mod backups;
 mod check;
 mod desk;
 mod federation;
@@ -194,6 +195,9 @@ impl Server {
         });
         acts.operate(&live);
         let mut server = Server { live, acts, tasks };
+        let backups = backups::Backups::new(config, &server.live.store);
+        let backups = backups.map(|backups| tokio::spawn(backups.run()));
+        server.tasks.extend(backups);
         server.control(config)?;
         server.expose(config)?;
         server.listen(config, &stream_settings)?;

@@ -4,7 +4,7 @@ mod act;
 mod check;
 mod init;
 mod machine;
-mod output;
+pub(crate) mod output;
 mod password;
 mod print;
 mod prompt;

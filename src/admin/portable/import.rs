@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{DISABLED, Piece, SCRAM, stored};
+use super::{DISABLED, PRIVACY, Piece, SCRAM, stored};
 use crate::hooks::Entry;
 use crate::proto::delay::Delay;
 use crate::proto::jid::Jid;
@@ -13,6 +13,7 @@ use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::proto::{forward, ns};
 use crate::state::accounts::{AccountError, Accounts};
 use crate::state::arrival::{Arrival, Login};
+use crate::state::blocklist::BlockList;
 use crate::state::log;
 use crate::state::owned::{AccountSpace, Owner, Quota, WriteError};
 use crate::state::roster::{Item, Roster};
@@ -64,6 +65,7 @@ pub struct Incoming {
     arrival: Arrival,
     batch: Batch,
     roster: Roster,
+    block_list: BlockList,
     login: Login,
     disabled: Option<String>,
     now: u64,
@@ -91,6 +93,7 @@ impl Incoming {
             store: store.clone(),
             batch: Batch::new().relaxed(),
             roster: Roster::default(),
+            block_list: BlockList::default(),
             login: match password {
                 Some(password) => login(password),
                 None => Login::Keys(Vec::new()),
@@ -180,6 +183,8 @@ impl Incoming {
                     part.attr("mechanism").unwrap_or("no mechanism")
                 )),
             }
+        } else if part.is("blocklist", ns::BLOCKING) || part.is("query", PRIVACY) {
+            self.blocked(part, left_out);
         } else if part.is("disabled", DISABLED) {
             self.disabled = Some(part.text().into_owned());
         } else if let Some((space, changes)) = stored::changes(part) {
@@ -190,6 +195,49 @@ impl Incoming {
             left_out.note(format!("{} of {}", part.name(), part.ns()));
         }
         Ok(())
+    }
+
+    /// XEP-0191 is a view of the default privacy list (its §5): what denies addresses there, before anything is allowed.
+    fn blocked(&mut self, part: &Element, left_out: &mut LeftOut) {
+        let uid = self.arrival.uid();
+        if part.ns() == ns::BLOCKING {
+            for item in part.children() {
+                match item.attr("jid").map(Jid::parse) {
+                    Some(Ok(jid)) => drop(self.block_list.add(&mut self.batch, uid, &jid)),
+                    _ => left_out.note("blocked address that cannot be read"),
+                }
+            }
+            return;
+        }
+        let default = part.child("default", PRIVACY);
+        let default = default.and_then(|default| default.attr("name"));
+        for list in part.children().filter(|list| list.is("list", PRIVACY)) {
+            if default.is_none() || list.attr("name") != default {
+                left_out.note("privacy list that is not the default");
+                continue;
+            }
+            let order = |item: &El<'_>| item.attr("order").and_then(|n| n.parse::<u64>().ok());
+            let mut items: Vec<El<'_>> = list.children().collect();
+            items.sort_by_key(order);
+            let mut allowed = false;
+            for item in items {
+                let all = item.attr("action") == Some("deny") && item.children().next().is_none();
+                let jid = item
+                    .attr("value")
+                    .filter(|_| item.attr("type") == Some("jid"));
+                match jid.map(Jid::parse) {
+                    Some(Ok(jid)) if all && !allowed => {
+                        self.block_list.add(&mut self.batch, uid, &jid);
+                    }
+                    // What allows the rest says nothing.
+                    None if item.attr("type").is_none() && !all => allowed = true,
+                    _ => {
+                        allowed |= item.attr("action") == Some("allow");
+                        left_out.note("rule of a privacy list that is no blocked address");
+                    }
+                }
+            }
+        }
     }
 
     fn contact(&mut self, item: El<'_>) -> Option<()> {
@@ -255,12 +303,19 @@ impl Incoming {
         let own = self.arrival.jid().clone();
         let delay = stanza.child("delay", ns::DELAY).and_then(Delay::parse);
         let at = delay.map_or(self.now, |delay| delay.stamp).min(self.now);
-        let is_own_id =
-            |el: El<'_>| el.is("stanza-id", ns::STANZA_ID) && el.attr("by") == Some(own.as_str());
+        let is_own_id = |el: El<'_>| {
+            // ejabberd adds its older form.
+            let kind = el.is("stanza-id", ns::STANZA_ID) || el.is("archived", "urn:xmpp:mam:tmp");
+            kind && el.attr("by") == Some(own.as_str())
+        };
+        let is_own_delay = |el: El<'_>| {
+            let from = el.attr("from");
+            el.is("delay", ns::DELAY) && from.is_none_or(|from| from == own.domain())
+        };
         let id = stanza.children().find(|el| is_own_id(*el));
         let id = id.and_then(|el| el.attr("id")).map(str::to_owned);
         // The server adds both again when it delivers.
-        stanza.retain_children(|el| !el.is("delay", ns::DELAY) && !is_own_id(el));
+        stanza.retain_children(|el| !is_own_delay(el) && !is_own_id(el));
         let mid = match &id {
             Some(id) => self.same(id, at, false),
             None => self.offline.draw(at),
@@ -381,12 +436,19 @@ fn keys(
     stored: &str,
     server: &str,
 ) -> Option<(ScramHash, ScramKeys)> {
-    let keys = ScramKeys {
+    let decode = |text: &[u8]| BASE64.decode(text).ok();
+    let mut keys = ScramKeys {
         iterations: rounds.parse().ok().filter(|n| (1..=ROUNDS).contains(n))?,
-        salt: BASE64.decode(salt).ok().filter(|salt| !salt.is_empty())?,
-        stored_key: BASE64.decode(stored).ok()?,
-        server_key: BASE64.decode(server).ok()?,
+        salt: decode(salt.as_bytes()).filter(|salt| !salt.is_empty())?,
+        stored_key: decode(stored.as_bytes())?,
+        server_key: decode(server.as_bytes())?,
     };
+    // ejabberd writes the base64 of what is base64 already.
+    if keys.stored_key.len() == hash.size().div_ceil(3) * 4 {
+        keys.salt = decode(&keys.salt)?;
+        keys.stored_key = decode(&keys.stored_key)?;
+        keys.server_key = decode(&keys.server_key)?;
+    }
     let fits = keys.stored_key.len() == hash.size() && keys.server_key.len() == hash.size();
     fits.then_some((hash, keys))
 }

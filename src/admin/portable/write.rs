@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{DISABLED, MAM, PIE, SCRAM, stored};
+use super::{DISABLED, MAM, PIE, PRIVACY, SCRAM, stored};
 use crate::hooks::Uid;
 use crate::proto::delay::Delay;
 use crate::proto::jid::Jid;
 use crate::proto::{forward, ns};
 use crate::state::accounts::{self, Record};
+use crate::state::blocklist::BlockList;
 use crate::state::log::{self, Logged};
 use crate::state::roster::Roster;
 use crate::state::stored_xml;
@@ -143,6 +144,9 @@ fn user(view: &Frozen, jid: &Jid, record: &Record, out: &mut impl Write) -> Resu
             put(&presence, out)?;
         }
     }
+    if let Some(list) = BlockList::load(view, uid)? {
+        put(&privacy(&list), out)?;
+    }
     for part in stored::parts(view, uid)? {
         put(&part, out)?;
     }
@@ -150,6 +154,25 @@ fn user(view: &Frozen, jid: &Jid, record: &Record, out: &mut impl Write) -> Resu
     offline(view, jid, uid, out)?;
     out.write_all(b"</user>\n")?;
     Ok(())
+}
+
+/// §4.8: blocked addresses as the privacy list they are a view of (XEP-0191 §5).
+fn privacy(blocked: &BlockList) -> Element {
+    let mut entries: Vec<&str> = blocked.entries().map(Jid::as_str).collect();
+    entries.sort_unstable();
+    let item = |(order, jid): (usize, &str)| {
+        Element::new("item", PRIVACY)
+            .with_attr("type", "jid")
+            .with_attr("value", jid)
+            .with_attr("action", "deny")
+            .with_attr("order", &(order + 1).to_string())
+    };
+    let list = Element::new("list", PRIVACY)
+        .with_attr("name", "blocked")
+        .with_children(entries.into_iter().enumerate().map(item));
+    Element::new("query", PRIVACY)
+        .with_child(Element::new("default", PRIVACY).with_attr("name", "blocked"))
+        .with_child(list)
 }
 
 /// §4.3.

@@ -120,11 +120,11 @@ settings! {
         /// Bytes of the store read in a second at most, so that nobody has to wait for a backup.
         pub rate: Bytes = Bytes::mib(32) => within(Bytes::mib(1)..=Bytes::gib(16));
         /// Where backups are made by themselves; relative to `server.data_dir`. Better another disk. Without it none are.
-        pub directory: Option<PathBuf> = None => example("\"/mnt/other-disk/waxwing\"");
+        pub directory: Option<PathBuf> = None => restart(), example("\"/mnt/other-disk/waxwing\"");
         /// Time from one to the next.
-        pub every: Period = Period::days(1) => within(Period::minutes(1)..=Period::days(60));
+        pub every: Period = Period::days(1) => within(Period::minutes(1)..=Period::days(60)), restart();
         /// Backups that stay; older ones are removed when a new one is whole.
-        pub keep: u32 = 7 => within(1..=10_000);
+        pub keep: u32 = 7 => within(1..=10_000), restart();
     }
 
     /// What is logged. Never contents of messages, never secrets.
