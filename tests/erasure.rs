@@ -31,6 +31,7 @@ const LEFT: &[Space] = &[
     Space::PROFILE,
     Space::PRIVATE_XML,
     Space::ACCOUNT_USAGE,
+    Space::LAST_ACTIVITY,
 ];
 
 async fn online(running: &Running, jid: &Jid) -> Client {

@@ -35,6 +35,7 @@ pub const BUILT_IN: &[Space] = &[
     Space::PUSH,
     Space::INVITE_BY_ACCOUNT,
     Space::AUTH_TOKEN,
+    Space::RESUME,
 ];
 
 /// What the names of modules' account-owned spaces begin with in the store's list of spaces.

@@ -108,7 +108,7 @@ spaces! {
     AUTH_TOKEN = 0x7a;
     /// service, key → what an owner of the service keeps while it is not in memory.
     SERVICE_OWNER = 0xb0;
-    /// resumption id → uid, resource, handled and sent counters, unacknowledged stanzas.
+    /// uid, what, resumption id or resource → how much of a session was handled; a session over a restart.
     RESUME = 0x7c;
     /// index → leaf of the key log.
     KEY_LEAF = 0x80;
