@@ -28,9 +28,6 @@ fn main() {
             for in_flight in [1, 64, 1024] {
                 run(engine, in_flight);
             }
-            for megabytes in [64, 192, 512] {
-                reopen(engine, megabytes);
-            }
         }
     }
 }
@@ -117,61 +114,6 @@ fn run(engine: EngineKind, in_flight: u64) {
         stats.write_micros as f64 / 1000.0 / stats.groups as f64,
         stats.engine.disk_bytes as f64 / (messages as f64 * BYTES as f64),
     );
-}
-
-/// How long opening takes after the process was killed when so much had been written that nobody has taken since.
-fn reopen(engine: EngineKind, megabytes: u64) {
-    let dir = tempfile::tempdir().unwrap();
-    let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
-    let store = Store::open(Options::new(engine, &live), Clock::system()).unwrap();
-    let (done, messages) = (Arc::new(AtomicU64::new(0)), megabytes * 1000);
-    for n in 0..messages {
-        let done = done.clone();
-        submit(&store, message(n), move |result| {
-            result.unwrap();
-            done.fetch_add(1, SeqCst);
-        });
-    }
-    while done.load(SeqCst) < messages {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    // What a process that is killed now leaves.
-    let bytes = copy_all(&live, &copy);
-    drop(store);
-    let (opening, cpu) = (Instant::now(), cpu());
-    let store = Store::open(Options::new(engine, &copy), Clock::system()).unwrap();
-    println!(
-        "{engine:>6}, killed after {megabytes} MB: opens in {:.2?}, {:.2?} of CPU; {} MB on disk, of which {} MB journal",
-        opening.elapsed(),
-        self::cpu() - cpu,
-        bytes.0 >> 20,
-        bytes.1 >> 20,
-    );
-    drop(store);
-}
-
-/// Copies a directory; its bytes, and those of journals.
-fn copy_all(from: &std::path::Path, to: &std::path::Path) -> (u64, u64) {
-    std::fs::create_dir_all(to).unwrap();
-    let mut bytes = (0, 0);
-    for entry in std::fs::read_dir(from).unwrap() {
-        let (path, target) = (
-            entry.as_ref().unwrap().path(),
-            to.join(entry.as_ref().unwrap().file_name()),
-        );
-        if path.is_dir() {
-            let inside = copy_all(&path, &target);
-            bytes = (bytes.0 + inside.0, bytes.1 + inside.1);
-        } else if let Ok(copied) = std::fs::copy(&path, &target) {
-            bytes.0 += copied;
-            bytes.1 += if path.extension().is_some_and(|end| end == "jnl") {
-                copied
-            } else {
-                0
-            };
-        }
-    }
-    bytes
 }
 
 /// Half of it does not compress, like an encrypted payload.
