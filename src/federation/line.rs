@@ -13,7 +13,7 @@ use crate::hooks::{Envelope, Origin, Pushed, Receipt, Source};
 use crate::proto::StreamError;
 use crate::proto::error::StreamCondition;
 use crate::proto::ns;
-use crate::proto::stanza::Stanza;
+use crate::proto::stanza::{Kind, Stanza};
 use crate::session::tally::Tally;
 use crate::state::outbox;
 use crate::stream::acks::newly_acked;
@@ -291,6 +291,24 @@ impl Source for Line {
     }
 }
 
+/// A line as source of what needs no disk and waits for nobody's: presence and questions of many people come over one
+/// stream, and do not wait for the messages of others.
+struct AtOnce(Arc<Line>);
+
+impl Source for AtOnce {
+    fn submitted(&self) {
+        self.0.submitted();
+    }
+
+    fn completed(&self, number: u32, submitted: bool, handled: bool) {
+        self.0.completed(number, submitted, handled);
+    }
+
+    fn committing(&self) -> bool {
+        false
+    }
+}
+
 impl Seat for Line {
     fn stanza(&self, element: Element) -> Intake {
         let Some(me) = self.me.upgrade() else {
@@ -301,8 +319,13 @@ impl Seat for Line {
             inner.used = Some(self.house.clock().now());
             inner.tally.take()
         };
-        let receipt = Receipt::new(me, number);
-        match Stanza::from_element(element) {
+        let read = Stanza::from_element(element);
+        let source: Arc<dyn Source> = match &read {
+            Ok(stanza) if matches!(stanza.kind, Kind::Message(_)) => me,
+            _ => Arc::new(AtOnce(me)),
+        };
+        let receipt = Receipt::new(source, number);
+        match read {
             Ok(stanza) => {
                 if let Some(to) = stanza.to.clone() {
                     let mut envelope = Envelope::new(Arc::new(stanza), to, Origin::Remote);

@@ -38,7 +38,8 @@ impl PeerConfigs {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(anybody.clone())
             .with_cert_resolver(key.clone());
-        accept.alpn_protocols = vec![b"xmpp-server".to_vec()];
+        // The port is for servers alone: one that names itself wrongly is one all the same.
+        accept.alpn_protocols = vec![b"xmpp-server".to_vec(), b"xmpp-client".to_vec()];
         accept.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         accept.send_tls13_tickets = 0;
         let mut call = ClientConfig::builder_with_provider(provider)

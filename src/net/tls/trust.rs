@@ -114,9 +114,7 @@ fn words(error: &Error, certificate: &X509Certificate<'_>) -> String {
             "it is not valid before {}",
             validity.not_before.to_datetime().date()
         ),
-        Error::UnknownIssuer if certificate.issuer() == certificate.subject() => {
-            "it is self-signed".to_owned()
-        }
+        _ if certificate.issuer() == certificate.subject() => "it is self-signed".to_owned(),
         Error::UnknownIssuer => {
             format!(
                 "its issuer \"{}\" is not trusted here",
