@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A stream to a server, secured, without any certificate, with its id.
 async fn stream(server: &Running, site: &Site) -> (Connection, String) {
-    let mut connection = Connection::open(site.address()).await.unwrap();
+    let mut connection = Connection::open(site.address).await.unwrap();
     open(&mut connection).await;
     connection
         .send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -67,7 +68,8 @@ impl Authority {
 /// What a server is started with.
 pub struct Site {
     pub domain: &'static str,
-    pub port: u16,
+    /// Where other servers reach it.
+    pub address: SocketAddr,
     pub certificate: PathBuf,
     /// Below `[federation]`.
     pub settings: String,
@@ -77,31 +79,29 @@ impl Site {
     pub fn new(authority: &Authority, domain: &'static str) -> Site {
         Site {
             domain,
-            port: free_port(),
+            address: free_address(),
             certificate: authority.issue(domain, |_| {}),
             settings: String::new(),
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
-    }
-
     fn text(&self, data: &Path, authority: &Authority, peers: &[&Site]) -> String {
         let mut text = format!(
             "[server]\ndata_dir = {:?}\n[hosts.\"{}\"]\ncertificate = {:?}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
-             [federation]\nenabled = true\nlisten = [\"127.0.0.1:{}\"]\nauthorities = [{:?}]\nretry = \"1s\"\nretry_max = \"1s\"\n{}\n",
+             [federation]\nenabled = true\nlisten = [\"{}\"]\nauthorities = [{:?}]\nretry = \"1s\"\nretry_max = \"1s\"\n{}\n",
             data.join("data"),
             self.domain,
             self.certificate,
-            self.port,
+            self.address,
             authority.file(),
             self.settings,
         );
         for peer in peers {
             text += &format!(
-                "[[federation.peers]]\ndomain = \"{}\"\naddress = \"127.0.0.1\"\nport = {}\n",
-                peer.domain, peer.port
+                "[[federation.peers]]\ndomain = \"{}\"\naddress = \"{}\"\nport = {}\n",
+                peer.domain,
+                peer.address.ip(),
+                peer.address.port()
             );
         }
         text
@@ -123,10 +123,18 @@ impl Site {
     }
 }
 
-/// A port that was free a moment ago: the two servers must know each other's before they start.
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+/// An address of the loopback network that nobody else uses: the two servers must know each other's before they start.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let ip = [
+        127,
+        64 | high & 63,
+        low,
+        NEXT.fetch_add(1, Ordering::Relaxed),
+    ];
+    let socket = std::net::TcpListener::bind(SocketAddr::from((ip, 0))).unwrap();
+    socket.local_addr().unwrap()
 }
 
 /// A session, available, that has taken its own presence.
