@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 mod finding;
+mod links;
 mod listing;
 pub mod log;
 mod lookup;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use acts::{AccountInfo, Accounts, Acts, SessionInfo};
 pub use command::Builtin;
 pub use finding::{Finding, Level};
+pub use links::Link;
 pub use operations::{Operations, Reloaded, Status};
 
 use crate::hooks::command::Offered;
@@ -40,6 +42,7 @@ const BUILTINS: &[&[Builtin]] = &[
     user::COMMANDS,
     listing::COMMANDS,
     audit::COMMANDS,
+    links::COMMANDS,
     store::COMMANDS,
     operations::COMMANDS,
     portable::COMMANDS,

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::acts::Acts;
 use super::command::Builtin;
+use super::links::Link;
 use super::log;
 use crate::config::Change;
 use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Permission};
+use crate::proto::jid::Jid;
 
 /// What administration can do to a running server as a whole.
 pub trait Operations: Send + Sync {
@@ -15,6 +17,15 @@ pub trait Operations: Send + Sync {
 
     /// Reads the configuration again and applies it whole, or changes nothing.
     fn reload<'a>(&'a self) -> Act<'a, Reloaded>;
+
+    /// The streams with other servers, and what waits for those that are away.
+    fn links<'a>(&'a self) -> Act<'a, Vec<Link>>;
+
+    /// Finds, calls and leaves another server; what was seen, a line a step.
+    fn test_link<'a>(&'a self, domain: Jid) -> Act<'a, Vec<String>>;
+
+    /// Ends the streams with another server; how many there were.
+    fn close_links<'a>(&'a self, domain: Jid) -> Act<'a, usize>;
 
     /// What is logged where nobody changed it since (`log.level`).
     fn configured_level(&self) -> String;
@@ -86,7 +97,7 @@ pub const COMMANDS: &[Builtin] = &[
     ),
 ];
 
-fn running(acts: &dyn Acts) -> Result<Arc<dyn Operations>, ActError> {
+pub(super) fn running(acts: &dyn Acts) -> Result<Arc<dyn Operations>, ActError> {
     acts.operations()
         .ok_or_else(|| ActError::Failed("the server does not run".to_owned()))
 }

@@ -66,3 +66,51 @@ impl Caller for ForKey {
         self.tell(Verdict::Error(Condition::RemoteServerTimeout));
     }
 }
+
+/// Wants to know how it goes.
+pub(super) struct ForTest {
+    pub house: Arc<House>,
+    pub address: String,
+    pub reply: Mutex<Option<oneshot::Sender<String>>>,
+}
+
+impl ForTest {
+    fn tell(&self, words: String) {
+        let reply = self
+            .reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(reply) = reply {
+            // Whoever asked may have gone.
+            let _ = reply.send(words);
+        }
+    }
+}
+
+impl Caller for ForTest {
+    fn ready(&self, how: &Established) -> Arc<dyn Seat> {
+        let certificate = match &how.doubt {
+            Some(doubt) => format!("their certificate is not valid: {doubt}"),
+            None => "their certificate is valid".to_owned(),
+        };
+        let both = if how.bidi {
+            ", both ways on one stream"
+        } else {
+            ""
+        };
+        let proof = how.proof.name();
+        self.tell(format!(
+            "stream: {certificate}; they believe us by {proof}{both}"
+        ));
+        let line = Line::new(self.house.clone(), self.address.clone(), false);
+        line.rest(self.house.clock().now(), std::time::Duration::ZERO);
+        line
+    }
+
+    fn verified(&self, _: Verdict) {}
+
+    fn failed(&self, why: Failure) {
+        self.tell(format!("stream: {why}"));
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::caller::{ForKey, ForPair};
+use super::caller::{ForKey, ForPair, ForTest};
 use super::keeper::{Key, Pairs, forgetting};
 use super::line::Line;
 use super::pair::{Input, Item, Mark, Times, is_answered};
@@ -219,6 +219,52 @@ impl House {
             }
         }
         list
+    }
+
+    /// Finds, calls and leaves another server; what was seen, a line a step.
+    pub async fn test(self: &Arc<Self>, local: Jid, remote: Jid) -> Vec<String> {
+        let mut lines = Vec::new();
+        match self.options.policy.demand(&remote) {
+            Demand::Refused(why) => lines.push(format!("policy: {why}")),
+            Demand::Certificate => lines.push("policy: a valid certificate is demanded".to_owned()),
+            Demand::Dialback => lines.push("policy: dialback is enough".to_owned()),
+        }
+        let told = self.options.policy.find(&remote);
+        match self.options.resolver.find(&remote, told).await {
+            Err(trouble) => lines.push(format!("DNS: {trouble}")),
+            Ok(targets) => {
+                for target in targets {
+                    let how = if target.direct {
+                        "direct TLS"
+                    } else {
+                        "STARTTLS"
+                    };
+                    for address in &target.addresses {
+                        lines.push(format!("address: {address}, {how}"));
+                    }
+                }
+            }
+        }
+        match self.reach(&remote).await {
+            Err(trouble) => lines.push(format!("connection: {trouble}")),
+            Ok((stream, address, direct)) => {
+                lines.push(format!("connection: {address} answers"));
+                let (reply, answer) = oneshot::channel();
+                let pair = outbox::Pair { local, remote };
+                let caller = Arc::new(ForTest {
+                    house: self.clone(),
+                    address: address.to_string(),
+                    reply: Mutex::new(Some(reply)),
+                });
+                let call = self.new_call(pair, Purpose::Stanzas, caller);
+                self.drive((stream, address), direct, call);
+                lines.push(match answer.await {
+                    Ok(told) => told,
+                    Err(_) => "stream: no outcome".to_owned(),
+                });
+            }
+        }
+        lines
     }
 
     /// Ends every stream with a domain.

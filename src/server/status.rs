@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Live;
-use crate::admin::{Act, ActError, Operations, Reloaded, Status};
+use crate::admin::{Act, ActError, Link, Operations, Reloaded, Status};
 use crate::config::{Bytes, Log, Period};
+use crate::federation::House;
 use crate::metrics::Samples;
 use crate::proto::datetime;
+use crate::proto::jid::Jid;
 
 /// Rates are measured over this time.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -36,6 +38,32 @@ impl Operations for Live {
         })
     }
 
+    fn links<'a>(&'a self) -> Act<'a, Vec<Link>> {
+        Box::pin(async move {
+            let links = self.house()?.list().into_iter();
+            let links = links.map(|link| Link {
+                local: link.local,
+                remote: link.remote,
+                state: link.state,
+                kept: link.kept,
+            });
+            Ok(links.collect())
+        })
+    }
+
+    fn test_link<'a>(&'a self, domain: Jid) -> Act<'a, Vec<String>> {
+        Box::pin(async move {
+            let hosts = self.router.hosts();
+            let local = hosts.values().next().map(|host| host.domain.clone());
+            let local = local.ok_or_else(|| ActError::Failed("no domain is served".to_owned()))?;
+            Ok(self.house()?.test(local, domain).await)
+        })
+    }
+
+    fn close_links<'a>(&'a self, domain: Jid) -> Act<'a, usize> {
+        Box::pin(async move { Ok(self.house()?.close(&domain)) })
+    }
+
     fn configured_level(&self) -> String {
         let state = self.state();
         let loaded = state.loaded.as_ref();
@@ -47,6 +75,11 @@ impl Operations for Live {
 }
 
 impl Live {
+    fn house(&self) -> Result<Arc<House>, ActError> {
+        let off = || ActError::Failed("federation is off (federation.enabled)".to_owned());
+        self.state().federation.clone().ok_or_else(off)
+    }
+
     fn facts(&self, before: &Samples, after: &Samples) -> Vec<(&'static str, String)> {
         let now = |name: &str| after.sum(name);
         let uptime = self.clock.wall().saturating_sub(self.started) / 1000;

@@ -47,8 +47,7 @@ async fn next(connection: &mut Connection, name: &str) -> Element {
 /// The condition the stream ends with.
 async fn end(connection: &mut Connection) -> String {
     let error = next(connection, "error").await;
-    let condition = error.children().next().unwrap().name().to_owned();
-    condition
+    error.children().next().unwrap().name().to_owned()
 }
 
 async fn server(demand: &str) -> (Running, Site, Authority) {

@@ -61,6 +61,7 @@ fn about(group: &str) -> &'static str {
         "log" => "What is logged",
         "user" => "Accounts: add, list, show, change, remove",
         "audit" => "Who did what",
+        "s2s" => "Other servers: list, test, close",
         _ => "",
     }
 }

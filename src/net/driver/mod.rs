@@ -60,8 +60,6 @@ pub(super) struct Connection {
     clocks: Clocks,
     /// Only before the session is bound.
     login: Option<Box<LoggingIn>>,
-    /// We opened it.
-    outbound: Option<Box<Outbound>>,
 }
 
 /// Where a connection comes from, which decides whether it may do without TLS.
@@ -81,6 +79,8 @@ struct LoggingIn {
     until: Instant,
     /// The address in the last stream header.
     to: Option<Box<str>>,
+    /// If we opened it.
+    outbound: Option<Outbound>,
 }
 
 /// A connection that we opened to another server.
@@ -89,6 +89,13 @@ pub(super) struct Outbound {
     names: (Jid, Jid),
     /// Until its stream begins.
     call: Option<Call>,
+}
+
+impl LoggingIn {
+    /// The call that this connection was opened for, until its stream begins.
+    fn call(&mut self) -> Option<&mut Option<Call>> {
+        self.outbound.as_mut().map(|outbound| &mut outbound.call)
+    }
 }
 
 /// A question on its way to the desk.
@@ -148,8 +155,11 @@ impl Connection {
             reader: Reader::new(&live),
             writer: Writer::new(now),
             clocks: Clocks::new(now, first_byte),
-            login: Some(Box::new(LoggingIn { until, to: None })),
-            outbound: None,
+            login: Some(Box::new(LoggingIn {
+                until,
+                to: None,
+                outbound: None,
+            })),
             shared,
             live,
         }
@@ -165,10 +175,12 @@ impl Connection {
     ) -> Connection {
         let place = (peer, Place::Anywhere);
         let mut connection = Connection::at(Stage::Open, shared, live, place, ticket);
-        connection.outbound = Some(Box::new(Outbound {
-            names: (call.local.clone(), call.remote.clone()),
-            call: Some(call),
-        }));
+        if let Some(login) = &mut connection.login {
+            login.outbound = Some(Outbound {
+                names: (call.local.clone(), call.remote.clone()),
+                call: Some(call),
+            });
+        }
         let socket = Socket::new(stream);
         if direct {
             connection.start_handshake(socket);

@@ -118,26 +118,28 @@ impl Connection {
     pub(super) fn start_handshake(&mut self, socket: Socket) {
         self.clocks.stage = Some(self.clocks.now + self.live.options.timeouts.handshake);
         let tls = self.shared.tls.clone();
-        self.stage = Stage::Opening(match &self.outbound {
-            Some(outbound) => calling(socket, tls, outbound.names.clone()),
-            None => {
-                let to = self.login.as_mut().and_then(|login| login.to.take());
-                let side = match self.live.role {
-                    Role::Client => Side::Client,
-                    Role::Server(_) => Side::Server,
-                };
-                handshake(socket, tls, to, side)
-            }
-        });
+        self.stage = Stage::Opening(
+            match self
+                .login
+                .as_ref()
+                .and_then(|login| login.outbound.as_ref())
+            {
+                Some(outbound) => calling(socket, tls, outbound.names.clone()),
+                None => {
+                    let to = self.login.as_mut().and_then(|login| login.to.take());
+                    let side = match self.live.role {
+                        Role::Client => Side::Client,
+                        Role::Server(_) => Side::Server,
+                    };
+                    handshake(socket, tls, to, side)
+                }
+            },
+        );
     }
 
     /// Whoever waits for what this connection was opened for hears why it failed.
     pub(super) fn lost(&mut self, why: Failure) {
-        if let Some(call) = self
-            .outbound
-            .as_mut()
-            .and_then(|outbound| outbound.call.as_mut())
-        {
+        if let Some(call) = self.login.as_mut().and_then(|login| login.call()?.as_mut()) {
             call.fail(why);
         } else if let Some(machine) = &mut self.machine {
             machine.lost(why);
@@ -165,10 +167,7 @@ impl Connection {
         };
         let mut actions = Vec::new();
         let settings = self.live.settings.clone();
-        let call = self
-            .outbound
-            .as_mut()
-            .and_then(|outbound| outbound.call.take());
+        let call = self.login.as_mut().and_then(|login| login.call()?.take());
         let machine = match (call, &self.live.role) {
             (Some(call), _) => Machine::call_server(settings, call, tls, &mut actions),
             (None, Role::Client) => Machine::accept_client(settings, peer, tls, &mut actions),
