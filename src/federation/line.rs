@@ -16,6 +16,7 @@ use crate::proto::ns;
 use crate::proto::stanza::{Kind, Stanza};
 use crate::session::tally::Tally;
 use crate::state::outbox;
+use crate::store::Batch;
 use crate::stream::acks::newly_acked;
 use crate::stream::server::{self, Proof, Proven};
 use crate::stream::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
@@ -253,7 +254,7 @@ impl server::Line for Line {
 }
 
 impl Source for Line {
-    fn submitted(&self, _: u32, _: &mut crate::store::Batch) {
+    fn submitted(&self, _: u32, _: &mut Batch) {
         self.lock().committing += 1;
     }
 
@@ -296,8 +297,12 @@ impl Source for Line {
 struct AtOnce(Arc<Line>);
 
 impl Source for AtOnce {
-    fn submitted(&self) {
-        self.0.submitted();
+    fn submitted(&self, number: u32, batch: &mut Batch) {
+        self.0.submitted(number, batch);
+    }
+
+    fn is_stale(&self) -> bool {
+        self.0.is_stale()
     }
 
     fn completed(&self, number: u32, submitted: bool, handled: bool) {
