@@ -141,6 +141,8 @@ fn init_writes_a_configuration_and_says_what_is_left_to_be_done() {
     for expected in [
         "_xmpp-client._tcp.chat.example. 3600 IN SRV 0 5 5222 chat.example.",
         "_xmpps-client._tcp.chat.example. 3600 IN SRV 0 5 5222 chat.example.",
+        "_xmpp-server._tcp.chat.example. 3600 IN SRV 0 5 5269 chat.example.",
+        "_xmpps-server._tcp.chat.example. 3600 IN SRV 0 5 5269 chat.example.",
         "certbot certonly --standalone -d chat.example --deploy-hook",
         "user add NAME@chat.example",
     ] {

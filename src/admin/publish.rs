@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::finding::{Finding, Level};
 use crate::config::{Config, ListenTls};
@@ -53,21 +53,14 @@ pub fn wanted(config: &Config) -> Vec<Wanted> {
         if !is_public(domain) {
             continue;
         }
-        for (kind, usual) in [("client", 5222), ("server", 5269)] {
+        let kinds = [("client", 5222, clients(config)), ("server", 5269, servers(config))];
+        for (kind, usual, ports) in kinds {
             for (service, direct) in [("xmpp", false), ("xmpps", true)] {
-                let ports: BTreeSet<u16> = config
-                    .listen
-                    .iter()
-                    .filter(|listen| listen.kind.as_str() == kind)
-                    .filter(|listen| listen.tls != ListenTls::None)
-                    .filter(|listen| !listen.address.ip().is_loopback())
-                    .map(|listen| listen.address.port())
-                    .collect();
                 if !ports.is_empty() {
                     all.push(Wanted {
                         name: format!("_{service}-{kind}._tcp.{domain}"),
                         domain: domain.clone(),
-                        ports,
+                        ports: ports.clone(),
                         fallback: (!direct).then_some(usual),
                     });
                 }
@@ -75,6 +68,23 @@ pub fn wanted(config: &Config) -> Vec<Wanted> {
         }
     }
     all
+}
+
+fn clients(config: &Config) -> BTreeSet<u16> {
+    let with_tls = config.listen.iter().filter(|listen| listen.tls != ListenTls::None);
+    reachable(with_tls.map(|listen| listen.address))
+}
+
+fn servers(config: &Config) -> BTreeSet<u16> {
+    let listen = config.federation.listen.iter().copied();
+    reachable(listen.filter(|_| config.federation.enabled))
+}
+
+fn reachable(addresses: impl Iterator<Item = SocketAddr>) -> BTreeSet<u16> {
+    addresses
+        .filter(|address| !address.ip().is_loopback())
+        .map(|address| address.port())
+        .collect()
 }
 
 /// Names that the public DNS cannot have (RFC 6761, RFC 6762).
@@ -200,6 +210,11 @@ mod tests {
             "_xmpps-client._tcp.xn--bcher-kva.example. 3600 IN SRV 0 5 5222 xn--bcher-kva.example.",
         ];
         assert_eq!(shown, expected);
+        let mut federated = config("a.example", "[::]:5222");
+        federated.federation.enabled = true;
+        let all = wanted(&federated);
+        let last = "_xmpps-server._tcp.a.example. 3600 IN SRV 0 5 5269 a.example.";
+        assert_eq!((all.len(), all[3].to_string().as_str()), (4, last));
         assert!(wanted(&config("localhost", "[::]:5222")).is_empty());
         assert!(wanted(&config("a.example", "127.0.0.1:5222")).is_empty());
     }

@@ -18,7 +18,7 @@ use super::resolve::Resolver;
 use super::trouble::Trouble;
 use crate::hooks::{Elsewhere, Envelope, Floor};
 use crate::net::tls::Trust;
-use crate::net::{DialError, Listeners, dial};
+use crate::net::{DialError, ListenerOptions, Listeners, dial};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, PresenceType};
@@ -28,7 +28,7 @@ use crate::session::owners::Owners;
 use crate::state::outbox::{self, Kept, Total};
 use crate::store::{Batch, Mid, Snapshot, Store, StoreError};
 use crate::stream::server::{self, Call, Demand, Failure, Office, Purpose, Verdict, Verify};
-use crate::stream::{Answer, Desk, Question, Secret};
+use crate::stream::{Answer, Desk, Question, Secret, Settings};
 
 /// Keys that are verified at once, in all.
 const VERIFYING: usize = 100;
@@ -126,6 +126,13 @@ impl House {
         let pairs: Vec<outbox::Pair> = lock(&self.kept).keys().cloned().collect();
         for pair in pairs {
             self.post(&Key::new(pair), Input::Wake);
+        }
+    }
+
+    /// Other hosts and limits, for connections from now on.
+    pub fn reload(&self, options: ListenerOptions, settings: Arc<Settings>) {
+        if let Some(listeners) = lock(&self.listeners).as_ref() {
+            listeners.reload(options, settings);
         }
     }
 

@@ -87,7 +87,7 @@ fn limits(config: &Config) -> ConnectionLimits {
     }
 }
 
-fn listener(config: &Config) -> ListenerOptions {
+pub(super) fn listener(config: &Config) -> ListenerOptions {
     let wishes = &config.federation;
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let bytes = narrow(wishes.bytes_per_second.0);
@@ -106,7 +106,7 @@ fn listener(config: &Config) -> ListenerOptions {
 }
 
 /// The limits of streams, with the time to convince another server.
-fn stream(config: &Config, clients: &Settings) -> Arc<Settings> {
+pub(super) fn stream(config: &Config, clients: &Settings) -> Arc<Settings> {
     let mut limits = settings::stream(config);
     limits.login = config.federation.connect_timeout.0;
     Arc::new(Settings {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::live::{Live, State};
-use super::{guests, hosts, settings, stream_hosts};
+use super::{federation, guests, hosts, settings, stream_hosts};
 use crate::admin::{Acts, Reloaded, log};
 use crate::config::{Administration, Config, Listen, Loaded, diff, without_restart};
 use crate::http::{Exposition, serve_metrics};
@@ -111,6 +111,10 @@ impl Live {
         {
             // It was checked; without a log of this process there is nothing to change.
             let _ = log::set_level(&config.log.level);
+        }
+        if let Some(house) = &state.federation {
+            let settings = federation::stream(config, &ready.settings);
+            house.reload(federation::listener(config), settings);
         }
         self.exchange_listeners(state, config, &ready.settings, ready.listeners);
         match (config.metrics.listen, ready.exposition) {

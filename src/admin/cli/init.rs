@@ -124,7 +124,8 @@ fn text(domain: &str, data: &Path) -> String {
         "# Configuration of waxwing for {domain}. Every other key, with its default: waxwing defaults\n\n\
          [server]\ndata_dir = {}\n\n\
          [hosts.\"{domain}\"]\n\
-         # PEM files, the certificate with its whole chain; here as certbot makes them.\n{certificate}",
+         # PEM files, the certificate with its whole chain; here as certbot makes them.\n{certificate}\n\
+         # Other servers can be reached, and reach this one.\n[federation]\nenabled = true\n",
         quoted(data)
     )
 }

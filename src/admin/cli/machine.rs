@@ -95,7 +95,11 @@ pub fn ports(loaded: &Loaded) -> Vec<Finding> {
     // Grouped, so that [::] and 0.0.0.0 on one port are tried one after the other, not against each other.
     let mut addresses = BTreeMap::new();
     for listen in &loaded.config.listen {
-        addresses.insert(listen.address, listen.kind);
+        addresses.insert(listen.address, listen.kind.as_str());
+    }
+    let federation = &loaded.config.federation;
+    for address in federation.listen.iter().filter(|_| federation.enabled) {
+        addresses.insert(*address, "server");
     }
     let findings = addresses.into_iter().map(|(address, kind)| match TcpListener::bind(address) {
         Ok(_) => Finding::new(Level::Good, format!("{address} is free for {kind} connections")),
