@@ -53,7 +53,10 @@ pub fn wanted(config: &Config) -> Vec<Wanted> {
         if !is_public(domain) {
             continue;
         }
-        let kinds = [("client", 5222, clients(config)), ("server", 5269, servers(config))];
+        let kinds = [
+            ("client", 5222, clients(config)),
+            ("server", 5269, servers(config)),
+        ];
         for (kind, usual, ports) in kinds {
             for (service, direct) in [("xmpp", false), ("xmpps", true)] {
                 if !ports.is_empty() {
@@ -71,7 +74,10 @@ pub fn wanted(config: &Config) -> Vec<Wanted> {
 }
 
 fn clients(config: &Config) -> BTreeSet<u16> {
-    let with_tls = config.listen.iter().filter(|listen| listen.tls != ListenTls::None);
+    let with_tls = config
+        .listen
+        .iter()
+        .filter(|listen| listen.tls != ListenTls::None);
     reachable(with_tls.map(|listen| listen.address))
 }
 
