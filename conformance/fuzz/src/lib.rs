@@ -1,7 +1,8 @@
 //! Bodies of the fuzz targets, as plain functions, and a mutator for toolchains without a fuzzer.
 
-use waxwing::{proto, stream, xml};
+use waxwing::{admin, proto, store, stream, xml};
 
 pub mod mutate;
+pub mod store_bodies;
 pub mod stream_bodies;
 pub mod xml_bodies;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use waxwing_fuzz::mutate::{Random, mutate};
-use waxwing_fuzz::{stream_bodies, xml_bodies};
+use waxwing_fuzz::{store_bodies, stream_bodies, xml_bodies};
 
 fn drive(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -59,4 +59,14 @@ fn scram_first() {
 #[test]
 fn stream() {
     drive("stream", stream_bodies::stream);
+}
+
+#[test]
+fn backup() {
+    drive("backup", store_bodies::backup);
+}
+
+#[test]
+fn portable() {
+    drive("portable", store_bodies::portable);
 }

@@ -131,8 +131,8 @@ impl PieceReader {
         Ok(reader)
     }
 
-    /// Reads one document that includes nothing.
-    #[cfg(test)]
+    /// Reads one document, for tests; what it includes is not found.
+    #[doc(hidden)]
     pub fn of(bytes: Vec<u8>) -> Self {
         let mut reader = PieceReader::empty(PathBuf::from("/nowhere"));
         reader.source(PathBuf::from("test"), Box::new(io::Cursor::new(bytes)));
