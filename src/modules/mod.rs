@@ -14,6 +14,7 @@ pub mod carbons;
 pub mod claims;
 pub mod commands;
 pub mod contact;
+pub mod csi;
 pub mod disco;
 pub mod last;
 pub mod offline;
@@ -43,6 +44,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<archive_preferences::ArchivePreferences>(),
     Listed::of::<archive_trim::ArchiveTrim>(),
     Listed::of::<archive_search::ArchiveSearch>(),
+    Listed::of::<csi::Csi>(),
     Listed::of::<ping::Ping>(),
     Listed::of::<time::Time>(),
     Listed::of::<version::Version>(),

@@ -7,6 +7,7 @@ mod outside;
 mod service;
 mod sessions;
 mod settings;
+mod slots;
 mod transit;
 
 use waxwing::hooks::Listed;
