@@ -70,6 +70,7 @@ files! {
     archive
     bind
     carbons
+    csi
     blocking
     delivery
     information
