@@ -270,3 +270,67 @@ async fn what_cannot_be_taken_back_can_be_confirmed() {
     drop(boss);
     server.stop().await;
 }
+
+/// XEP-0133 §4.23 to §4.28
+#[tokio::test]
+async fn announcements_and_the_message_of_the_day() {
+    let (server, mut boss) = administered().await;
+    let jid = server.account("alice").await.unwrap();
+    let mut alice = server.client(&jid).connect(server.addr).await.unwrap();
+    alice.presence().await.unwrap();
+    let says = |text: &'static str| {
+        move |el: &Element| {
+            let body = el.child("body", ns::CLIENT);
+            el.is("message", ns::CLIENT) && body.is_some_and(|body| body.text() == text)
+        }
+    };
+    let announcement = [("announcement", "Tea is ready.")];
+    act(&mut boss, "announce", &announcement).await.unwrap();
+    alice.wait_for("tea", says("Tea is ready.")).await.unwrap();
+    let all = [("announcement", "There is cake.")];
+    act(&mut boss, "announce-all", &all).await.unwrap();
+    alice
+        .wait_for("cake", says("There is cake."))
+        .await
+        .unwrap();
+
+    act(&mut boss, "set-motd", &[("motd", "Stay calm.")])
+        .await
+        .unwrap();
+    alice
+        .wait_for("the message", says("Stay calm."))
+        .await
+        .unwrap();
+    let begun = ask(&mut boss, command(&node("edit-motd"), None, None))
+        .await
+        .unwrap();
+    let form = Form::of(begun.root()).unwrap().unwrap();
+    assert_eq!(form.values("motd"), ["Stay calm."]);
+    act(&mut boss, "edit-motd", &[("motd", "Keep calm.")])
+        .await
+        .unwrap();
+    act(&mut boss, "set-welcome", &[("welcome", "Hello.")])
+        .await
+        .unwrap();
+    alice.close().await.unwrap();
+    let mut alice = server.client(&jid).connect(server.addr).await.unwrap();
+    alice.presence().await.unwrap();
+    // Who has had it does not get it again, nor a welcome after the first login.
+    let message = |el: &Element| el.is("message", ns::CLIENT);
+    act(&mut boss, "announce", &[("announcement", "The end.")])
+        .await
+        .unwrap();
+    let next = alice.wait_for("the end", message).await.unwrap();
+    assert!(says("The end.")(&next), "{next:?}");
+    let new = server.account("bob").await.unwrap();
+    let mut bob = server.client(&new).connect(server.addr).await.unwrap();
+    bob.presence().await.unwrap();
+    bob.wait_for("the welcome", says("Hello.")).await.unwrap();
+    bob.wait_for("the message", says("Keep calm."))
+        .await
+        .unwrap();
+    act(&mut boss, "delete-motd", &[]).await.unwrap();
+    act(&mut boss, "delete-welcome", &[]).await.unwrap();
+    drop((alice, bob, boss));
+    server.stop().await;
+}

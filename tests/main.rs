@@ -23,6 +23,7 @@ mod never_lost;
 mod operations;
 mod portable;
 mod quickstart;
+mod registration;
 mod resumption;
 mod scenario;
 mod settings;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::{Act, Password};
 use super::envelope::{Envelope, TurnFn};
 use crate::config::{AccountLimits, Administration};
 use crate::metrics::Registry;
@@ -25,6 +26,8 @@ pub struct Deps {
     pub clock: Clock,
     /// Where a module counts.
     pub metrics: Registry,
+    /// What may be done with accounts.
+    pub accounts: Arc<dyn AccountActs>,
     /// Who administers what.
     pub administration: Arc<Administration>,
     /// Bounds of accounts.
@@ -75,6 +78,24 @@ pub enum AskError {
 
 /// The future of an answer.
 pub type Asked = Pin<Box<dyn Future<Output = Result<Option<Element>, AskError>> + Send>>;
+
+/// What modules may do with accounts; the events of it are told, and sessions end where they must.
+pub trait AccountActs: Send + Sync {
+    /// Whether a host has accounts: not one for guests.
+    fn has_accounts(&self, host: &str) -> bool;
+    /// Makes an account, disabled with a reason if there is one.
+    fn create(
+        &self,
+        account: Jid,
+        password: Password,
+        disabled: Option<String>,
+    ) -> Act<'static, ()>;
+    /// Sets a password; all sessions end but the one that is kept (full JID).
+    fn set_password(&self, account: Jid, password: Password, keep: Option<Jid>)
+    -> Act<'static, ()>;
+    /// Removes an account, its sessions, and everything it owns.
+    fn delete(&self, account: Jid) -> Act<'static, ()>;
+}
 
 /// What the core offers to hooks; implemented by the router.
 pub trait Floor: Send + Sync {

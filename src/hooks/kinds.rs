@@ -206,6 +206,21 @@ pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
 pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
 /// Says what becomes of a stanza on its way to a client.
 pub type OutboxFilter = Arc<dyn Fn(&Stanza) -> Sift + Send + Sync>;
+/// An iq of somebody who has not logged in.
+#[derive(Debug)]
+pub struct Stranger {
+    /// `get` or `set`.
+    pub verb: Verb,
+    /// The `<iq/>`.
+    pub iq: Element,
+    /// The peer's address.
+    pub address: String,
+    /// The same for all such iqs of one stream, and for no others.
+    pub visit: String,
+}
+
+/// Answers an iq of somebody who has not logged in.
+pub type OnStranger = Arc<dyn Fn(&Stranger) -> Reply + Send + Sync>;
 /// Handles a nonza of a bound stream, in its account's turn.
 pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
 /// The future of the answers to a request inside `<authenticate/>`.

@@ -26,13 +26,13 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
-pub use deps::{AskError, Deps, Floor, Question};
+pub use deps::{AccountActs, AskError, Deps, Floor, Question};
 pub use elsewhere::Elsewhere;
 pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{
-    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Taken, To, Verb,
-    Verdict, Which,
+    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger, Taken, To,
+    Verb, Verdict, Which,
 };
 pub use listed::Listed;
 pub use parts::{Part, Parts};

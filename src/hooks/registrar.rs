@@ -10,8 +10,8 @@ use super::account::{Account, SessionId, Uid};
 use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::kinds::{
-    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Taken, To, Verb,
-    Verdict, Which,
+    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger, Taken, To,
+    Verb, Verdict, Which,
 };
 use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
@@ -377,6 +377,19 @@ impl Registrar<'_> {
     ) {
         let make = Box::new(make);
         self.builder.stream.features.push(Feature { stage, make });
+    }
+
+    /// Answers an iq with this payload before login, on secured streams. What comes before login is
+    /// slow, bounded for each stream, and must be bounded by the module for each address.
+    pub fn stranger_iq(
+        &mut self,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Stranger) -> Reply + Send + Sync + 'static,
+    ) {
+        self.builder.stream.strangers.push(Tag { name, ns });
+        let table = &mut self.builder.tables.strangers;
+        let free = table.claim((ns, name), (), Arc::new(f));
+        self.refuse_if(!free, || format!("{{{ns}}}{name} before login"));
     }
 
     /// Adds a SASL mechanism.

@@ -9,7 +9,7 @@ use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
     AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered,
-    OnEvent, OnInline, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
+    OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -101,6 +101,7 @@ pub struct Tables {
     pub(super) stream: Arc<stream::Tables>,
     pub(super) modules: Vec<ModuleInfo>,
     pub(super) commands: Vec<Offered>,
+    pub(super) strangers: ByName<(), OnStranger>,
     pub(super) host_nodes: Vec<HostNode>,
 }
 
@@ -208,6 +209,11 @@ impl Tables {
     /// What the stream machine announces and accepts for this host.
     pub fn stream(&self) -> &Arc<stream::Tables> {
         &self.stream
+    }
+
+    /// Who answers an iq before login, by its payload.
+    pub fn stranger(&self, payload: El<'_>) -> Option<&OnStranger> {
+        self.strangers.find(payload, ())
     }
 
     /// Who answers for nodes of the host.

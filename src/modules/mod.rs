@@ -4,6 +4,7 @@
 //! the README's table and DOAP come, is compared with it. Inside a phase hooks run in its order.
 
 pub mod addresses;
+pub mod announcements;
 pub mod archive;
 pub mod archive_preferences;
 pub mod archive_search;
@@ -20,6 +21,7 @@ pub mod last;
 pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod registration;
 pub mod reporting;
 pub mod roster;
 pub mod session;
@@ -53,6 +55,8 @@ pub const LIST: &[Listed] = &[
     Listed::of::<vcard::VCard>(),
     Listed::of::<private::Private>(),
     Listed::of::<addresses::Addresses>(),
+    Listed::of::<registration::Registration>(),
+    Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),
     Listed::of::<disco::Disco>(),
     Listed::of::<caps::Caps>(),

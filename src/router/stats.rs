@@ -124,6 +124,7 @@ impl Router {
         host: &crate::proto::jid::Jid,
         limits: &crate::config::AccountLimits,
         administration: &Arc<crate::config::Administration>,
+        accounts: &Arc<dyn crate::hooks::AccountActs>,
     ) -> Deps {
         Deps {
             host: host.clone(),
@@ -131,6 +132,7 @@ impl Router {
             clock: self.clock.clone(),
             limits: limits.clone(),
             administration: administration.clone(),
+            accounts: accounts.clone(),
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
         }

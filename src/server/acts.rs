@@ -67,6 +67,31 @@ impl ServerActs {
         self.audit.set_bounds(&Administration::of(config));
     }
 
+    /// Sets a password and ends the account's sessions but the one that is kept.
+    pub(super) async fn change_password(
+        &self,
+        account: &Jid,
+        password: &Password,
+        keep: Option<&Jid>,
+        error: StreamError,
+    ) -> Result<(), ActError> {
+        self.check(account.domain())?;
+        self.accounts.set_password(account, &password.0).await?;
+        let kept = keep.zip(self.router.as_ref());
+        match kept {
+            None => drop(self.end(account, error)),
+            Some((keep, router)) => {
+                for session in router.sessions(account) {
+                    if session.jid != *keep {
+                        router.end_session(&session.jid, error.clone());
+                    }
+                }
+            }
+        }
+        self.tell(Event::PasswordChanged(account.clone()));
+        Ok(())
+    }
+
     fn check(&self, host: &str) -> Result<(), ActError> {
         let hosts = self.hosts.load();
         if hosts.iter().any(|known| known == host) {
@@ -179,11 +204,8 @@ impl crate::admin::Accounts for ServerActs {
 
     fn set_password<'a>(&'a self, account: &'a Jid, password: &'a Password) -> Act<'a, ()> {
         Box::pin(async move {
-            self.check(account.domain())?;
-            self.accounts.set_password(account, &password.0).await?;
-            self.end(account, because("the password was changed"));
-            self.tell(Event::PasswordChanged(account.clone()));
-            Ok(())
+            let error = because("the password was changed");
+            self.change_password(account, password, None, error).await
         })
     }
 
@@ -255,7 +277,7 @@ impl crate::admin::Accounts for ServerActs {
     }
 }
 
-fn because(reason: &str) -> StreamError {
+pub(super) fn because(reason: &str) -> StreamError {
     StreamError::new(StreamCondition::NotAuthorized).with_text(reason)
 }
 

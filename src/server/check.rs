@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::acts::ServerActs;
 use super::{accounts, hosts, settings};
-use crate::admin::{Acts, Finding, Level};
+use crate::admin::{Finding, Level};
 use crate::config::{Administration, Loaded};
 use crate::hooks::Listed;
 use crate::metrics::Registry;
@@ -62,7 +62,7 @@ fn built(loaded: &Loaded, extra: &[Listed]) -> Result<Hosts, String> {
         Registry::default(),
     );
     let acts = ServerActs::new(config, store, accounts, Some(router.clone()));
-    let acts: Arc<dyn Acts> = Arc::new(acts);
+    let acts = Arc::new(acts);
     let administration = Arc::new(Administration::of(config));
     let hosts = hosts(config, &router, &acts, &administration, extra);
     let hosts = hosts.map_err(|error| error.to_string());

@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwap;
 
 use crate::config::{Auth, Guests};
+use crate::hooks::{Reply, Stranger, Verb};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
+use crate::proto::ns;
+use crate::proto::stanza::{IqType, Kind, Stanza};
 use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::state::accounts::{AccountError, Accounts};
@@ -17,7 +20,7 @@ use crate::state::guesses::Guesses;
 use crate::stream::server::Verdict;
 use crate::stream::{
     Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, Question, SaslCondition,
-    SaslFailure, ScramHash, ScramKeys, Seat, Secret,
+    SaslFailure, ScramHash, ScramKeys, Seat, Secret, StrangerIq,
 };
 use crate::xml::Element;
 
@@ -102,6 +105,7 @@ impl Inner {
                 Answer::Resumed(self.router.resume_session(*request).await)
             }
             Question::Inline(request) => Answer::Inline(self.inline(&request).await),
+            Question::Stranger(iq) => Answer::Stranger(self.stranger(*iq).await),
             Question::Module(question) => Answer::Module(question.answer.await),
         }
     }
@@ -165,6 +169,39 @@ impl Inner {
         }
     }
 
+    /// What a module says to an iq before login.
+    async fn stranger(&self, asked: StrangerIq) -> Element {
+        let stanza = Stanza::from_element(asked.iq.clone());
+        let host = self.router.host(asked.host.domain());
+        let (Ok(stanza), Some(host)) = (stanza, host) else {
+            return refused(&asked.iq, &Condition::BadRequest.into());
+        };
+        let verb = match stanza.kind {
+            Kind::Iq(IqType::Get) => Verb::Get,
+            _ => Verb::Set,
+        };
+        let hook = stanza
+            .payload()
+            .and_then(|payload| host.tables.stranger(payload));
+        let Some(hook) = hook else {
+            return refused(&asked.iq, &Condition::ServiceUnavailable.into());
+        };
+        let mut reply = hook(&Stranger {
+            verb,
+            iq: asked.iq.clone(),
+            address: asked.address,
+            visit: asked.visit,
+        });
+        while let Reply::Later(later) = reply {
+            reply = later.await;
+        }
+        match reply {
+            Reply::Error(error) => refused(&asked.iq, &error),
+            Reply::Result(payload) => answer(&asked.iq, "result").with_children(payload),
+            Reply::Later(_) => refused(&asked.iq, &Condition::InternalServerError.into()),
+        }
+    }
+
     /// What the modules say to requests inside `<authenticate/>`, in the order of the requests.
     async fn inline(&self, request: &InlineRequest) -> Vec<Element> {
         let Some(host) = self.router.host(request.user.domain()) else {
@@ -225,6 +262,18 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nothing of the request goes back with the answer: it may hold a password (XEP-0077 §3.3).
+fn answer(iq: &Element, kind: &str) -> Element {
+    let mut answer = Element::new("iq", ns::CLIENT).with_attr("type", kind);
+    answer.set_attr("id", iq.attr("id"));
+    answer.set_attr("from", iq.attr("to"));
+    answer
+}
+
+fn refused(iq: &Element, error: &StanzaError) -> Element {
+    answer(iq, "error").with_child(error.to_element())
 }
 
 fn broken(user: &Jid, error: &dyn std::fmt::Display) -> SaslFailure {

@@ -5,6 +5,7 @@ mod backups;
 mod check;
 mod desk;
 mod federation;
+mod hand;
 mod live;
 mod memory;
 mod metrics;
@@ -26,7 +27,7 @@ use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
 use crate::config::{Administration, Config, Loaded};
 use crate::federation::House;
-use crate::hooks::{Builder, Listed, Tables};
+use crate::hooks::{AccountActs, Builder, Listed, Tables};
 use crate::http::serve_metrics;
 use crate::metrics::Registry;
 use crate::modules;
@@ -138,8 +139,7 @@ impl Server {
             accounts.clone(),
             Some(router.clone()),
         ));
-        let offering: Arc<dyn Acts> = acts.clone();
-        let hosts = hosts(config, &router, &offering, &administration, extra)?;
+        let hosts = hosts(config, &router, &acts, &administration, extra)?;
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),
             limits: settings::stream(config),
@@ -391,21 +391,23 @@ fn guests(config: &Config) -> acts::GuestHosts {
 fn hosts(
     config: &Config,
     router: &Arc<Router>,
-    acts: &Arc<dyn Acts>,
+    acts: &Arc<ServerActs>,
     administration: &Arc<Administration>,
     extra: &[Listed],
 ) -> Result<router::Hosts, StartError> {
+    let hand: Arc<dyn AccountActs> = Arc::new(hand::Hand(acts.clone()));
+    let offering: Arc<dyn Acts> = acts.clone();
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let deps = router.deps(&jid, &config.limits.account, administration);
+        let deps = router.deps(&jid, &config.limits.account, administration, &hand);
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module
                 .add(&mut builder, &deps, &config.modules, &host.modules)
                 .map_err(|error| StartError(format!("{domain}: {error}")))?;
         }
-        for offered in crate::admin::offered(acts) {
+        for offered in crate::admin::offered(&offering) {
             builder
                 .command(offered)
                 .map_err(|error| StartError(format!("{domain}: {error}")))?;

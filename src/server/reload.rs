@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::live::{Live, State};
 use super::{federation, guests, hosts, settings, stream_hosts};
-use crate::admin::{Acts, Reloaded, log};
+use crate::admin::{Reloaded, log};
 use crate::config::{Administration, Config, Listen, Loaded, diff, without_restart};
 use crate::http::{Exposition, serve_metrics};
 use crate::net::{ConnectionLimits, Listeners, bind_or_take, serve_bound, tls};
@@ -52,10 +52,15 @@ impl Live {
             .tls
             .prepare(settings::tls(config, sources))
             .map_err(|error| error.to_string())?;
-        let acts: Arc<dyn Acts> = self.acts.clone();
         let administration = Arc::new(Administration::of(config));
-        let hosts = hosts(config, &self.router, &acts, &administration, &self.extra)
-            .map_err(|error| error.to_string())?;
+        let hosts = hosts(
+            config,
+            &self.router,
+            &self.acts,
+            &administration,
+            &self.extra,
+        )
+        .map_err(|error| error.to_string())?;
         let stream_hosts = stream_hosts(config, &hosts).map_err(|error| error.to_string())?;
         let settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts),

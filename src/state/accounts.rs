@@ -373,6 +373,33 @@ impl Accounts {
     }
 }
 
+/// Names of the accounts of a host after `after`, in order, at most `limit`.
+///
+/// # Errors
+/// The store's.
+pub async fn names(
+    store: &Store,
+    host: &Jid,
+    after: Option<&Jid>,
+    limit: usize,
+) -> Result<Vec<Jid>, StoreError> {
+    let prefix = Key::new().str(host.domain());
+    let mut range = Range::prefix(prefix.clone());
+    if let Some(after) = after {
+        range = range.after(account_key(after));
+    }
+    let host = host.clone();
+    let rows =
+        store.reading(move |view| view.scan(Space::ACCOUNT, &range, Direction::Forward, limit));
+    let rows = rows.await?.into_iter();
+    let name = |(key, _): (Vec<u8>, Vec<u8>)| {
+        let node = key.get(prefix.len()..key.len().saturating_sub(1));
+        let node = node.and_then(|node| std::str::from_utf8(node).ok());
+        Jid::new(Some(node.ok_or_else(odd)?), host.domain(), None).map_err(|_| odd())
+    };
+    rows.map(name).collect()
+}
+
 /// Reads an account's record by key, for the loading of an owner.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use super::out::Out;
 use super::question::{Answer, UserAgent};
 use super::sasl::exchange::Proved;
 use super::settings::{Host, Settings};
+use super::stranger::stranger_answered;
 use super::tls::{Bindings, Peer, Tls};
 use super::{acks, features, starttls};
 use crate::proto::{Condition, Jid, StreamCondition, StreamError, ns};
@@ -37,6 +38,9 @@ pub(super) struct Login {
     pub misfits: u8,
     /// Failed bind requests.
     pub bind_failures: u8,
+    /// Iqs before login that modules were asked about, and what tells them from those of other streams.
+    pub strange: u8,
+    pub visit: Option<String>,
     /// The time to log in is running.
     timed: bool,
     /// Our header for the current stream is out.
@@ -60,6 +64,8 @@ pub(super) enum Stage {
     Binding(String),
     /// The desk's answer to a `<resume/>`; the id in it.
     Resuming(String),
+    /// The desk's answer to an iq before login.
+    Stranger,
 }
 
 /// How it goes on.
@@ -101,6 +107,8 @@ impl Login {
             failures: 0,
             misfits: 0,
             bind_failures: 0,
+            strange: 0,
+            visit: None,
             timed: false,
             opened: false,
             stage: Stage::Header,
@@ -121,7 +129,7 @@ impl Login {
     pub fn is_waiting(&self) -> bool {
         match &self.stage {
             Stage::Sasl(attempt) => attempt.is_waiting(),
-            Stage::Binding(_) | Stage::Resuming(_) => true,
+            Stage::Binding(_) | Stage::Resuming(_) | Stage::Stranger => true,
             _ => false,
         }
     }
@@ -242,6 +250,7 @@ impl Login {
             (Stage::Sasl(_), _) => self.sasl_goes_on(root, out),
             (Stage::Authenticated, ns::CLIENT) => self.bind(root, out),
             (Stage::Authenticated, ns::SM) if root.name() == "resume" => self.resume(root, out),
+            (Stage::Open, ns::CLIENT) if self.claimed(root) => self.stranger(element, out),
             (Stage::Open | Stage::Authenticated, ns::SM) => {
                 out.element(&acks::failed(Condition::UnexpectedRequest, None));
                 Flow::Stay
@@ -270,6 +279,7 @@ impl Login {
         *self = Login {
             failures: self.failures,
             misfits: self.misfits,
+            strange: self.strange,
             timed: self.timed,
             ..fresh
         };
@@ -283,6 +293,7 @@ impl Login {
             Stage::Sasl(attempt) => self.sasl_answered(attempt, answer, out),
             Stage::Binding(id) => self.bind_answered(id, answer, out),
             Stage::Resuming(previd) => self.resume_answered(&previd, answer, out),
+            Stage::Stranger => stranger_answered(answer, out),
             stage => {
                 self.stage = stage;
                 StreamCondition::InternalServerError.into()

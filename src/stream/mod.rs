@@ -22,6 +22,7 @@ mod seat;
 pub mod server;
 mod settings;
 mod starttls;
+mod stranger;
 mod success;
 pub mod tables;
 mod tls;
@@ -31,7 +32,7 @@ pub use input::{Action, Input};
 pub use machine::Machine;
 pub use question::{
     Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, ModuleQuestion, NotResumed,
-    Question, ResumeRequest, Resumed, UserAgent,
+    Question, ResumeRequest, Resumed, StrangerIq, UserAgent,
 };
 pub use sasl::failure::{SaslCondition, SaslFailure};
 pub use sasl::hash::ScramHash;

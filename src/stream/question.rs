@@ -64,6 +64,8 @@ pub enum Question {
     Resume(Box<ResumeRequest>),
     /// Requests to modules inside `<authenticate/>`. → [`Answer::Inline`]
     Inline(Box<InlineRequest>),
+    /// An iq of somebody who has not logged in, for a module. → [`Answer::Stranger`]
+    Stranger(Box<StrangerIq>),
     /// What a module's SASL mechanism waits for. → [`Answer::Module`]
     Module(ModuleQuestion),
     /// Another server gave a dialback key: what does the server of its domain say? → [`Answer::Verified`]
@@ -89,6 +91,8 @@ pub enum Answer {
     Resumed(Result<Resumed, NotResumed>),
     /// Elements for `<success/>`.
     Inline(Vec<Element>),
+    /// The answer to an iq, to be sent as it is.
+    Stranger(Element),
     /// What the module's mechanism understands.
     Module(Box<dyn Any + Send>),
     /// What the server of the domain says.
@@ -206,6 +210,19 @@ pub struct InlineRequest {
     pub when: When,
     /// The requests.
     pub elements: Vec<Element>,
+}
+
+/// An iq that came before login, on a secured stream, with a payload that a module claimed (`Tables::strangers`).
+#[derive(Debug)]
+pub struct StrangerIq {
+    /// The host the stream is to.
+    pub host: Jid,
+    /// The peer's address.
+    pub address: String,
+    /// The same for all such iqs of one stream, and for no others.
+    pub visit: String,
+    /// The `<iq/>`, `get` or `set`, with an id.
+    pub iq: Element,
 }
 
 /// What a module's SASL mechanism waits for: the machine hands it out, whoever drives the machine awaits it.

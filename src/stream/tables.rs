@@ -19,6 +19,8 @@ pub struct Tables {
     pub inlines: Vec<Inline>,
     /// Requests inside `<bind/>` (XEP-0386).
     pub bind_inlines: Vec<BindInline>,
+    /// What an iq may hold that is answered before login, on a secured stream.
+    pub strangers: Vec<Tag>,
     /// SASL mechanisms.
     pub mechanisms: Vec<Arc<dyn MechanismFactory>>,
 }

@@ -263,6 +263,7 @@ impl Driver {
                 Answer::Resumed(Err(NotResumed::Unknown { h: Some(request.h) }))
             }
             Question::Inline(request) => Answer::Inline(request.elements),
+            Question::Stranger(asked) => Answer::Stranger(asked.iq),
             Question::Module(_) => Answer::Module(Box::new(())),
             Question::Verify(_) => Answer::Verified(Verdict::Invalid),
         }

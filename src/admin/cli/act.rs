@@ -62,6 +62,9 @@ fn about(group: &str) -> &'static str {
         "user" => "Accounts: add, list, show, change, remove",
         "audit" => "Who did what",
         "s2s" => "Other servers: list, test, close",
+        "announce" => "Tell something to everybody",
+        "motd" => "The message of the day",
+        "welcome" => "What new accounts are told",
         _ => "",
     }
 }

@@ -117,6 +117,10 @@ fn tables() -> Tables {
         when,
     };
     Tables {
+        strangers: vec![Tag {
+            name: "stranger",
+            ns: "urn:test",
+        }],
         features: vec![
             feature(Stage::Secured, "before"),
             feature(Stage::Authenticated, "after"),
@@ -393,6 +397,7 @@ impl Play {
                     .collect(),
             ),
             Question::Verify(_) => panic!("a question of servers"),
+            Question::Stranger(asked) => Answer::Stranger(asked.iq),
             Question::Module(mut question) => {
                 let mut context = Context::from_waker(Waker::noop());
                 match question.answer.as_mut().poll(&mut context) {

@@ -1,0 +1,395 @@
+//! XEP-0077: In-Band Registration (2.4): new accounts where that is wanted, passwords and removal for those there are
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::hooks::command::{ActError, Password};
+use crate::hooks::{
+    Deps, Effect, Info, Module, ModuleError, Registrar, Reply, Request, Stranger, To, Turn, Verb,
+};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::form::Form;
+use crate::proto::jid::Jid;
+use crate::proto::ns;
+use crate::settings;
+use crate::state::admins::Admins;
+use crate::stream::tables::Stage;
+use crate::xml::{El, Element};
+
+settings! {
+    /// Lets people change their password and remove their account, and make one if `open`.
+    pub struct Config {
+        /// Whether anybody may make an account. Off, accounts are made by administrators only.
+        pub open: bool = false;
+        /// Whether a new account waits until an administrator lets it in: waxwing user enable ACCOUNT.
+        pub approval: bool = false;
+        /// New accounts of one address (of one /64 for IPv6) within an hour.
+        pub per_address: u32 = 3 => within(1..=100_000);
+        /// New accounts within an hour, of all addresses together.
+        pub total: u32 = 100 => within(1..=1_000_000);
+        /// Names nobody can take this way; those of administrators are kept in any case.
+        pub reserved: Vec<String> = ["abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "support", "webmaster", "xmpp"].map(str::to_owned).to_vec();
+        /// Characters a new password must have; and it must not be the name.
+        pub password_characters: u32 = 8 => within(1..=128);
+        /// Whether users may change their password.
+        pub change_password: bool = true;
+        /// Whether users may remove their account with everything it owns.
+        pub removal: bool = true;
+    }
+}
+
+/// Makes, changes and removes accounts.
+pub struct Registration {
+    config: Config,
+    host: Jid,
+    deps: Deps,
+    admins: Admins,
+    runtime: Handle,
+    /// When, from where, and whether an account came of it; bounded by what may be made.
+    lately: Mutex<VecDeque<(Instant, String, bool)>>,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Attempts of one address within an hour, for each account it may make.
+const ATTEMPTS: usize = 10;
+const QUERY: (&str, &str) = (ns::REGISTER, "query");
+
+impl Module for Registration {
+    const INFO: Info = Info {
+        name: "registration",
+        specs: &[("XEP-0077", "2.4")],
+        doc: "In-band registration: passwords and removal of accounts; new accounts where that is wanted.",
+        on_by_default: true,
+    };
+    type Config = Config;
+
+    fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
+        Ok(Registration {
+            config,
+            host: deps.host.clone(),
+            deps: deps.clone(),
+            admins: Admins::new(deps.administration.clone(), deps.store.clone()),
+            runtime: Handle::current(),
+            lately: Mutex::default(),
+        })
+    }
+
+    fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
+        if !self.deps.accounts.has_accounts(self.host.domain()) {
+            return;
+        }
+        r.feature(To::Host, ns::REGISTER);
+        if self.config.open {
+            r.stream_feature(Stage::Secured, |_| {
+                Some(Element::new("register", ns::REGISTER_FEATURE))
+            });
+            let this = self.clone();
+            r.stranger_iq(QUERY, move |stranger| this.stranger(stranger));
+        }
+        // A client in session asks its server, by the server's address or by none.
+        let this = self.clone();
+        r.account_iq(To::OwnAccount, Verb::Get, QUERY, move |_, turn| {
+            this.registered(&turn.account.jid)
+        });
+        let this = self.clone();
+        r.account_iq(To::OwnAccount, Verb::Set, QUERY, move |q, turn| {
+            this.own(q, turn)
+        });
+        let this = self.clone();
+        r.host_iq(Verb::Get, QUERY, move |q| match this.local(q.from) {
+            Some(account) => this.registered(&account),
+            None => Reply::Error(Condition::ServiceUnavailable.into()),
+        });
+        r.host_iq(Verb::Set, QUERY, move |q| match self.local(q.from) {
+            Some(account) => self.change(q.payload, account, q.from).into_reply(),
+            None => Reply::Error(Condition::RegistrationRequired.into()),
+        });
+    }
+}
+
+/// What a request of a user comes to.
+enum Own {
+    Reply(Reply),
+    /// The account goes once the answer is on its way.
+    Remove(Jid),
+}
+
+impl Registration {
+    /// An account of this host; not somebody of another.
+    fn local(&self, from: &Jid) -> Option<Jid> {
+        (from.domain() == self.host.domain() && from.node().is_some()).then(|| from.bare())
+    }
+
+    /// §3.1, example 3: never the password, which nobody knows.
+    fn registered(&self, account: &Jid) -> Reply {
+        let username = account.node().unwrap_or_default();
+        Element::new("query", ns::REGISTER)
+            .with_child(Element::new("registered", ns::REGISTER))
+            .with_child(leaf("username", username))
+            .with_child(leaf("password", ""))
+            .into()
+    }
+
+    fn own(self: &Arc<Self>, request: &Request<'_>, turn: &mut Turn<'_>) -> Reply {
+        if turn.account.guest {
+            return Reply::Error(Condition::NotAllowed.into());
+        }
+        let account = turn.account.jid.clone();
+        match self.change(request.payload, account, request.from) {
+            Own::Reply(reply) => reply,
+            Own::Remove(account) => {
+                let this = self.clone();
+                // The answer goes first: the removal ends the session that waits for it.
+                turn.ledger
+                    .effects
+                    .push(Effect::Free(Box::new(move || this.remove(account))));
+                Reply::done()
+            }
+        }
+    }
+
+    /// §3.2, §3.3
+    fn change(self: &Arc<Self>, query: El<'_>, account: Jid, from: &Jid) -> Own {
+        let refuse = |condition: Condition| Own::Reply(Reply::Error(condition.into()));
+        if query.child("remove", ns::REGISTER).is_some() {
+            return match (query.children().count(), self.config.removal) {
+                (1, true) => Own::Remove(account),
+                (1, false) => refuse(Condition::NotAllowed),
+                _ => refuse(Condition::BadRequest),
+            };
+        }
+        let Some(Wish { username, password }) = Wish::read(query) else {
+            return refuse(Condition::BadRequest);
+        };
+        let own = Jid::new(Some(&username), self.host.domain(), None);
+        if own.ok().as_ref() != Some(&account) || !self.config.change_password {
+            return refuse(Condition::NotAllowed);
+        }
+        if let Err(error) = self.acceptable(&username, &password) {
+            return Own::Reply(Reply::Error(error));
+        }
+        let (this, from) = (self.clone(), from.clone());
+        Own::Reply(Reply::Later(Box::pin(async move {
+            let accounts = &this.deps.accounts;
+            let changed = accounts.set_password(account, Password(password), Some(from));
+            match changed.await {
+                Ok(()) => Reply::done(),
+                Err(error) => Reply::Error(refusal(&error)),
+            }
+        })))
+    }
+
+    fn remove(self: &Arc<Self>, account: Jid) {
+        let removed = self.deps.accounts.delete(account.clone());
+        self.runtime.spawn(async move {
+            match removed.await {
+                Ok(()) => tracing::info!(%account, "removed by its user"),
+                Err(error) => {
+                    tracing::error!(%account, %error, "could not be removed for its user")
+                }
+            }
+        });
+    }
+
+    /// Before login, on a secured stream.
+    fn stranger(self: &Arc<Self>, stranger: &Stranger) -> Reply {
+        let Some(query) = stranger.iq.root().child("query", ns::REGISTER) else {
+            return Reply::Error(Condition::BadRequest.into());
+        };
+        if stranger.verb == Verb::Get {
+            return fields().into();
+        }
+        if query.child("remove", ns::REGISTER).is_some() {
+            return Reply::Error(Condition::UnexpectedRequest.into());
+        }
+        let Some(wish) = Wish::read(query) else {
+            return Reply::Error(Condition::NotAcceptable.into());
+        };
+        let (this, address) = (self.clone(), network(&stranger.address));
+        Reply::Later(Box::pin(async move {
+            match this.make(wish, address).await {
+                Ok(()) => Reply::done(),
+                Err(error) => Reply::Error(error),
+            }
+        }))
+    }
+
+    async fn make(&self, wish: Wish, address: String) -> Result<(), StanzaError> {
+        let Wish { username, password } = wish;
+        let account = Jid::new(Some(&username), self.host.domain(), None)
+            .map_err(|error| not_acceptable(&error.to_string()))?;
+        self.acceptable(&username, &password)?;
+        self.room(&address)?;
+        let node = account.node().unwrap_or_default();
+        if self.config.reserved.iter().any(|name| name == node)
+            || self.of_administrator(&account).await?
+        {
+            return Err(StanzaError::from(Condition::Conflict).with_text("This name is reserved"));
+        }
+        let accounts = &self.deps.accounts;
+        let waits = "waits for an administrator";
+        let disabled = self.config.approval.then(|| waits.to_owned());
+        let made = accounts.create(account.clone(), Password(password), disabled);
+        made.await.map_err(|error| refusal(&error))?;
+        self.note(address.clone(), true);
+        tracing::info!(%account, %address, approval = self.config.approval, "registered");
+        if self.config.approval {
+            self.tell_administrators(&account);
+        }
+        Ok(())
+    }
+
+    /// An administrator's name is nobody else's, also while there is no account of it.
+    async fn of_administrator(&self, account: &Jid) -> Result<bool, StanzaError> {
+        let broken = |_| StanzaError::from(Condition::InternalServerError);
+        let added = self
+            .admins
+            .added(self.host.domain())
+            .await
+            .map_err(broken)?;
+        let mut all = self.admins.fixed(self.host.domain()).chain(&added);
+        Ok(all.any(|admin| admin == account))
+    }
+
+    fn tell_administrators(&self, account: &Jid) {
+        use crate::hooks::Envelope;
+        use crate::proto::stanza::{MessageType, Stanza};
+        let text = format!("{account} was registered and waits: waxwing user enable {account}");
+        for admin in self.admins.fixed(self.host.domain()) {
+            let message = Stanza::message(MessageType::Normal)
+                .with_from(self.host.clone())
+                .with_to(admin.clone())
+                .with_id(crate::runtime::random::id())
+                .with_child(Element::new("body", ns::CLIENT).with_text(&text));
+            if let Some(envelope) = Envelope::from_server(message) {
+                self.deps.floor.route(Box::new(envelope));
+            }
+        }
+    }
+
+    fn acceptable(&self, username: &str, password: &str) -> Result<(), StanzaError> {
+        let least = self.config.password_characters as usize;
+        if password.chars().count() < least {
+            return Err(not_acceptable(&format!(
+                "The password must have {least} characters or more"
+            )));
+        }
+        if password.eq_ignore_ascii_case(username) {
+            return Err(not_acceptable("The password must not be the name"));
+        }
+        Ok(())
+    }
+
+    /// Whether one more may be made from here; the attempt is counted.
+    fn room(&self, address: &str) -> Result<(), StanzaError> {
+        let now = self.deps.clock.now();
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.retain(|(at, ..)| now.saturating_duration_since(*at) < HOUR);
+        let made = lately.iter().filter(|(_, _, made)| *made).count();
+        let own = lately.iter().filter(|(_, from, _)| from == address);
+        let own_made = own.clone().filter(|(_, _, made)| *made).count();
+        let (per, total) = (self.config.per_address as usize, self.config.total as usize);
+        let too_many = made >= total
+            || own_made >= per
+            || own.count() >= per.saturating_mul(ATTEMPTS)
+            || lately.len() >= total.saturating_mul(ATTEMPTS);
+        if too_many {
+            return Err(StanzaError::from(Condition::ResourceConstraint)
+                .with_text("Too many new accounts; try again later"));
+        }
+        lately.push_back((now, address.to_owned(), false));
+        Ok(())
+    }
+
+    fn note(&self, address: String, made: bool) {
+        let now = self.deps.clock.now();
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.push_back((now, address, made));
+    }
+}
+
+impl Own {
+    /// For who asked by the host's address: the removal is asked of the account instead.
+    fn into_reply(self) -> Reply {
+        match self {
+            Own::Reply(reply) => reply,
+            Own::Remove(_) => Reply::Error(
+                StanzaError::from(Condition::BadRequest).with_text("Send this without an address"),
+            ),
+        }
+    }
+}
+
+/// A name and a password.
+struct Wish {
+    username: String,
+    password: String,
+}
+
+impl Wish {
+    /// By the elements of the namespace, or in a form (§4). `None` if one is missing or empty.
+    fn read(query: El<'_>) -> Option<Self> {
+        let form = Form::of(query).and_then(Result::ok);
+        let find = |name: &str| match &form {
+            Some(form) => form.value(name).map(str::to_owned),
+            None => query
+                .child(name, ns::REGISTER)
+                .map(|el| el.text().into_owned()),
+        };
+        let full = |name: &str| find(name).filter(|text| !text.is_empty());
+        Some(Wish {
+            username: full("username")?,
+            password: full("password")?,
+        })
+    }
+}
+
+fn fields() -> Element {
+    let text = "Choose a name and a password.";
+    Element::new("query", ns::REGISTER)
+        .with_child(leaf("instructions", text))
+        .with_child(leaf("username", ""))
+        .with_child(leaf("password", ""))
+}
+
+fn leaf(name: &str, text: &str) -> Element {
+    let el = Element::new(name, ns::REGISTER);
+    if text.is_empty() {
+        el
+    } else {
+        el.with_text(text)
+    }
+}
+
+fn not_acceptable(text: &str) -> StanzaError {
+    StanzaError::from(Condition::NotAcceptable).with_text(text)
+}
+
+fn refusal(error: &ActError) -> StanzaError {
+    let condition = match error {
+        ActError::Exists(_) => Condition::Conflict,
+        ActError::Bad(_) => Condition::NotAcceptable,
+        ActError::NoSuchAccount(_) => Condition::RegistrationRequired,
+        ActError::NoSuchHost { .. } | ActError::NotAllowed(_) | ActError::Forbidden => {
+            Condition::NotAllowed
+        }
+        ActError::Interrupted | ActError::Failed(_) => Condition::InternalServerError,
+    };
+    StanzaError::from(condition)
+}
+
+/// What counts as one address: an IPv4 address, or an IPv6 /64.
+fn network(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V6(ip)) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(ip) => ip.to_string(),
+        Err(_) => address.to_owned(),
+    }
+}

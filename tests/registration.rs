@@ -1,0 +1,176 @@
+//! In-band registration (XEP-0077).
+
+use std::time::Duration;
+
+use waxwing::proto::{Condition, Jid, ns};
+use waxwing::xml::Element;
+
+use crate::support::client::{Client, Error};
+use crate::support::server::{Running, start_server};
+
+fn leaf(name: &str, text: &str) -> Element {
+    Element::new(name, ns::REGISTER).with_text(text)
+}
+
+fn wish(name: &str, password: &str) -> Element {
+    Element::new("query", ns::REGISTER)
+        .with_child(leaf("username", name))
+        .with_child(leaf("password", password))
+}
+
+/// A stream that is secured, and what it offers.
+async fn stranger(server: &Running) -> (Client, Element) {
+    let nobody = Jid::parse("nobody@localhost").unwrap();
+    let mut client = server.client(&nobody).open(server.addr).await.unwrap();
+    client.open_stream().await.unwrap();
+    let features = client.start_tls().await.unwrap();
+    (client, features)
+}
+
+/// The server ends the stream.
+async fn assert_over(client: &mut Client) {
+    while client.next(Duration::from_secs(5)).await.is_some() {}
+    assert!(client.is_over(), "the stream goes on");
+}
+
+fn condition(result: Result<Element, Error>) -> Option<Condition> {
+    match result {
+        Err(Error::Refused(error)) => Some(error.condition),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_made_before_login() {
+    let server = start_server(&["modules.registration.open=true"]).await;
+    let (mut client, features) = stranger(&server).await;
+    assert!(features.child("register", ns::REGISTER_FEATURE).is_some());
+    let asked = client
+        .request("get", None, Element::new("query", ns::REGISTER))
+        .await
+        .unwrap();
+    let query = asked.child("query", ns::REGISTER).unwrap();
+    assert!(query.child("username", ns::REGISTER).is_some());
+    assert!(query.child("registered", ns::REGISTER).is_none());
+    client
+        .request("set", None, wish("juliet", "pencil-pencil"))
+        .await
+        .unwrap();
+    let again = client
+        .request("set", None, wish("Juliet", "pencil-pencil"))
+        .await;
+    assert_eq!(condition(again), Some(Condition::Conflict));
+    for (name, password, expected) in [
+        ("romeo", "short", Condition::NotAcceptable),
+        ("romeo-montague", "romeo-montague", Condition::NotAcceptable),
+        ("romeo", "", Condition::NotAcceptable),
+        ("a b", "pencil-pencil", Condition::NotAcceptable),
+        ("admin", "pencil-pencil", Condition::Conflict),
+    ] {
+        let refused = client.request("set", None, wish(name, password)).await;
+        assert_eq!(condition(refused), Some(expected), "{name}");
+    }
+    drop(client);
+    let jid = Jid::parse("juliet@localhost").unwrap();
+    let found = server.accounts().show(&jid).await.unwrap().unwrap();
+    assert_eq!(found.disabled, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_makes_only_a_few() {
+    let server = start_server(&[
+        "modules.registration.open=true",
+        "modules.registration.per_address=1",
+        "modules.registration.approval=true",
+    ])
+    .await;
+    let (mut client, _) = stranger(&server).await;
+    client
+        .request("set", None, wish("juliet", "pencil-pencil"))
+        .await
+        .unwrap();
+    let more = client
+        .request("set", None, wish("romeo", "pencil-pencil"))
+        .await;
+    assert_eq!(condition(more), Some(Condition::ResourceConstraint));
+    let jid = Jid::parse("juliet@localhost").unwrap();
+    let found = server.accounts().show(&jid).await.unwrap().unwrap();
+    assert!(found.disabled.is_some(), "it waits for an administrator");
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn where_it_is_not_open_nothing_is_made() {
+    let server = start_server(&[]).await;
+    let (mut client, features) = stranger(&server).await;
+    assert!(features.child("register", ns::REGISTER_FEATURE).is_none());
+    let iq = Element::new("iq", ns::CLIENT)
+        .with_attr("type", "set")
+        .with_attr("id", "1")
+        .with_child(wish("juliet", "pencil-pencil"));
+    client.send(iq).await.unwrap();
+    assert_over(&mut client).await;
+    let jid = Jid::parse("juliet@localhost").unwrap();
+    assert!(server.accounts().show(&jid).await.unwrap().is_none());
+    server.stop().await;
+}
+
+/// XEP-0077 §3.3
+#[tokio::test]
+async fn a_password_is_changed() {
+    let server = start_server(&[]).await;
+    let jid = server.account("alice").await.unwrap();
+    let name = jid.node().unwrap();
+    let mut own = server.client(&jid).connect(server.addr).await.unwrap();
+    let mut other = server.client(&jid).connect(server.addr).await.unwrap();
+    let asked = own
+        .request("get", None, Element::new("query", ns::REGISTER))
+        .await
+        .unwrap();
+    let query = asked.child("query", ns::REGISTER).unwrap();
+    assert!(query.child("registered", ns::REGISTER).is_some());
+    let weak = own.request("set", Some("localhost"), wish(name, "x")).await;
+    assert_eq!(condition(weak), Some(Condition::NotAcceptable));
+    let somebody = own
+        .request("set", None, wish("somebody", "crayon-crayon"))
+        .await;
+    assert_eq!(condition(somebody), Some(Condition::NotAllowed));
+    own.request("set", Some("localhost"), wish(name, "crayon-crayon"))
+        .await
+        .unwrap();
+    assert_over(&mut other).await;
+    // The session that changed it stays.
+    own.request("get", None, Element::new("query", ns::REGISTER))
+        .await
+        .unwrap();
+    let old = server.client(&jid).connect(server.addr).await;
+    assert!(matches!(old, Err(Error::Login(_))));
+    drop((own, other));
+    server.stop().await;
+}
+
+/// XEP-0077 §3.2
+#[tokio::test]
+async fn an_account_is_removed() {
+    let server = start_server(&[]).await;
+    let jid = server.account("alice").await.unwrap();
+    let mut client = server.client(&jid).connect(server.addr).await.unwrap();
+    let remove =
+        Element::new("query", ns::REGISTER).with_child(Element::new("remove", ns::REGISTER));
+    let both = client
+        .request(
+            "set",
+            None,
+            remove.clone().with_child(leaf("username", "alice")),
+        )
+        .await;
+    assert_eq!(condition(both), Some(Condition::BadRequest));
+    client.request("set", None, remove).await.unwrap();
+    assert_over(&mut client).await;
+    let login = server.client(&jid).connect(server.addr).await;
+    assert!(matches!(login, Err(Error::Login(_))));
+    assert!(server.accounts().show(&jid).await.unwrap().is_none());
+    server.stop().await;
+}
