@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Router;
-use crate::hooks::{Envelope, Origin};
+use crate::hooks::{Envelope, Ledger, Origin, Sent};
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
@@ -11,7 +11,7 @@ use crate::proto::stanza::Stanza;
 impl Router {
     /// Returns a stanza to its sender with an error; never in answer to an error. What the
     /// envelope would have written is dropped, but for what a message leaves with its sender: that
-    /// is written before the answer goes out.
+    /// is written beside the answer.
     pub(super) fn bounce(self: &Arc<Self>, envelope: &Envelope, error: &StanzaError) {
         if !envelope.ledger.batch.is_empty() {
             // What its turns changed in memory is not written after all.
@@ -21,11 +21,26 @@ impl Router {
             }
         }
         self.stats.bounced.count();
-        let answer = answer(&envelope.stanza, &envelope.to, error).map(Box::new);
-        match &envelope.sent {
-            Some(sent) => self.leave_and_answer(sent.clone(), answer),
-            None => answer.into_iter().for_each(|answer| self.route_on(answer)),
+        if let Some(sent) = &envelope.sent {
+            self.left_behind(Sent::clone(sent));
         }
+        if let Some(answer) = answer(&envelope.stanza, &envelope.to, error) {
+            self.route_on(Box::new(answer));
+        }
+    }
+}
+
+impl Router {
+    /// What a refused message leaves with its sender; answers are not to overtake each other and wait
+    /// for no disk, and the sender's other clients see the message before its answer.
+    fn left_behind(self: &Arc<Self>, mut sent: Sent) {
+        let Some(account) = sent.stanza.from.as_ref().map(Jid::bare) else {
+            return;
+        };
+        let batch = std::mem::take(&mut sent.batch);
+        let effects = Default::default();
+        self.finish_act(Ledger { batch, effects }, &account);
+        self.mirror(sent, None);
     }
 }
 

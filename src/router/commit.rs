@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::message::forget_resend;
-use crate::hooks::{Effect, Entry, Envelope, Ledger, Sent, Turn, TurnFn};
+use crate::hooks::{Effect, Entry, Envelope, Ledger, Turn, TurnFn};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::runtime::handover::Handover;
@@ -26,8 +26,6 @@ pub struct Done {
 enum What {
     /// A stanza, and where it goes from here.
     Stanza(Box<Envelope>, Then),
-    /// What a refused message leaves with its sender, and the answer.
-    Returned(Box<Sent>, Option<Box<Envelope>>),
     /// An internal act: its effects, and whose state it changed.
     Act(Vec<Effect>, Jid),
 }
@@ -117,20 +115,6 @@ impl Router {
         self.submit(crate::store::Batch::new(), what);
     }
 
-    /// Writes what a refused message leaves with its sender, and then sends the answer.
-    pub(super) fn leave_and_answer(
-        self: &Arc<Self>,
-        mut sent: Box<Sent>,
-        answer: Option<Box<Envelope>>,
-    ) {
-        let batch = std::mem::take(&mut sent.batch);
-        if !batch.is_empty() {
-            return self.submit(batch, What::Returned(sent, answer));
-        }
-        self.mirror(*sent, None);
-        answer.into_iter().for_each(|answer| self.route_on(answer));
-    }
-
     fn submit(self: &Arc<Self>, batch: crate::store::Batch, what: What) {
         let completions = self.completions.clone();
         self.store
@@ -165,13 +149,6 @@ impl Router {
                     self.doubt(from);
                 }
                 self.bounce(&envelope, &commit_error(&error));
-            }
-            (What::Returned(sent, answer), result) => {
-                match result {
-                    Ok(mid) => self.mirror(*sent, Some(mid)),
-                    Err(_) => sent.stanza.from.iter().for_each(|from| self.doubt(from)),
-                }
-                answer.into_iter().for_each(|answer| self.route_on(answer));
             }
             (What::Act(effects, _), Ok(mid)) => self.run_effects(effects, Some(mid)),
             (What::Act(_, account), Err(error)) => {
