@@ -84,7 +84,9 @@ async fn fill(store: &Store, messages: u64) -> Mid {
         if store.pressure() {
             store.relieved().await;
         }
-        let mid = store.submit(batch, |result| drop(result.unwrap())).unwrap();
+        let mid = store
+            .submit(batch, |result| assert!(result.is_ok()))
+            .unwrap();
         if n == messages / 2 {
             middle = mid;
         }

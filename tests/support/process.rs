@@ -181,7 +181,7 @@ impl Process {
 
     /// Bytes of memory it has resident.
     pub fn rss(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let kib: u64 = line
             .and_then(|line| line.split_whitespace().nth(1))

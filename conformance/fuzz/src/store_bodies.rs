@@ -14,5 +14,5 @@ pub fn backup(data: &[u8]) {
 /// Target `portable`: XEP-0227.
 pub fn portable(data: &[u8]) {
     let mut reader = PieceReader::of(data.to_vec());
-    while let Ok(Some(_)) = reader.next() {}
+    while let Ok(Some(_)) = reader.next_piece() {}
 }

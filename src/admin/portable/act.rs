@@ -153,7 +153,7 @@ fn read_ahead(file: PathBuf) -> mpsc::Receiver<Result<Piece, ReadError>> {
                 return;
             }
         };
-        while let Some(piece) = reader.next().transpose() {
+        while let Some(piece) = reader.next_piece().transpose() {
             let last = piece.is_err();
             if sender.blocking_send(piece).is_err() || last {
                 return;

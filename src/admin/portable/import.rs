@@ -115,15 +115,11 @@ impl Incoming {
     pub async fn take(&mut self, piece: &Piece, left_out: &mut LeftOut) -> Result<(), ImportError> {
         match piece {
             Piece::Part(part) => self.part(part, left_out).await?,
-            Piece::Offline(message) => {
-                if self.offline(message).is_none() {
-                    left_out.note("undelivered message that cannot be read");
-                }
+            Piece::Offline(message) if self.offline(message).is_none() => {
+                left_out.note("undelivered message that cannot be read");
             }
-            Piece::Archived(result) => {
-                if self.archived(result).is_none() {
-                    left_out.note("archived message that cannot be read");
-                }
+            Piece::Archived(result) if self.archived(result).is_none() => {
+                left_out.note("archived message that cannot be read");
             }
             _ => {}
         }

@@ -152,7 +152,7 @@ impl PieceReader {
     }
 
     /// The next piece; `None` after the last.
-    pub fn next(&mut self) -> Result<Option<Piece>, ReadError> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
         if let Some(piece) = self.next.take() {
             return Ok(Some(piece));
         }
@@ -449,7 +449,7 @@ mod tests {
 
     fn pieces(mut reader: PieceReader) -> Result<Vec<Piece>, ReadError> {
         let mut pieces = Vec::new();
-        while let Some(piece) = reader.next()? {
+        while let Some(piece) = reader.next_piece()? {
             pieces.push(piece);
         }
         Ok(pieces)
