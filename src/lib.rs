@@ -48,7 +48,8 @@
 //!    [`stream::Seat::stanza`], a claimed nonza to [`stream::Seat::nonza`].
 //! 4. [`session::seat::Seat`] counts it, holds its [`hooks::Receipt`] (without which XEP-0198's `h` does
 //!    not move) and posts it to its account's owner as `Work::Inbound`. Too much under way: the socket
-//!    is read no further.
+//!    is read no further. For a session that may be resumed, `h` goes to disk in the batch of what it
+//!    counts ([`hooks::Source::submitted`]).
 //! 5. `Router::inbound` stamps the true `from` and wraps it as a [`hooks::Envelope`] with its
 //!    [`hooks::Facts`]. `Router::from_client` runs the hooks of [`hooks::Path::FromClient`]: Check,
 //!    Amend, Record. Each may let it pass, consume it, bounce it, or answer later. What a message
@@ -66,13 +67,24 @@
 //!    is for (RFC 6121 §8.5; [`hooks::Outbox::push`]), then Mirror, Absent and `delivered` hooks run. A
 //!    session that cannot take it now reads it from the log later, in order (`router/backlog.rs`).
 //! 10. The recipient's driver asks its seat (`poll_outgoing`); [`proto::Stanza`] writes its header, and
-//!     its body from bytes shared by all recipients. With XEP-0198 the stanza is held until the client
-//!     acknowledges it; then, or without acks when the socket took the bytes, the log entry is marked as
-//!     taken (`Work::Taken`).
+//!     its body from bytes shared by all recipients; before that the outbox filters of modules may have
+//!     held it back ([`hooks::Sift`]). With XEP-0198 the stanza is held until the client acknowledges it;
+//!     then, or without acks when the socket took the bytes, the log entry is marked as taken
+//!     (`Work::Taken`).
 //! 11. The envelope is dropped, its receipt with it: the sender's `h` moves, and an `<a/>` may say so.
 //!
 //! Whatever goes wrong becomes a typed error; `Router::bounce` alone makes it an answer, never to an
 //! error. What leaves is written from trees, never copied from what came in; what the log has was so written.
+//!
+//! # A session outlives its connection
+//!
+//! A client that enabled resumption (XEP-0198 §5) and loses its connection leaves a detached session:
+//! its presence, its queue and what modules keep with it ([`hooks::SessionSlot`], [`hooks::SessionFlag`])
+//! stay, within bounds, until it comes back or its time is over (`router/detached.rs`). The seat of the
+//! next connection takes over what the old one holds ([`session::successor`]). What a detached session
+//! holds does not keep others of its account from getting it. When the server stops, such sessions are
+//! written down, live ones too, and the next process takes them over (`router/restart.rs`,
+//! [`state::resume`]).
 //!
 //! To add a feature, read [`hooks`], then `modules/ping.rs`, then `examples/module_outside.rs`.
 #![forbid(unsafe_code)]
