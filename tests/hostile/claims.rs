@@ -1,6 +1,7 @@
 //! What only the server may say.
 
 use waxwing::proto::{Jid, ns};
+use waxwing::runtime::random;
 use waxwing::xml::{El, Element};
 
 use super::online;
@@ -30,18 +31,19 @@ const FORGED: &[&str] = &[
 
 /// What a client may say.
 const HONEST: &[&str] = &[
-    "<origin-id xmlns='urn:xmpp:sid:0' id='honest'/>",
     "<delay xmlns='urn:xmpp:delay' from='mallory@localhost/m' stamp='2002-09-10T23:08:25Z'/>",
     "<x xmlns='http://jabber.org/protocol/muc#user'/>",
     "<x xmlns='jabber:x:conference' jid='room@rooms.example'/>",
     "<stanza-id xmlns='urn:xmpp:sid:0' by='room@rooms.example' id='honest'/>",
 ];
 
+/// One with an origin-id of its own: it is no repetition of another.
 fn stanza(name: &str, to: &Jid) -> String {
     format!(
-        "<{name} to='{to}'><body>said</body>{}{}</{name}>",
+        "<{name} to='{to}'><body>said</body>{}{}<origin-id xmlns='urn:xmpp:sid:0' id='{}'/></{name}>",
         FORGED.concat(),
-        HONEST.concat()
+        HONEST.concat(),
+        random::id()
     )
 }
 
