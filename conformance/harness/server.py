@@ -28,12 +28,18 @@ certificate = "{work}/server.pem"
 key = "{work}/server.key"
 mechanisms = ["SCRAM-SHA-256", "PLAIN"]
 
+[hosts."{plain_domain}".modules.registration]
+open = true
+
 [hosts."{guest_domain}"]
 certificate = "{work}/server.pem"
 key = "{work}/server.key"
 
 [hosts."{guest_domain}".guests]
 allowed = true
+
+[admin]
+admins = ["boss@{domain}"]
 
 [[listen]]
 address = "127.0.0.1:0"
