@@ -231,6 +231,7 @@ async fn subscriptions_agree_after_a_kill() {
         kills += 1;
         let mut romeo = online(&server, "romeo").await;
         let mut juliet = online(&server, "juliet").await;
+        part(&mut romeo, &mut juliet).await;
         let moment =
             Duration::from_millis(50 + u64::from(random::bytes::<1>()[0]) * (2 + kills / 4));
         let killing = async {
@@ -257,6 +258,22 @@ async fn online(server: &Process, name: &str) -> Client {
     client.roster().await.unwrap();
     client.presence().await.unwrap();
     client
+}
+
+/// Takes back what the last kill left of a subscription or a request: a request that changes nothing is not passed on.
+async fn part(romeo: &mut Client, juliet: &mut Client) {
+    let cancel = |kind, to| format!("<presence type='{kind}' to='{to}'/>");
+    let (to, from) = (jid("juliet"), jid("romeo"));
+    romeo
+        .send(cancel("unsubscribe", &to).as_str())
+        .await
+        .unwrap();
+    romeo.roster().await.unwrap();
+    juliet
+        .send(cancel("unsubscribed", &from).as_str())
+        .await
+        .unwrap();
+    juliet.roster().await.unwrap();
 }
 
 /// Subscribes and cancels in turn until the stream ends; how often.
