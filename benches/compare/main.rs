@@ -45,14 +45,19 @@ fn main() {
     let mut table = table::Table::default();
     for round in 1..=wishes.rounds {
         for &kind in &kinds {
-            let Some(server) = kind.start(load::ACCOUNTS) else {
-                eprintln!("{} is not installed: left out", kind.name());
-                continue;
-            };
             eprintln!("round {round}/{}: {}", wishes.rounds, kind.name());
-            match runtime.block_on(load::all(&server)) {
-                Ok(figures) => table.add(kind.name(), figures),
-                Err(error) => eprintln!("{}: {error}", kind.name()),
+            let figures = kind.start(load::ACCOUNTS).and_then(|server| {
+                let figures = runtime.block_on(load::all(&server));
+                figures.map_err(|error| error.to_string())
+            });
+            match figures {
+                Ok(figures) => {
+                    for (what, figure) in &figures {
+                        eprintln!("  {what}: {figure:.2}");
+                    }
+                    table.add(kind.name(), figures);
+                }
+                Err(error) => eprintln!("  left out: {error}"),
             }
         }
     }

@@ -52,10 +52,10 @@ impl Kind {
         }
     }
 
-    /// Starts it with accounts `u0`, `u1` …; `None` when it is not installed.
-    pub fn start(self, accounts: usize) -> Option<Server> {
+    /// Starts it with accounts `u0`, `u1` …; otherwise says why it cannot.
+    pub fn start(self, accounts: usize) -> Result<Server, String> {
         match self {
-            Kind::Waxwing => Some(waxwing(accounts)),
+            Kind::Waxwing => Ok(waxwing(accounts)),
             Kind::Prosody => prosody("", accounts),
             Kind::ProsodyGenerational => prosody("gc = { mode = \"generational\" }", accounts),
             Kind::Ejabberd => ejabberd(accounts),
@@ -123,7 +123,7 @@ fn waxwing(accounts: usize) -> Server {
 }
 
 /// Prosody as Debian ships it, with its archive on and its rate limits off.
-fn prosody(more: &str, accounts: usize) -> Option<Server> {
+fn prosody(more: &str, accounts: usize) -> Result<Server, String> {
     let program = find("prosody")?;
     let (place, port) = (Place::new("prosody"), free_port());
     let path = place.path();
@@ -154,11 +154,11 @@ VirtualHost "{HOST}"
     command
         .arg("--config")
         .arg(place.folder.path().join("prosody.cfg.lua"));
-    Some(place.start(command, port, accounts))
+    place.start(command, port, accounts)
 }
 
 /// ejabberd as Debian ships it, with its archive on and its shapers off.
-fn ejabberd(accounts: usize) -> Option<Server> {
+fn ejabberd(accounts: usize) -> Result<Server, String> {
     let program = find("ejabberdctl")?;
     let (place, port) = (Place::new("ejabberd"), free_port());
     let path = place.path();
@@ -185,6 +185,7 @@ modules:
   mod_mam: {{assume_mam_usage: true, default: always}}
   mod_offline: {{access_max_user_messages: max_user_offline_messages}}
   mod_ping: {{}}
+  mod_privacy: {{}}
   mod_private: {{}}
   mod_pubsub: {{plugins: [flat, pep]}}
   mod_register: {{ip_access: all}}
@@ -195,6 +196,7 @@ modules:
 "#
         ),
     );
+    place.write("inetrc", "{lookup, [file, native]}.\n");
     place.write(
         "ejabberdctl.cfg",
         &format!(
@@ -214,7 +216,7 @@ modules:
         command.arg(flag).arg(place.folder.path().join(file));
     }
     command.arg("foreground").env("HOME", place.folder.path());
-    Some(place.start(command, port, accounts))
+    place.start(command, port, accounts)
 }
 
 /// A folder that belongs to the server's user, with a certificate in it.
@@ -251,26 +253,26 @@ impl Place {
     }
 
     /// Starts the server and makes the accounts.
-    fn start(self, mut command: Command, port: u16, accounts: usize) -> Server {
+    fn start(self, mut command: Command, port: u16, accounts: usize) -> Result<Server, String> {
         let _ = Command::new("chown")
             .args(["-R", &format!("{}:", self.user)])
             .arg(self.folder.path())
             .status();
-        let log = fs::File::create(self.folder.path().join("stdout")).unwrap();
-        let child = command
+        let said = self.folder.path().join("stdout");
+        let log = fs::File::create(&said).unwrap();
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap();
+            .map_err(|error| error.to_string())?;
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        let pid = wait(&self.folder.path().join("pid"), addr).unwrap_or_else(|| {
-            panic!(
-                "{} did not start: {}",
-                self.user,
-                fs::read_to_string(self.folder.path().join("stdout")).unwrap_or_default()
-            )
-        });
+        let Some(pid) = wait(&self.folder.path().join("pid"), addr) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            let said = fs::read_to_string(said).unwrap_or_default();
+            return Err(format!("did not start: {said}"));
+        };
         let server = Server {
             addr,
             pid,
@@ -286,9 +288,11 @@ impl Place {
             .build()
             .unwrap();
         for n in 0..accounts {
-            runtime.block_on(register(&server, n)).unwrap();
+            runtime
+                .block_on(register(&server, n))
+                .map_err(|error| format!("registration of u{n}: {error}"))?;
         }
-        server
+        Ok(server)
     }
 }
 
@@ -341,12 +345,13 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
+fn find(program: &str) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into()])
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
+        .ok_or_else(|| format!("{program} is not installed"))
 }
 
 /// The program as its own user, when we are root.
