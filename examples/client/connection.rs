@@ -59,8 +59,18 @@ impl Connection {
         })
     }
 
-    /// Does the TLS handshake. What arrived in the clear is forgotten.
+    /// Does the TLS handshake as a client. What arrived in the clear is forgotten.
     pub async fn secure(&mut self, domain: &str, trust: &Trust) -> Result<(), Error> {
+        self.secure_for("xmpp-client", domain, trust).await
+    }
+
+    /// Does the TLS handshake for a protocol of ALPN.
+    pub async fn secure_for(
+        &mut self,
+        protocol: &str,
+        domain: &str,
+        trust: &Trust,
+    ) -> Result<(), Error> {
         let Socket::Plain(socket) = std::mem::replace(&mut self.socket, Socket::None) else {
             return Err(Error::NotOffered("TLS within TLS".to_owned()));
         };
@@ -68,7 +78,7 @@ impl Connection {
             .ok()
             .and_then(|name| ServerName::try_from(name).ok())
             .ok_or_else(|| Error::NotOffered(format!("TLS for {domain}")))?;
-        let stream = trust.connector()?.connect(name, socket).await?;
+        let stream = trust.connector(protocol)?.connect(name, socket).await?;
         self.socket = Socket::Tls(Box::new(stream));
         self.arrived.clear();
         self.restart();

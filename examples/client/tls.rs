@@ -39,8 +39,8 @@ impl Trust {
         Ok(Trust::Roots(Arc::new(roots)))
     }
 
-    /// TLS with ALPN `xmpp-client` (XEP-0368).
-    pub(super) fn connector(&self) -> Result<TlsConnector, Error> {
+    /// TLS for a protocol of ALPN: `xmpp-client` or `xmpp-server` (XEP-0368).
+    pub(super) fn connector(&self, protocol: &str) -> Result<TlsConnector, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?;
@@ -54,7 +54,7 @@ impl Trust {
                 })),
         }
         .with_no_client_auth();
-        config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         Ok(TlsConnector::from(Arc::new(config)))
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Live {
     pub(super) inherited: Inherited,
     /// When it started.
     pub(super) started: u64,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 /// What a reload exchanges.
@@ -57,65 +57,7 @@ pub(super) struct State {
     pub(super) federation: Option<Arc<House>>,
 }
 
-/// What [`Live`] is made from.
-pub(super) struct Parts {
-    pub(super) extra: Vec<Listed>,
-    pub(super) clock: Clock,
-    pub(super) store: Store,
-    pub(super) router: Arc<Router>,
-    pub(super) accounts: Accounts,
-    pub(super) acts: Arc<ServerActs>,
-    pub(super) desk: ServerDesk,
-    pub(super) admission: Arc<Admission>,
-    pub(super) around: Surroundings,
-    pub(super) memory: Arc<Memory>,
-    pub(super) metrics: Registry,
-    pub(super) key: Secret,
-    pub(super) inherited: Inherited,
-    pub(super) patience: Duration,
-}
-
 impl Live {
-    pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts {
-            extra,
-            clock,
-            store,
-            router,
-            accounts,
-            acts,
-            desk,
-            admission,
-            around,
-            memory,
-            metrics,
-            key,
-            inherited,
-            patience,
-        } = parts;
-        Arc::new(Live {
-            extra,
-            started: clock.wall(),
-            clock,
-            store,
-            router,
-            accounts,
-            acts,
-            desk,
-            tls: around.tls.clone(),
-            admission,
-            around,
-            memory,
-            metrics,
-            key,
-            inherited,
-            state: Mutex::new(State {
-                patience,
-                ..State::default()
-            }),
-        })
-    }
-
     /// The state; held while a reload is under way, so that one follows the other.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

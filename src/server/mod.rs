@@ -18,7 +18,7 @@ mod supervisor;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -44,7 +44,7 @@ use crate::stream::{self, Secret, Settings};
 
 use acts::ServerActs;
 use desk::ServerDesk;
-use live::Live;
+use live::{Live, State};
 use memory::Memory;
 pub use program::Waxwing;
 
@@ -177,21 +177,26 @@ impl Server {
             )),
             tokio::spawn(removals(accounts.clone())),
         ];
-        let live = Live::new(live::Parts {
+        let live = Arc::new(Live {
             extra: extra.to_vec(),
+            started: clock.wall(),
             clock,
             store,
             router,
             accounts,
             acts: acts.clone(),
             desk,
+            tls,
             admission,
             around,
             memory,
             metrics,
             key: secret,
             inherited,
-            patience: config.server.drain_timeout.0,
+            state: Mutex::new(State {
+                patience: config.server.drain_timeout.0,
+                ..State::default()
+            }),
         });
         acts.operate(&live);
         let mut server = Server { live, acts, tasks };

@@ -19,7 +19,10 @@ async fn stream(server: &Running, site: &Site) -> (Connection, String) {
         .await
         .unwrap();
     next(&mut connection, "proceed").await;
-    connection.secure(site.domain, &server.trust).await.unwrap();
+    connection
+        .secure_for("xmpp-server", site.domain, &server.trust)
+        .await
+        .unwrap();
     let id = open(&mut connection).await;
     (connection, id)
 }

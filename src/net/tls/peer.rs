@@ -38,8 +38,7 @@ impl PeerConfigs {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(anybody.clone())
             .with_cert_resolver(key.clone());
-        // The port is for servers alone: one that names itself wrongly is one all the same.
-        accept.alpn_protocols = vec![b"xmpp-server".to_vec(), b"xmpp-client".to_vec()];
+        accept.alpn_protocols = vec![b"xmpp-server".to_vec()];
         accept.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         accept.send_tls13_tickets = 0;
         let mut call = ClientConfig::builder_with_provider(provider)
@@ -79,7 +78,7 @@ pub(super) fn chain(certificates: Option<&[CertificateDer<'_>]>) -> Vec<Vec<u8>>
 
 /// Takes every certificate whose key signed the handshake.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
 
 impl Anybody {
     fn tls12(
