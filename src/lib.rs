@@ -6,7 +6,7 @@
 //!
 //! | room | its job | uses, besides `runtime`, `metrics`, `xml`, `proto` |
 //! |---|---|---|
-//! | [`runtime`] | clock and randomness, passed in; token buckets; back-off | nothing at all |
+//! | [`runtime`] | clock and randomness, passed in; token buckets; back-off; what counts as one address | nothing at all |
 //! | [`metrics`] | counters and their registry, as Prometheus reads them | |
 //! | [`xml`] | bytes to [`xml::Element`] and back: framer, strict parser, limits, writer | |
 //! | [`proto`] | values of XMPP: [`proto::Jid`], [`proto::Stanza`], errors, forms, every namespace | |

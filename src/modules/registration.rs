@@ -1,7 +1,6 @@
 //! XEP-0077: In-Band Registration (2.4): new accounts where that is wanted, passwords and removal for those there are
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::Form;
 use crate::proto::jid::Jid;
 use crate::proto::ns;
+use crate::runtime::origin::Origin;
 use crate::settings;
 use crate::state::admins::Admins;
 use crate::stream::tables::Stage;
@@ -209,7 +209,7 @@ impl Registration {
         let Some(wish) = Wish::read(query) else {
             return Reply::Error(Condition::NotAcceptable.into());
         };
-        let (this, address) = (self.clone(), network(&stranger.address));
+        let (this, address) = (self.clone(), Origin::name(&stranger.address));
         Reply::Later(Box::pin(async move {
             match this.make(wish, address).await {
                 Ok(()) => Reply::done(),
@@ -380,16 +380,4 @@ fn refusal(error: &ActError) -> StanzaError {
         ActError::Interrupted | ActError::Failed(_) => Condition::InternalServerError,
     };
     StanzaError::from(condition)
-}
-
-/// What counts as one address: an IPv4 address, or an IPv6 /64.
-fn network(address: &str) -> String {
-    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V6(ip)) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        Ok(ip) => ip.to_string(),
-        Err(_) => address.to_owned(),
-    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::options::ConnectionLimits;
 use super::stats::{NetStats, count, uncount};
+use crate::runtime::origin::Origin;
 
 /// Descriptors kept for everything that is no client: store, log, federation, certificates.
 const RESERVED_DESCRIPTORS: u64 = 256;
@@ -74,25 +75,6 @@ struct Counts {
 struct Pair {
     open: u32,
     half_open: u32,
-}
-
-/// What counts as one address: an IPv4 address, or an IPv6 /64. Bytes, so that a ticket is small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Origin {
-    V4([u8; 4]),
-    V6([u8; 8]),
-}
-
-impl Origin {
-    fn of(address: IpAddr) -> Origin {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Origin::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Origin::V6([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
 }
 
 impl Admission {

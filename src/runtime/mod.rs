@@ -1,7 +1,8 @@
-//! Clock, randomness, token buckets, back-off, a hand-over to tasks: what every room needs and none owns. No files, no sockets.
+//! Clock, randomness, token buckets, back-off, a hand-over to tasks, what counts as one address: what every room needs and none owns. No files, no sockets.
 
 pub mod backoff;
 pub mod bucket;
 pub mod clock;
 pub mod handover;
+pub mod origin;
 pub mod random;

@@ -1,7 +1,6 @@
 //! Answers the questions of the stream machine from accounts and sessions.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -15,6 +14,7 @@ use crate::proto::ns;
 use crate::proto::stanza::{IqType, Kind, Stanza};
 use crate::router::Router;
 use crate::runtime::clock::Clock;
+use crate::runtime::origin::Origin;
 use crate::state::accounts::{AccountError, Accounts};
 use crate::state::guesses::Guesses;
 use crate::stream::server::Verdict;
@@ -91,7 +91,7 @@ impl Inner {
             Question::Failed { user, address } => {
                 let delay =
                     self.guesses
-                        .failed(user.bare_str(), &network(&address), self.clock.now());
+                        .failed(user.bare_str(), &Origin::name(&address), self.clock.now());
                 tracing::info!(account = %user, %address, ?delay, "login failed");
                 tokio::time::sleep(delay).await;
                 Answer::Noted
@@ -217,7 +217,7 @@ impl Inner {
     }
 
     async fn bind(&self, request: BindRequest) -> Result<Bound, StanzaError> {
-        let (user, address) = (request.user.clone(), network(&request.address));
+        let (user, address) = (request.user.clone(), Origin::name(&request.address));
         let guests = self.guests.load_full();
         let guests = guests.get(user.domain());
         if let Some(policy) = guests {
@@ -279,16 +279,4 @@ fn refused(iq: &Element, error: &StanzaError) -> Element {
 fn broken(user: &Jid, error: &dyn std::fmt::Display) -> SaslFailure {
     tracing::error!(account = %user, %error, "an account cannot be read; run `waxwing check`");
     SaslCondition::TemporaryAuthFailure.into()
-}
-
-/// What counts as one address: an IPv4 address, or an IPv6 /64.
-fn network(address: &str) -> String {
-    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V6(ip)) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        Ok(ip) => ip.to_string(),
-        Err(_) => address.to_owned(),
-    }
 }
