@@ -2,16 +2,6 @@
 
 use crate::xml::{self, Context, El, Element, Limits};
 
-/// What was let in once is read back, whatever the limits are by then.
-const STORED: Limits = Limits {
-    stanza_bytes: usize::MAX,
-    depth: 1_000,
-    attributes: 10_000,
-    namespaces: 100_000,
-    name_bytes: 10_000,
-    parsed_factor: 1_000,
-};
-
 /// An element as bytes.
 pub fn write(element: El<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -21,7 +11,7 @@ pub fn write(element: El<'_>) -> Vec<u8> {
 
 /// Reads what [`write()`] wrote; `None` if it is something else.
 pub fn read(bytes: &[u8]) -> Option<Element> {
-    xml::parse(bytes, &Context::client(), &STORED).ok()
+    xml::parse(bytes, &Context::client(), &Limits::STORED).ok()
 }
 
 #[cfg(test)]

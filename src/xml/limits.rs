@@ -20,6 +20,16 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// For what was stored: it had passed the limits when it came in, and writing it declares namespaces anew.
+    pub const STORED: Limits = Limits {
+        stanza_bytes: usize::MAX,
+        depth: 1_000,
+        attributes: 10_000,
+        namespaces: 100_000,
+        name_bytes: 10_000,
+        parsed_factor: 1_000,
+    };
+
     /// The standing limits with another bound on `stanza_bytes`.
     pub const fn new(stanza_bytes: usize) -> Self {
         Self {

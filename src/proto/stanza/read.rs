@@ -47,16 +47,6 @@ pub enum StoredError {
     Rejected(Rejected),
 }
 
-/// What was stored had passed the limits when it came in; writing it declares namespaces anew.
-const STORED: Limits = Limits {
-    stanza_bytes: usize::MAX,
-    depth: 1_000,
-    attributes: 10_000,
-    namespaces: 100_000,
-    name_bytes: 10_000,
-    parsed_factor: 1_000,
-};
-
 impl Stanza {
     /// Reads a stanza in the canonical namespace `jabber:client`. Only the root is looked at, and
     /// of an iq how many children it has (RFC 6120 §8.2.3).
@@ -95,7 +85,8 @@ impl Stanza {
 
     /// Reads what [`Stanza::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Stanza, StoredError> {
-        let el = xml::parse(bytes, &Context::client(), &STORED).map_err(StoredError::Xml)?;
+        let el =
+            xml::parse(bytes, &Context::client(), &Limits::STORED).map_err(StoredError::Xml)?;
         Stanza::from_element(el).map_err(StoredError::Rejected)
     }
 }
