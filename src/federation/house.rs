@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,23 +9,23 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::caller::{ForKey, ForPair, ForTest};
-use super::keeper::{Key, Pairs, forgetting};
+use super::keeper::{Ground, Key, Pairs};
 use super::line::Line;
-use super::pair::{Input, Item, Mark, Times, is_answered};
+use super::pair::{Input, Item, Mark, Times};
 use super::policy::Policy;
 use super::resolve::Resolver;
+use super::shelf::{Bounds, Shelf, is_kept};
 use super::trouble::Trouble;
 use crate::hooks::{Elsewhere, Envelope, Floor};
 use crate::net::tls::Trust;
 use crate::net::{DialError, ListenerOptions, Listeners, dial};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{Kind, PresenceType};
 use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::session::owners::Owners;
-use crate::state::outbox::{self, Kept, Total};
-use crate::store::{Batch, Mid, Snapshot, Store, StoreError};
+use crate::state::outbox;
+use crate::store::{Mid, StoreError};
 use crate::stream::server::{self, Call, Demand, Failure, Office, Purpose, Verdict, Verify};
 use crate::stream::{Answer, Desk, Question, Secret, Settings};
 
@@ -66,14 +65,11 @@ pub struct Options {
 /// Federation of one server.
 pub struct House {
     options: Options,
-    router: Arc<Router>,
-    store: Store,
-    clock: Clock,
+    shelf: Shelf,
+    bounds: Bounds,
     listeners: Mutex<Option<Arc<Listeners>>>,
-    pairs: OnceLock<Owners<Pairs>>,
+    pairs: OnceLock<Owners<Pairs<House>>>,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
-    kept: Mutex<HashMap<outbox::Pair, Total>>,
-    kept_bytes: AtomicU64,
     verifying: Semaphore,
     me: Weak<House>,
 }
@@ -97,22 +93,19 @@ impl House {
     /// # Errors
     /// The store's.
     pub async fn open(router: Arc<Router>, options: Options) -> Result<Arc<House>, StoreError> {
-        let floor: &dyn Floor = &*router;
-        let (store, clock) = (floor.store().clone(), floor.clock().clone());
-        let found = store
-            .reading(|snapshot: &dyn Snapshot| outbox::totals(snapshot))
-            .await?;
-        let bytes = found.iter().map(|(_, total)| total.bytes).sum();
+        // What is kept from a domain for itself waits for another process of ours.
+        let shelf = Shelf::open(router, |pair| pair.local != pair.remote).await?;
         let house = Arc::new_cyclic(|me| House {
+            bounds: Bounds {
+                messages: options.queue_messages,
+                bytes: options.queue_bytes,
+                bytes_total: options.queue_bytes_total,
+            },
             options,
-            router,
-            store,
-            clock,
+            shelf,
             listeners: Mutex::default(),
             pairs: OnceLock::new(),
             lines: Mutex::default(),
-            kept: Mutex::new(found.into_iter().collect()),
-            kept_bytes: AtomicU64::new(bytes),
             verifying: Semaphore::new(VERIFYING),
             me: me.clone(),
         });
@@ -123,8 +116,7 @@ impl House {
     /// Begins to deliver what is kept; calls go out through `listeners`.
     pub fn begin(&self, listeners: Listeners) {
         *lock(&self.listeners) = Some(Arc::new(listeners));
-        let pairs: Vec<outbox::Pair> = lock(&self.kept).keys().cloned().collect();
-        for pair in pairs {
+        for pair in self.shelf.pairs() {
             self.post(&Key::new(pair), Input::Wake);
         }
     }
@@ -162,7 +154,7 @@ impl House {
             }
             let lines: Vec<Arc<Line>> = self.lines();
             for line in lines {
-                line.rest(self.clock.now(), self.options.idle_after);
+                line.rest(self.clock().now(), self.options.idle_after);
             }
         }
     }
@@ -204,7 +196,7 @@ impl House {
                         proof.name(),
                         if told.acks { ", acknowledged" } else { "" }
                     ),
-                    kept: self.kept(&pair).entries,
+                    kept: self.shelf.kept(&pair).entries,
                 });
             }
         }
@@ -220,7 +212,7 @@ impl House {
                             Some(trouble) => format!("{state}: {trouble}"),
                             None => state.to_owned(),
                         },
-                        kept: self.kept(&pair).entries,
+                        kept: self.shelf.kept(&pair).entries,
                     });
                 }
             }
@@ -284,21 +276,13 @@ impl House {
         };
         let lines: Vec<Arc<Line>> = self.lines().into_iter().filter(with).collect();
         for line in &lines {
-            line.rest(self.clock.now(), Duration::ZERO);
+            line.rest(self.clock().now(), Duration::ZERO);
         }
         lines.len()
     }
 
     pub(super) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    pub(super) fn times(&self) -> Times {
-        Times {
-            retry: self.options.retry,
-            retry_max: self.options.retry_max,
-            give_up_after: self.options.give_up_after,
-        }
+        self.shelf.clock()
     }
 
     pub(super) fn post(&self, key: &Key, input: Input) {
@@ -324,89 +308,16 @@ impl House {
 
     /// A stanza came in.
     pub(super) fn arrived(&self, envelope: Box<Envelope>) {
-        self.router.route(envelope);
+        self.shelf.router().route(envelope);
     }
 
     /// Routes a stanza of the server's own.
     pub(super) fn send(&self, envelope: Box<Envelope>) {
-        self.router.route(envelope);
-    }
-
-    /// Tells the sender of a stanza that it did not arrive.
-    pub(super) fn refuse(&self, pair: &outbox::Pair, item: &Item, trouble: &Trouble) {
-        if !is_answered(&item.stanza) {
-            return;
-        }
-        let to = item.to.as_ref().or(item.stanza.to.as_ref());
-        let answer = item.stanza.error(&trouble.to_error(&pair.remote));
-        if let Some(mut answer) = answer {
-            answer.from = to.cloned();
-            answer.to = item.stanza.from.clone();
-            if let Some(envelope) = Envelope::from_server(answer) {
-                self.send(Box::new(envelope));
-            }
-        }
-    }
-
-    pub(super) fn kept(&self, pair: &outbox::Pair) -> Total {
-        lock(&self.kept).get(pair).copied().unwrap_or_default()
-    }
-
-    pub(super) fn count(&self, pair: &outbox::Pair, mark: &Mark) {
-        let mut kept = lock(&self.kept);
-        let total = kept.entry(pair.clone()).or_default();
-        total.entries += 1;
-        total.bytes += mark.bytes;
-        self.kept_bytes.fetch_add(mark.bytes, Ordering::Relaxed);
-    }
-
-    /// Takes what the other side has, or what went back, out of the store.
-    pub(super) fn forget(&self, pair: &outbox::Pair, marks: &[Mark]) {
-        let bytes: u64 = marks.iter().map(|mark| mark.bytes).sum();
-        let mut kept = lock(&self.kept);
-        if let Some(total) = kept.get_mut(pair) {
-            total.entries = total.entries.saturating_sub(marks.len() as u64);
-            let freed = match total.entries {
-                0 => total.bytes,
-                _ => bytes.min(total.bytes),
-            };
-            total.bytes -= freed;
-            if total.entries == 0 {
-                kept.remove(pair);
-            }
-            drop(kept);
-            let less = |held: u64| Some(held.saturating_sub(freed));
-            let _ = self
-                .kept_bytes
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        }
-        self.store.hand_in(forgetting(pair, marks), |result| {
-            if let Err(error) = result {
-                tracing::warn!(%error, "what another server has could not be forgotten; it may be sent again");
-            }
-        });
-    }
-
-    pub(super) fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble) {
-        let kept = self.kept(pair).entries;
-        tracing::warn!(%pair, reason = %trouble, kept, "another server cannot be talked to");
-    }
-
-    pub(super) async fn read(
-        &self,
-        pair: &outbox::Pair,
-        after: Option<Mid>,
-        limit: usize,
-    ) -> Result<Vec<Kept>, StoreError> {
-        // What was handed in before is on disk before it is read, or never will be.
-        let _ = self.store.commit(Batch::new()).await;
-        let pair = pair.clone();
-        let page = move |snapshot: &dyn Snapshot| outbox::page(snapshot, &pair, after, limit);
-        self.store.reading(page).await
+        self.shelf.router().route(envelope);
     }
 
     /// Calls the other server of a pair; how it turns out is posted to the pair.
-    pub(super) async fn call(self: Arc<Self>, key: Key) {
+    async fn call_other(self: Arc<Self>, key: Key) {
         let pair = key.pair().clone();
         let reached = match self.options.policy.demand(&pair.remote) {
             Demand::Refused(why) => Err(Trouble::Policy(why)),
@@ -491,22 +402,34 @@ impl House {
         let timeout = Verdict::Error(Condition::RemoteServerTimeout);
         answer.await.unwrap_or(timeout)
     }
+}
 
-    fn room(&self, pair: &outbox::Pair) -> Result<(), StanzaError> {
-        let total = self.kept(pair);
-        let full = total.entries >= self.options.queue_messages
-            || total.bytes >= self.options.queue_bytes
-            || self.kept_bytes.load(Ordering::Relaxed) >= self.options.queue_bytes_total;
-        match full {
-            true => Err(Trouble::Full.to_error(&pair.remote)),
-            false => Ok(()),
+impl Ground for House {
+    fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    fn times(&self, _: &outbox::Pair) -> Times {
+        Times {
+            retry: self.options.retry,
+            retry_max: self.options.retry_max,
+            give_up_after: self.options.give_up_after,
         }
+    }
+
+    fn call(self: Arc<Self>, key: Key) {
+        tokio::spawn(self.call_other(key));
+    }
+
+    fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble) {
+        let kept = self.shelf.kept(pair).entries;
+        tracing::warn!(%pair, reason = %trouble, kept, "another server cannot be talked to");
     }
 }
 
 impl Office for House {
     fn is_local(&self, domain: &Jid) -> bool {
-        self.router.is_local(domain.domain())
+        self.shelf.router().is_local(domain.domain())
     }
 
     fn demand(&self, remote: &Jid) -> Demand {
@@ -514,7 +437,7 @@ impl Office for House {
     }
 
     fn certified(&self, chain: &[Vec<u8>], domain: &Jid) -> Result<(), String> {
-        let now = self.clock.wall();
+        let now = self.clock().wall();
         self.options.trust.proves(chain, domain.domain(), now)
     }
 
@@ -553,25 +476,15 @@ impl Elsewhere for House {
         let Some(from) = envelope.from().map(Jid::domain_jid) else {
             return Err(Condition::InternalServerError.into());
         };
-        if !is_kept(envelope) {
+        if !is_kept(envelope.stanza.kind, &envelope.facts) {
             return Ok(false);
         }
         let pair = outbox::Pair {
             local: from,
             remote,
         };
-        self.room(&pair)?;
-        if envelope.stanza.to.as_ref() != Some(&envelope.to) {
-            let to = envelope.to.clone();
-            envelope.amend().to = Some(to);
-        }
-        let stanza = envelope.stanza.clone();
-        outbox::record(
-            &mut envelope.ledger.batch,
-            &pair,
-            &stanza,
-            self.clock.wall(),
-        );
+        self.shelf.room(&pair, &self.bounds)?;
+        self.shelf.keep(envelope, &pair);
         Ok(true)
     }
 
@@ -591,21 +504,6 @@ impl Elsewhere for House {
             mark: kept.map(|mid| Mark { mid, bytes }),
         };
         self.post(&Key::new(pair), Input::Stanza(item));
-    }
-}
-
-/// Messages for people, and what changes a subscription, must arrive (RFC 6121 §3).
-fn is_kept(envelope: &Envelope) -> bool {
-    match envelope.stanza.kind {
-        Kind::Message(kind) => envelope.facts.storable(kind),
-        Kind::Presence(kind) => matches!(
-            kind,
-            PresenceType::Subscribe
-                | PresenceType::Subscribed
-                | PresenceType::Unsubscribe
-                | PresenceType::Unsubscribed
-        ),
-        Kind::Iq(_) => false,
     }
 }
 

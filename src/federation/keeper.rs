@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::house::House;
-use super::pair::{self, Act, Input, Item, Mark, Pair};
+use super::pair::{self, Act, Input, Item, Mark, Pair, Times};
+use super::shelf::Shelf;
 use super::trouble::Trouble;
 use crate::proto::stanza::Stanza;
 use crate::session::owners::{After, Keeper, OwnerKey, Refusal, Rest, Slot};
@@ -13,7 +13,7 @@ use crate::store::{Batch, Mid, StoreError};
 
 /// Names a pair.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pair: Arc<outbox::Pair>,
     text: Arc<str>,
 }
@@ -43,18 +43,31 @@ impl fmt::Display for Key {
     }
 }
 
-/// Keeps the pairs.
-pub(super) struct Pairs(pub Arc<House>);
+/// What pairs stand on.
+pub(crate) trait Ground: Send + Sync + 'static {
+    /// What is kept for them.
+    fn shelf(&self) -> &Shelf;
+    /// The times of one.
+    fn times(&self, pair: &outbox::Pair) -> Times;
+    /// Looks for the other side; how it turns out is posted to the pair.
+    fn call(self: Arc<Self>, key: Key);
+    /// It was in vain.
+    fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble);
+}
 
-impl Keeper for Pairs {
+/// Keeps the pairs.
+pub(crate) struct Pairs<G>(pub Arc<G>);
+
+impl<G: Ground> Keeper for Pairs<G> {
     type Key = Key;
     type State = Pair;
     type Work = Input;
     type Loaded = Pair;
 
     fn load(&self, slot: &Arc<Slot<Self>>) {
-        let kept = self.0.kept(slot.key().pair()).entries;
-        slot.loaded(Ok(Pair::new(self.0.times(), kept)));
+        let pair = slot.key().pair();
+        let kept = self.0.shelf().kept(pair).entries;
+        slot.loaded(Ok(Pair::new(self.0.times(pair), kept)));
     }
 
     fn install(&self, state: &mut Option<Pair>, loaded: Pair) {
@@ -66,11 +79,11 @@ impl Keeper for Pairs {
         match &input {
             Input::Stanza(Item {
                 mark: Some(mark), ..
-            }) => self.0.count(slot.key().pair(), mark),
+            }) => self.0.shelf().count(slot.key().pair(), mark),
             Input::Failed(trouble) => self.0.note_failure(slot.key().pair(), trouble),
             _ => {}
         }
-        pair.step(input, self.0.clock().now(), &mut acts);
+        pair.step(input, self.0.shelf().clock().now(), &mut acts);
         for act in acts {
             self.act(slot, act);
         }
@@ -79,7 +92,7 @@ impl Keeper for Pairs {
 
     fn refuse(&self, key: &Key, work: Input, _: Refusal) {
         if let Input::Stanza(item) = work {
-            self.0.refuse(key.pair(), &item, &Trouble::Full);
+            self.0.shelf().refuse(key.pair(), &item, &Trouble::Full);
         }
     }
 
@@ -100,33 +113,31 @@ impl Keeper for Pairs {
     }
 }
 
-impl Pairs {
+impl<G: Ground> Pairs<G> {
     fn act(&self, slot: &Arc<Slot<Self>>, act: Act) {
         let key = slot.key().clone();
         match act {
-            Act::Call => {
-                tokio::spawn(self.0.clone().call(key));
-            }
+            Act::Call => self.0.clone().call(key),
             Act::Read(number, after) => {
-                let (house, slot) = (self.0.clone(), slot.clone());
+                let (ground, slot) = (self.0.clone(), slot.clone());
                 tokio::spawn(async move {
-                    let read = house.read(key.pair(), after, pair::PAGE).await;
+                    let read = ground.shelf().read(key.pair(), after, pair::PAGE).await;
                     slot.post(match read {
                         Ok(rows) => Input::Page(number, rows),
                         Err(error) => unreadable(&key, &error),
                     });
                 });
             }
-            Act::Forget(marks) => self.0.forget(key.pair(), &marks),
-            Act::Refuse(item, trouble) => self.0.refuse(key.pair(), &item, &trouble),
+            Act::Forget(marks) => self.0.shelf().forget(key.pair(), &marks),
+            Act::Refuse(item, trouble) => self.0.shelf().refuse(key.pair(), &item, &trouble),
             Act::Return(older, trouble) => {
-                let (house, slot) = (self.0.clone(), slot.clone());
+                let (ground, slot) = (self.0.clone(), slot.clone());
                 let before = older.map(|older| {
                     let older = u64::try_from(older.as_millis()).unwrap_or(u64::MAX);
-                    house.clock().wall().saturating_sub(older)
+                    ground.shelf().clock().wall().saturating_sub(older)
                 });
                 tokio::spawn(async move {
-                    let marks = give_back(&house, &key, before, &trouble).await;
+                    let marks = give_back(ground.shelf(), &key, before, &trouble).await;
                     slot.post(Input::Returned(marks));
                 });
             }
@@ -135,13 +146,13 @@ impl Pairs {
 }
 
 fn unreadable(key: &Key, error: &StoreError) -> Input {
-    tracing::error!(pair = %key, %error, "what is kept for another server cannot be read; run `waxwing check`");
+    tracing::error!(pair = %key, %error, "what is kept for another side cannot be read; run `waxwing check`");
     Input::Unreadable
 }
 
 /// Gives everything that came before a time (Unix milliseconds; without: everything) back to its senders.
 async fn give_back(
-    house: &Arc<House>,
+    shelf: &Shelf,
     key: &Key,
     before: Option<u64>,
     trouble: &Trouble,
@@ -149,7 +160,7 @@ async fn give_back(
     let mut marks = Vec::new();
     let mut after: Option<Mid> = None;
     loop {
-        let rows = match house.read(key.pair(), after, pair::PAGE).await {
+        let rows = match shelf.read(key.pair(), after, pair::PAGE).await {
             Ok(rows) => rows,
             Err(error) => {
                 unreadable(key, &error);
@@ -162,7 +173,7 @@ async fn give_back(
                 return marks;
             }
             after = Some(row.mid);
-            marks.push(returned(house, key, row, trouble));
+            marks.push(returned(shelf, key, row, trouble));
         }
         if whole {
             return marks;
@@ -170,7 +181,7 @@ async fn give_back(
     }
 }
 
-fn returned(house: &Arc<House>, key: &Key, row: Kept, trouble: &Trouble) -> Mark {
+fn returned(shelf: &Shelf, key: &Key, row: Kept, trouble: &Trouble) -> Mark {
     let stanza: Stanza = row.stanza;
     let mark = Mark {
         mid: row.mid,
@@ -181,7 +192,7 @@ fn returned(house: &Arc<House>, key: &Key, row: Kept, trouble: &Trouble) -> Mark
         to: None,
         mark: Some(mark),
     };
-    house.refuse(key.pair(), &item, trouble);
+    shelf.refuse(key.pair(), &item, trouble);
     mark
 }
 

@@ -11,8 +11,10 @@ mod line;
 mod pair;
 mod policy;
 mod resolve;
+mod shelf;
 mod targets;
 mod trouble;
+
 
 pub use house::{House, LinkSummary, Options};
 pub use policy::{Found, Policy};

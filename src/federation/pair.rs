@@ -22,14 +22,14 @@ const WAITING: usize = 200;
 
 /// A kept stanza's place and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     pub mid: Mid,
     pub bytes: u64,
 }
 
 /// A stanza to send.
 #[derive(Debug, Clone)]
-pub(super) struct Item {
+pub(crate) struct Item {
     pub stanza: Arc<Stanza>,
     /// The `to` of this copy, where it is not the stanza's.
     pub to: Option<Jid>,
@@ -38,7 +38,7 @@ pub(super) struct Item {
 }
 
 /// A stream that takes stanzas of this pair.
-pub(super) trait Way: Send + Sync {
+pub(crate) trait Way: Send + Sync {
     /// Unlike that of any other.
     fn id(&self) -> u64;
     /// Queues a stanza; never blocks.
@@ -46,7 +46,7 @@ pub(super) trait Way: Send + Sync {
 }
 
 /// What happens to a pair.
-pub(super) enum Input {
+pub(crate) enum Input {
     /// A stanza; kept ones are on disk and come in order.
     Stanza(Item),
     /// Something may be on disk.
@@ -73,7 +73,7 @@ pub(super) enum Input {
 
 /// What is to be done.
 #[derive(Debug)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Call the other server.
     Call,
     /// Read a page of what is kept, after this one, under a number.
@@ -88,14 +88,14 @@ pub(super) enum Act {
 
 /// Times of a pair.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(crate) struct Times {
     pub retry: Duration,
     pub retry_max: Duration,
     pub give_up_after: Duration,
 }
 
 /// The state of one pair of domains.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     times: Times,
     link: Link,
     backlog: Backlog,
