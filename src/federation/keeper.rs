@@ -151,12 +151,7 @@ fn unreadable(key: &Key, error: &StoreError) -> Input {
 }
 
 /// Gives everything that came before a time (Unix milliseconds; without: everything) back to its senders.
-async fn give_back(
-    shelf: &Shelf,
-    key: &Key,
-    before: Option<u64>,
-    trouble: &Trouble,
-) -> Vec<Mark> {
+async fn give_back(shelf: &Shelf, key: &Key, before: Option<u64>, trouble: &Trouble) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut after: Option<Mid> = None;
     loop {

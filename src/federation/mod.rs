@@ -15,7 +15,6 @@ mod shelf;
 mod targets;
 mod trouble;
 
-
 pub use house::{House, LinkSummary, Options};
 pub use policy::{Found, Policy};
 pub use resolve::Resolver;
