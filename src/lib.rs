@@ -16,7 +16,7 @@
 //! | [`hooks`] | **the extension interface**: what a feature sees and what it may claim | config, store, stream |
 //! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
 //! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
-//! | [`http`] | the HTTP side: metrics for a collector | net |
+//! | [`http`] | the HTTP side: metrics for a collector; what features ask of the web | hooks, net |
 //! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`federation`] | other servers: found, called, believed; links; what is kept for those that are away | net, session, router, state |

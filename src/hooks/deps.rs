@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::command::{Act, Password};
 use super::envelope::{Envelope, TurnFn};
+use super::web::Web;
 use crate::config::{AccountLimits, Administration};
 use crate::metrics::Registry;
 use crate::proto::error::{StanzaError, StreamError};
@@ -34,6 +35,8 @@ pub struct Deps {
     pub limits: AccountLimits,
     /// The rest of the server.
     pub floor: Arc<dyn Floor>,
+    /// The way to the web.
+    pub web: Arc<dyn Web>,
 }
 
 impl Deps {

@@ -137,6 +137,9 @@ pub enum Event {
     PasswordChanged(Jid),
     /// An account was disabled.
     AccountDisabled(Jid),
+    /// A client of an account, by the id of its installation (XEP-0388 user-agent), may not come back:
+    /// nothing that was kept for it lives on.
+    ClientRevoked(Jid, Box<str>),
 }
 
 /// Who took a delivered message.

@@ -20,6 +20,7 @@ pub mod service;
 pub mod slots;
 pub mod tables;
 pub mod turn;
+pub mod web;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use registrar::{Builder, Registrar};
 pub use slots::{Flags, Keepsakes, SessionFlag, SessionSlot};
 pub use tables::Tables;
 pub use turn::Turn;
+pub use web::{Web, WebAnswer, WebError, WebRequest};
 
 /// What a module is, for disco, the README table, DOAP and the shipped configuration.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,7 @@
-//! HTTP: the listener that a metrics collector reads (Prometheus text format 0.0.4).
+//! HTTP: the listener that a metrics collector reads (Prometheus text format 0.0.4), and requests to others.
+mod client;
 mod metrics;
+mod public;
 
+pub use client::{Client, ClientOptions};
 pub use metrics::{Exposition, serve_metrics};

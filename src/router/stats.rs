@@ -125,6 +125,7 @@ impl Router {
         limits: &crate::config::AccountLimits,
         administration: &Arc<crate::config::Administration>,
         accounts: &Arc<dyn crate::hooks::AccountActs>,
+        web: &Arc<dyn crate::hooks::Web>,
     ) -> Deps {
         Deps {
             host: host.clone(),
@@ -135,6 +136,7 @@ impl Router {
             accounts: accounts.clone(),
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
+            web: web.clone(),
         }
     }
 }

@@ -27,8 +27,8 @@ use crate::admin::Acts;
 use crate::admin::socket::ControlSocket;
 use crate::config::{Administration, Config, Loaded};
 use crate::federation::House;
-use crate::hooks::{AccountActs, Builder, Listed, Tables};
-use crate::http::serve_metrics;
+use crate::hooks::{AccountActs, Builder, Listed, Tables, Web};
+use crate::http::{Client, serve_metrics};
 use crate::metrics::Registry;
 use crate::modules;
 use crate::net::tls::TlsStore;
@@ -402,10 +402,11 @@ fn hosts(
 ) -> Result<router::Hosts, StartError> {
     let hand: Arc<dyn AccountActs> = Arc::new(hand::Hand(acts.clone()));
     let offering: Arc<dyn Acts> = acts.clone();
+    let web: Arc<dyn Web> = Arc::new(Client::new(settings::web(config)));
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let deps = router.deps(&jid, &config.limits.account, administration, &hand);
+        let deps = router.deps(&jid, &config.limits.account, administration, &hand, &web);
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module

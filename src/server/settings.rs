@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Config, Host, Mechanism, Network, StoreEngine, TlsVersion};
+use crate::http::ClientOptions;
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
 use crate::router;
@@ -124,6 +125,18 @@ pub(super) fn connections(config: &Config) -> ConnectionLimits {
         half_open: limits.unauthenticated,
         half_open_per_address: limits.unauthenticated_per_address,
         exempt: limits.exempt.iter().filter_map(subnet).collect(),
+    }
+}
+
+pub(super) fn web(config: &Config) -> ClientOptions {
+    let wishes = &config.web;
+    let networks = wishes.private_addresses.iter();
+    let private: Vec<Subnet> = networks.filter_map(subnet).collect();
+    ClientOptions {
+        authorities: wishes.authorities.clone(),
+        private: Box::new(move |ip| private.iter().any(|subnet| subnet.contains(ip))),
+        timeout: wishes.timeout.0,
+        connections: wishes.connections as usize,
     }
 }
 

@@ -3,6 +3,7 @@
 mod federation;
 mod hosts;
 mod limits;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub use federation::{Federation, FederationDemand, FederationPeer, FederationTls};
 pub use hosts::{Guests, Host, Modules, Reach};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
+pub use web::Web;
 
 use super::network::Network;
 use super::units::{Bytes, Period};
@@ -28,6 +30,8 @@ settings! {
         pub listen: Vec<Listen> = vec![Listen::default()];
         /// Talking to other servers.
         pub federation: Federation = Federation::default();
+        /// Requests that features send to the web.
+        pub web: Web = Web::default();
         /// Certificates and TLS.
         pub tls: Tls = Tls::default();
         /// How accounts log in.

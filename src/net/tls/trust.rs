@@ -73,6 +73,23 @@ impl Trust {
             .map_err(|error| words(&error, &parsed))
     }
 
+    /// For connections to servers of the web that these authorities vouch for.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn web(&self) -> Result<rustls::ClientConfig, rustls::Error> {
+        let provider = std::sync::Arc::new(ring::default_provider());
+        let roots = rustls::RootCertStore {
+            roots: self.anchors.clone(),
+        };
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
     fn path(&self, own: &[u8], issuers: &[Vec<u8>], now: u64) -> Result<(), Error> {
         let own = CertificateDer::from(own);
         let own = EndEntityCert::try_from(&own)?;

@@ -1,0 +1,64 @@
+//! The way to the web for hooks: one request over HTTPS, one answer; implemented by the HTTP room.
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// A request. Only `https` is spoken, and no redirect is followed.
+#[derive(Debug, Clone)]
+pub struct WebRequest {
+    /// The method, such as "POST".
+    pub method: &'static str,
+    /// Where to.
+    pub url: String,
+    /// Headers besides those of the connection and of the body's length.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default)]
+pub struct WebAnswer {
+    /// The status, such as 201.
+    pub status: u16,
+    /// The headers that are text, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The beginning of the body, bounded.
+    pub body: Vec<u8>,
+}
+
+impl WebAnswer {
+    /// A header by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WebError {
+    /// The address is no URL of an HTTPS server.
+    #[error("not the address of an HTTPS server")]
+    BadAddress,
+    /// The name leads only to addresses that are not public (`web.private_addresses`).
+    #[error("its address is not public")]
+    NotPublic,
+    /// It failed, in words.
+    #[error("{0}")]
+    Failed(String),
+    /// No turn or no answer in time (`web.timeout`).
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// The future of an answer.
+pub type Fetched = Pin<Box<dyn Future<Output = Result<WebAnswer, WebError>> + Send>>;
+
+/// The way to the web.
+pub trait Web: Send + Sync {
+    /// Sends a request when it is its turn.
+    fn fetch(&self, request: WebRequest) -> Fetched;
+}
