@@ -93,7 +93,10 @@ impl Inner {
             .map_err(|e| failed(&e))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| WebError::BadAddress)?;
         let connector = self.tls.get_or_try_init(|| self.connector()).await?;
-        let stream = connector.connect(name, stream).await.map_err(|e| failed(&e))?;
+        let stream = connector
+            .connect(name, stream)
+            .await
+            .map_err(|e| failed(&e))?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD)
             .handshake(TokioIo::new(stream))
