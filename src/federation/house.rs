@@ -5,86 +5,53 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Semaphore;
 
-use super::caller::{ForKey, ForPair, ForTest};
 use super::keeper::{Ground, Key, Pairs};
 use super::line::Line;
 use super::pair::{Input, Item, Mark, Times};
-use super::policy::Policy;
 use super::resolve::Resolver;
-use super::shelf::{Bounds, Shelf, is_kept};
+use super::shelf::{Shelf, is_kept};
+use super::terms::Terms;
 use super::trouble::Trouble;
 use crate::hooks::{Elsewhere, Envelope, Floor};
-use crate::net::tls::Trust;
-use crate::net::{DialError, ListenerOptions, Listeners, dial};
-use crate::proto::error::{Condition, StanzaError};
+use crate::net::{ConnectionLimits, ListenerOptions, Listeners};
+use crate::proto::StreamError;
+use crate::proto::error::{Condition, StanzaError, StreamCondition};
 use crate::proto::jid::Jid;
 use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::session::owners::Owners;
 use crate::state::outbox;
 use crate::store::{Mid, StoreError};
-use crate::stream::server::{self, Call, Demand, Failure, Office, Purpose, Verdict, Verify};
+use crate::stream::server::{self, Demand, Office, Verdict};
 use crate::stream::{Answer, Desk, Question, Secret, Settings};
 
 /// Keys that are verified at once, in all.
 const VERIFYING: usize = 100;
 
-/// What federation is made with.
-pub struct Options {
-    /// Which domains, and how.
-    pub policy: Policy,
-    /// The authorities.
-    pub trust: Trust,
-    /// DNS.
-    pub resolver: Resolver,
-    /// What dialback keys are made of.
-    pub secret: Secret,
-    /// Streams both ways.
-    pub bidi: bool,
-    /// Stanzas kept for one pair of domains.
-    pub queue_messages: u64,
-    /// Their bytes.
-    pub queue_bytes: u64,
-    /// Bytes kept in all.
-    pub queue_bytes_total: u64,
-    /// To reach one server.
-    pub connect_timeout: Duration,
-    /// First pause after a failure.
-    pub retry: Duration,
-    /// Longest pause.
-    pub retry_max: Duration,
-    /// What is older than this when a call fails goes back.
-    pub give_up_after: Duration,
-    /// Silence after which a stream is closed.
-    pub idle_after: Duration,
-}
-
 /// Federation of one server.
 pub struct House {
-    options: Options,
-    shelf: Shelf,
-    bounds: Bounds,
-    listeners: Mutex<Option<Arc<Listeners>>>,
-    pairs: OnceLock<Owners<Pairs<House>>>,
+    terms: ArcSwap<Terms>,
+    /// What dialback keys are made of.
+    secret: Secret,
+    pub(super) shelf: Shelf,
+    pub(super) listeners: Mutex<Option<Arc<Listeners>>>,
+    pub(super) pairs: OnceLock<Owners<Pairs<House>>>,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
-    verifying: Semaphore,
+    pub(super) verifying: Semaphore,
     me: Weak<House>,
 }
 
-/// A stream, or a pair without one, as administrators see it.
-#[derive(Debug, Clone)]
-pub struct LinkSummary {
-    /// Ours.
-    pub local: String,
-    /// Theirs.
-    pub remote: String,
-    /// In words.
-    pub state: String,
-    /// Stanzas kept for it.
-    pub kept: u64,
+/// What holds for streams from now on.
+pub struct Streams {
+    /// Of those who connect.
+    pub options: ListenerOptions,
+    /// Of the machine.
+    pub settings: Arc<Settings>,
+    /// How many there may be.
+    pub limits: ConnectionLimits,
 }
 
 impl House {
@@ -92,16 +59,16 @@ impl House {
     ///
     /// # Errors
     /// The store's.
-    pub async fn open(router: Arc<Router>, options: Options) -> Result<Arc<House>, StoreError> {
+    pub async fn open(
+        router: Arc<Router>,
+        secret: Secret,
+        terms: Terms,
+    ) -> Result<Arc<House>, StoreError> {
         // What is kept from a domain for itself waits for another process of ours.
         let shelf = Shelf::open(router, |pair| pair.local != pair.remote).await?;
         let house = Arc::new_cyclic(|me| House {
-            bounds: Bounds {
-                messages: options.queue_messages,
-                bytes: options.queue_bytes,
-                bytes_total: options.queue_bytes_total,
-            },
-            options,
+            terms: ArcSwap::from_pointee(terms),
+            secret,
             shelf,
             listeners: Mutex::default(),
             pairs: OnceLock::new(),
@@ -121,10 +88,35 @@ impl House {
         }
     }
 
-    /// Other hosts and limits, for connections from now on.
-    pub fn reload(&self, options: ListenerOptions, settings: Arc<Settings>) {
+    /// Who answers about DNS.
+    pub fn resolver(&self) -> Arc<Resolver> {
+        self.terms().resolver.clone()
+    }
+
+    /// Other terms, hosts and limits. Streams with domains that are not talked to any more end; who was given up for a
+    /// while is tried again now.
+    pub fn reload(&self, terms: Terms, streams: Streams) {
+        let (times, terms) = (terms.times, Arc::new(terms));
+        self.terms.store(terms.clone());
         if let Some(listeners) = lock(&self.listeners).as_ref() {
-            listeners.reload(options, settings);
+            listeners.reload(streams.options, streams.settings);
+            listeners.set_limits(streams.limits);
+        }
+        let refused = |pair: &outbox::Pair| match terms.policy.demand(&pair.remote) {
+            Demand::Refused(why) => Some(why),
+            Demand::Certificate | Demand::Dialback => None,
+        };
+        for line in self.lines() {
+            let pairs = line.told().pairs;
+            if let Some(why) = pairs.iter().find_map(|(pair, _)| refused(pair)) {
+                let error = StreamError::from(StreamCondition::PolicyViolation);
+                line.end(Some(error.with_text(why)));
+            }
+        }
+        if let Some(pairs) = self.pairs.get() {
+            for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
+                slot.post(Input::Renewed(times));
+            }
         }
     }
 
@@ -154,7 +146,7 @@ impl House {
             }
             let lines: Vec<Arc<Line>> = self.lines();
             for line in lines {
-                line.rest(self.clock().now(), self.options.idle_after);
+                line.rest(self.clock().now(), self.terms().idle_after);
             }
         }
     }
@@ -176,96 +168,6 @@ impl House {
         }
     }
 
-    /// Streams, and pairs that have none.
-    pub fn list(&self) -> Vec<LinkSummary> {
-        let mut list = Vec::new();
-        for line in self.lines() {
-            let told = line.told();
-            let direction = match (told.incoming, told.both_ways) {
-                (_, true) => "in, both ways",
-                (true, false) => "in",
-                (false, _) => "out",
-            };
-            for (pair, proof) in told.pairs {
-                list.push(LinkSummary {
-                    local: pair.local.to_string(),
-                    remote: pair.remote.to_string(),
-                    state: format!(
-                        "{direction}, {}, {}{}",
-                        told.address,
-                        proof.name(),
-                        if told.acks { ", acknowledged" } else { "" }
-                    ),
-                    kept: self.shelf.kept(&pair).entries,
-                });
-            }
-        }
-        if let Some(pairs) = self.pairs.get() {
-            for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
-                let pair = slot.key().pair().clone();
-                let told = slot.look(|pair| (pair.state(), pair.trouble().map(Trouble::to_string)));
-                if let Some((state @ ("waiting" | "connecting"), trouble)) = told {
-                    list.push(LinkSummary {
-                        local: pair.local.to_string(),
-                        remote: pair.remote.to_string(),
-                        state: match trouble {
-                            Some(trouble) => format!("{state}: {trouble}"),
-                            None => state.to_owned(),
-                        },
-                        kept: self.shelf.kept(&pair).entries,
-                    });
-                }
-            }
-        }
-        list
-    }
-
-    /// Finds, calls and leaves another server; what was seen, a line a step.
-    pub async fn test(self: &Arc<Self>, local: Jid, remote: Jid) -> Vec<String> {
-        let mut lines = Vec::new();
-        match self.options.policy.demand(&remote) {
-            Demand::Refused(why) => lines.push(format!("policy: {why}")),
-            Demand::Certificate => lines.push("policy: a valid certificate is demanded".to_owned()),
-            Demand::Dialback => lines.push("policy: dialback is enough".to_owned()),
-        }
-        let told = self.options.policy.find(&remote);
-        match self.options.resolver.find(&remote, told).await {
-            Err(trouble) => lines.push(format!("DNS: {trouble}")),
-            Ok(targets) => {
-                for target in targets {
-                    let how = if target.direct {
-                        "direct TLS"
-                    } else {
-                        "STARTTLS"
-                    };
-                    for address in &target.addresses {
-                        lines.push(format!("address: {address}, {how}"));
-                    }
-                }
-            }
-        }
-        match self.reach(&remote).await {
-            Err(trouble) => lines.push(format!("connection: {trouble}")),
-            Ok((stream, address, direct)) => {
-                lines.push(format!("connection: {address} answers"));
-                let (reply, answer) = oneshot::channel();
-                let pair = outbox::Pair { local, remote };
-                let caller = Arc::new(ForTest {
-                    house: self.clone(),
-                    address: address.to_string(),
-                    reply: Mutex::new(Some(reply)),
-                });
-                let call = self.new_call(pair, Purpose::Stanzas, caller);
-                self.drive((stream, address), direct, call);
-                lines.push(match answer.await {
-                    Ok(told) => told,
-                    Err(_) => "stream: no outcome".to_owned(),
-                });
-            }
-        }
-        lines
-    }
-
     /// Ends every stream with a domain.
     pub fn close(&self, remote: &Jid) -> usize {
         let with = |line: &Arc<Line>| {
@@ -281,6 +183,15 @@ impl House {
         lines.len()
     }
 
+    /// To be held while something is waited for.
+    pub(super) fn terms_held(&self) -> Arc<Terms> {
+        self.terms.load_full()
+    }
+
+    pub(super) fn terms(&self) -> Guard<Arc<Terms>> {
+        self.terms.load()
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         self.shelf.clock()
     }
@@ -291,7 +202,7 @@ impl House {
         }
     }
 
-    fn lines(&self) -> Vec<Arc<Line>> {
+    pub(super) fn lines(&self) -> Vec<Arc<Line>> {
         lock(&self.lines)
             .values()
             .filter_map(Weak::upgrade)
@@ -315,93 +226,6 @@ impl House {
     pub(super) fn send(&self, envelope: Box<Envelope>) {
         self.shelf.router().route(envelope);
     }
-
-    /// Calls the other server of a pair; how it turns out is posted to the pair.
-    async fn call_other(self: Arc<Self>, key: Key) {
-        let pair = key.pair().clone();
-        let reached = match self.options.policy.demand(&pair.remote) {
-            Demand::Refused(why) => Err(Trouble::Policy(why)),
-            Demand::Certificate | Demand::Dialback => self.reach(&pair.remote).await,
-        };
-        match reached {
-            Err(trouble) => self.post(&key, Input::Failed(trouble)),
-            Ok((stream, address, direct)) => {
-                let caller = Arc::new(ForPair {
-                    house: self.clone(),
-                    key,
-                    address: address.to_string(),
-                });
-                let call = self.new_call(pair, Purpose::Stanzas, caller);
-                self.drive((stream, address), direct, call);
-            }
-        }
-    }
-
-    fn new_call(
-        self: &Arc<Self>,
-        pair: outbox::Pair,
-        purpose: Purpose,
-        caller: Arc<dyn server::Caller>,
-    ) -> Call {
-        Call::new((pair.local, pair.remote), purpose, self.clone(), caller)
-    }
-
-    fn drive(&self, to: (TcpStream, std::net::SocketAddr), direct: bool, mut call: Call) {
-        let listeners = lock(&self.listeners).clone();
-        match listeners {
-            Some(listeners) => listeners.call(to, direct, call),
-            None => call.fail(Failure::Stopped),
-        }
-    }
-
-    /// Finds a domain's servers and connects to one.
-    async fn reach(
-        &self,
-        remote: &Jid,
-    ) -> Result<(TcpStream, std::net::SocketAddr, bool), Trouble> {
-        let find = self
-            .options
-            .resolver
-            .find(remote, self.options.policy.find(remote));
-        let targets = tokio::time::timeout(self.options.connect_timeout, find)
-            .await
-            .map_err(|_| Trouble::Dns(format!("DNS gave no answer about {remote} in time")))??;
-        let patience = self.options.connect_timeout / 2;
-        let mut failure = DialError::Nowhere;
-        for target in targets {
-            match dial(&target.addresses, patience).await {
-                Ok((stream, address)) => return Ok((stream, address, target.direct)),
-                Err(error) => failure = error,
-            }
-        }
-        Err(Trouble::Dial(failure))
-    }
-
-    async fn verify(self: Arc<Self>, verify: Verify) -> Verdict {
-        let Ok(_permit) = self.verifying.acquire().await else {
-            return Verdict::Error(Condition::ResourceConstraint);
-        };
-        let (stream, address, direct) = match self.reach(&verify.remote).await {
-            Ok(reached) => reached,
-            Err(trouble) => {
-                tracing::info!(domain = %verify.remote, reason = %trouble, "a dialback key cannot be verified");
-                return Verdict::Error(match trouble.is_final() {
-                    true => Condition::RemoteServerNotFound,
-                    false => Condition::RemoteServerTimeout,
-                });
-            }
-        };
-        let (reply, answer) = oneshot::channel();
-        let caller = Arc::new(ForKey(Mutex::new(Some(reply))));
-        let pair = outbox::Pair {
-            local: verify.local.clone(),
-            remote: verify.remote.clone(),
-        };
-        let call = self.new_call(pair, Purpose::Verify(verify), caller);
-        self.drive((stream, address), direct, call);
-        let timeout = Verdict::Error(Condition::RemoteServerTimeout);
-        answer.await.unwrap_or(timeout)
-    }
 }
 
 impl Ground for House {
@@ -410,11 +234,7 @@ impl Ground for House {
     }
 
     fn times(&self, _: &outbox::Pair) -> Times {
-        Times {
-            retry: self.options.retry,
-            retry_max: self.options.retry_max,
-            give_up_after: self.options.give_up_after,
-        }
+        self.terms().times
     }
 
     fn call(self: Arc<Self>, key: Key) {
@@ -433,20 +253,20 @@ impl Office for House {
     }
 
     fn demand(&self, remote: &Jid) -> Demand {
-        self.options.policy.demand(remote)
+        self.terms().policy.demand(remote)
     }
 
     fn certified(&self, chain: &[Vec<u8>], domain: &Jid) -> Result<(), String> {
         let now = self.clock().wall();
-        self.options.trust.proves(chain, domain.domain(), now)
+        self.terms().trust.proves(chain, domain.domain(), now)
     }
 
     fn key(&self, receiving: &Jid, originating: &Jid, id: &str) -> String {
-        server::dialback::key(&self.options.secret, receiving, originating, id)
+        server::dialback::key(&self.secret, receiving, originating, id)
     }
 
     fn bidi(&self) -> bool {
-        self.options.bidi
+        self.terms().bidi
     }
 
     fn line(&self, address: &str) -> Arc<dyn server::Line> {
@@ -470,7 +290,7 @@ impl Desk for House {
 impl Elsewhere for House {
     fn admit(&self, envelope: &mut Envelope) -> Result<bool, StanzaError> {
         let remote = envelope.to.domain_jid();
-        if let Demand::Refused(why) = self.options.policy.demand(&remote) {
+        if let Demand::Refused(why) = self.terms().policy.demand(&remote) {
             return Err(Trouble::Policy(why).to_error(&remote));
         }
         let Some(from) = envelope.from().map(Jid::domain_jid) else {
@@ -483,7 +303,7 @@ impl Elsewhere for House {
             local: from,
             remote,
         };
-        self.shelf.room(&pair, &self.bounds)?;
+        self.shelf.room(&pair, &self.terms().bounds)?;
         self.shelf.keep(envelope, &pair);
         Ok(true)
     }
@@ -507,6 +327,6 @@ impl Elsewhere for House {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -133,7 +133,8 @@ impl Line {
         }
     }
 
-    fn end(&self, error: Option<StreamError>) {
+    /// Ends the stream once what is queued is written.
+    pub fn end(&self, error: Option<StreamError>) {
         let waker = {
             let mut inner = self.lock();
             inner.ending.get_or_insert(error);

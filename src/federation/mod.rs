@@ -5,6 +5,7 @@
 //! wants done; [`line`] is the seat of one stream; [`House`] is what streams and the router see of all this.
 
 mod caller;
+mod calls;
 mod house;
 mod keeper;
 mod line;
@@ -13,9 +14,13 @@ mod policy;
 mod resolve;
 mod shelf;
 mod targets;
+mod terms;
 mod trouble;
+mod view;
 
-pub use house::{House, LinkSummary, Options};
+pub use house::{House, Streams};
 pub use policy::{Found, Policy};
 pub use resolve::Resolver;
+pub use terms::Terms;
 pub use trouble::Trouble;
+pub use view::LinkSummary;

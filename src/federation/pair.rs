@@ -20,6 +20,9 @@ pub(super) const PAGE: usize = 100;
 /// What is not kept and waits for a stream.
 const WAITING: usize = 200;
 
+/// A stream that carried nothing and lived shorter than this was no success: calls go on growing rarer.
+const STABLE: Duration = Duration::from_secs(10);
+
 /// A kept stanza's place and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -69,6 +72,8 @@ pub(crate) enum Input {
     Room,
     /// Time passes.
     Tick,
+    /// Other terms.
+    Renewed(Times),
 }
 
 /// What is to be done.
@@ -115,7 +120,8 @@ enum Link {
     Calling,
     /// The last call failed: not before this.
     Resting(Instant),
-    Up(Arc<dyn Way>),
+    /// Since when.
+    Up(Arc<dyn Way>, Instant),
 }
 
 /// How far the stream was served from what is kept.
@@ -167,7 +173,7 @@ impl Pair {
             Link::Idle => "idle",
             Link::Calling => "connecting",
             Link::Resting(_) => "waiting",
-            Link::Up(_) => "up",
+            Link::Up(..) => "up",
         }
     }
 
@@ -182,7 +188,7 @@ impl Pair {
             Input::Stanza(item) if item.mark.is_some() => self.kept_comes(item, now, acts),
             Input::Stanza(item) => self.passing(item, now, acts),
             Input::Wake | Input::Tick => self.go_on(now, acts),
-            Input::Up(way) => self.up(way, acts),
+            Input::Up(way) => self.up(way, now, acts),
             Input::Down(id) => self.down(id, now),
             Input::Failed(trouble) => self.failed(trouble, now, acts),
             Input::Page(number, rows) if number == self.pages => self.page(rows, acts),
@@ -197,14 +203,18 @@ impl Pair {
                 self.backlog = UNSERVED;
                 self.serve(acts);
             }
-            Input::Taken(marks) => self.gone(marks, acts),
+            Input::Taken(marks) => {
+                self.backoff.reset();
+                self.gone(marks, acts);
+            }
             Input::Room => self.serve(acts),
+            Input::Renewed(times) => self.renewed(times, now, acts),
         }
     }
 
     fn kept_comes(&mut self, item: Item, now: Instant, acts: &mut Vec<Act>) {
         self.kept += 1;
-        if let (Link::Up(way), Backlog::Served) = (&self.link, self.backlog) {
+        if let (Link::Up(way, _), Backlog::Served) = (&self.link, self.backlog) {
             let after = item.mark.map(|mark| mark.mid.before());
             if way.push(item) != Pushed::Queued {
                 self.backlog = Backlog::Behind {
@@ -231,7 +241,7 @@ impl Pair {
 
     fn passing(&mut self, item: Item, now: Instant, acts: &mut Vec<Act>) {
         match (&self.link, self.backlog) {
-            (Link::Up(way), Backlog::Served) => match way.push(item.clone()) {
+            (Link::Up(way, _), Backlog::Served) => match way.push(item.clone()) {
                 Pushed::Queued => {}
                 Pushed::Full => acts.push(Act::Refuse(item, Trouble::Full)),
                 Pushed::Closed => self.wait(item, acts),
@@ -260,11 +270,20 @@ impl Pair {
         let due = match self.link {
             Link::Idle => true,
             Link::Resting(until) => until <= now,
-            Link::Calling | Link::Up(_) => false,
+            Link::Calling | Link::Up(..) => false,
         };
         if due {
             self.link = Link::Calling;
             acts.push(Act::Call);
+        }
+    }
+
+    fn renewed(&mut self, times: Times, now: Instant, acts: &mut Vec<Act>) {
+        self.times = times;
+        self.backoff = Backoff::new(times.retry, times.retry_max);
+        if matches!(self.link, Link::Resting(_)) {
+            self.link = Link::Idle;
+            self.go_on(now, acts);
         }
     }
 
@@ -275,14 +294,13 @@ impl Pair {
         }
     }
 
-    fn up(&mut self, way: Arc<dyn Way>, acts: &mut Vec<Act>) {
-        if matches!(self.link, Link::Up(_)) {
+    fn up(&mut self, way: Arc<dyn Way>, now: Instant, acts: &mut Vec<Act>) {
+        if matches!(self.link, Link::Up(..)) {
             // One is enough; the other one may go on receiving.
             return;
         }
-        self.link = Link::Up(way);
+        self.link = Link::Up(way, now);
         self.trouble = None;
-        self.backoff.reset();
         if self.backlog != Backlog::Returning {
             self.backlog = UNSERVED;
         }
@@ -290,7 +308,12 @@ impl Pair {
     }
 
     fn down(&mut self, id: u64, now: Instant) {
-        if matches!(&self.link, Link::Up(way) if way.id() == id) {
+        if let Link::Up(way, since) = &self.link
+            && way.id() == id
+        {
+            if now.saturating_duration_since(*since) >= STABLE {
+                self.backoff.reset();
+            }
             self.link = match self.kept > 0 || !self.waiting.is_empty() {
                 true => Link::Resting(now + self.backoff.next()),
                 false => Link::Idle,
@@ -303,7 +326,7 @@ impl Pair {
 
     fn failed(&mut self, trouble: Trouble, now: Instant, acts: &mut Vec<Act>) {
         self.trouble = Some(trouble.clone());
-        if matches!(self.link, Link::Up(_)) {
+        if matches!(self.link, Link::Up(..)) {
             // The other server called meanwhile.
             return;
         }
@@ -326,7 +349,7 @@ impl Pair {
 
     /// Goes on with what is kept, then with what waits.
     fn serve(&mut self, acts: &mut Vec<Act>) {
-        let Link::Up(way) = &self.link else {
+        let Link::Up(way, _) = &self.link else {
             return;
         };
         if let Backlog::Behind { after, reading, .. } = self.backlog {
@@ -359,7 +382,7 @@ impl Pair {
     }
 
     fn page(&mut self, rows: Vec<Kept>, acts: &mut Vec<Act>) {
-        let (Link::Up(way), Backlog::Behind { after, more, .. }) = (&self.link, self.backlog)
+        let (Link::Up(way, _), Backlog::Behind { after, more, .. }) = (&self.link, self.backlog)
         else {
             return;
         };

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 
 use super::policy::Found;
@@ -18,7 +20,11 @@ const PORT: u16 = 5269;
 const MOST: usize = 16;
 
 /// Asks DNS.
-pub struct Resolver(Option<TokioResolver>);
+pub struct Resolver {
+    /// Whom; empty: as the system is configured.
+    servers: Vec<SocketAddr>,
+    dns: Option<TokioResolver>,
+}
 
 /// A server of a domain, with its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +34,28 @@ pub(super) struct Target {
 }
 
 impl Resolver {
-    /// As the system is configured.
-    pub fn system() -> Resolver {
-        let built = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+    /// Asks these servers; without any as the system is configured.
+    pub fn new(servers: &[SocketAddr]) -> Resolver {
+        let builder = match servers {
+            [] => TokioResolver::builder_tokio(),
+            _ => Ok(TokioResolver::builder_with_config(
+                asking(servers),
+                TokioRuntimeProvider::default(),
+            )),
+        };
+        let built = builder.and_then(|builder| builder.build());
         if let Err(error) = &built {
             tracing::warn!(%error, "DNS cannot be asked: only servers that the configuration names are found");
         }
-        Resolver(built.ok())
+        Resolver {
+            servers: servers.to_vec(),
+            dns: built.ok(),
+        }
+    }
+
+    /// Whom it asks; nobody: as the system is configured.
+    pub fn servers(&self) -> &[SocketAddr] {
+        &self.servers
     }
 
     /// The servers of a domain, in the order in which they are to be tried. `told`: where the configuration says it is.
@@ -147,8 +168,19 @@ impl Resolver {
 
     fn resolver(&self) -> Result<&TokioResolver, Trouble> {
         let none = || Trouble::Dns("this server has no DNS configured".to_owned());
-        self.0.as_ref().ok_or_else(none)
+        self.dns.as_ref().ok_or_else(none)
     }
+}
+
+fn asking(servers: &[SocketAddr]) -> ResolverConfig {
+    let server = |address: &SocketAddr| {
+        let mut server = NameServerConfig::udp_and_tcp(address.ip());
+        for connection in &mut server.connections {
+            connection.port = address.port();
+        }
+        server
+    };
+    ResolverConfig::from_name_servers(servers.iter().map(server).collect())
 }
 
 fn plain(addresses: Vec<SocketAddr>) -> Vec<Target> {
@@ -205,14 +237,18 @@ mod tests {
             direct: true,
         };
         let domain = Jid::parse("x.example").unwrap();
-        let found = Resolver(None).find(&domain, Some(&told)).await.unwrap();
+        let none = Resolver {
+            servers: Vec::new(),
+            dns: None,
+        };
+        let found = none.find(&domain, Some(&told)).await.unwrap();
         let expected = Target {
             addresses: vec!["127.0.0.1:7".parse().unwrap()],
             direct: true,
         };
         assert_eq!(found, [expected]);
         assert!(matches!(
-            Resolver(None).find(&domain, None).await,
+            none.find(&domain, None).await,
             Err(Trouble::Dns(_))
         ));
     }

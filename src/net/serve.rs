@@ -13,7 +13,7 @@ use super::closing::Closing;
 use super::driver::{Connection, Place};
 use super::limits::Admission;
 use super::listen::{self, ListenError};
-use super::options::ListenerOptions;
+use super::options::{ConnectionLimits, ListenerOptions};
 use super::stats::NetStats;
 use super::tls::TlsStore;
 use crate::stream::server::{Call, Office};
@@ -219,6 +219,11 @@ impl Listeners {
             options,
             role,
         }));
+    }
+
+    /// Other limits on connections from now on.
+    pub fn set_limits(&self, limits: ConnectionLimits) {
+        self.shared.admission.set_limits(limits);
     }
 
     /// Accepts no more, ends every stream with `system-shutdown` once what is queued for it is written, and waits for

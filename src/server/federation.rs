@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{StartError, settings};
 use crate::config::Config;
-use crate::federation::{House, Options, Policy, Resolver};
+use crate::federation::{House, Resolver, Streams, Terms};
 use crate::net::tls::{TlsStore, Trust};
 use crate::net::{
     Admission, ConnectionLimits, ListenerOptions, NetStats, Rates, Surroundings, serve_servers,
@@ -31,24 +31,15 @@ pub(super) async fn start(config: &Config, ground: Ground) -> Result<Arc<House>,
         .await
         .map_err(|error| words(&error))?
         .map_err(|error| words(&error))?;
-    let options = Options {
-        policy: Policy::new(wishes),
-        trust,
-        resolver: Resolver::system(),
-        secret: dialback_secret(&ground.secret),
-        bidi: wishes.bidi,
-        queue_messages: wishes.queue_messages.into(),
-        queue_bytes: wishes.queue_bytes.0,
-        queue_bytes_total: wishes.queue_bytes_total.0,
-        connect_timeout: wishes.connect_timeout.0,
-        retry: wishes.retry.0,
-        retry_max: wishes.retry_max.0,
-        give_up_after: wishes.give_up_after.0,
-        idle_after: wishes.idle_after.0,
-    };
-    let house = House::open(ground.router.clone(), options)
-        .await
-        .map_err(|error| words(&error))?;
+    let resolver = Arc::new(Resolver::new(&wishes.dns_servers));
+    let secret = dialback_secret(&ground.secret);
+    let house = House::open(
+        ground.router.clone(),
+        secret,
+        Terms::new(wishes, trust, resolver),
+    )
+    .await
+    .map_err(|error| words(&error))?;
     let stats = Arc::new(NetStats::default());
     let around = Surroundings {
         desk: house.clone(),
@@ -68,12 +59,37 @@ pub(super) async fn start(config: &Config, ground: Ground) -> Result<Arc<House>,
     Ok(house)
 }
 
+/// What a reload needs for federation. Reads files.
+///
+/// # Errors
+/// The authorities cannot be read.
+pub(super) fn terms_again(config: &Config, house: &House) -> Result<Terms, String> {
+    let wishes = &config.federation;
+    let trust = Trust::load(&wishes.authorities)
+        .map_err(|error| format!("federation.authorities: {error}"))?;
+    let known = house.resolver();
+    let resolver = match known.servers() == wishes.dns_servers {
+        true => known,
+        false => Arc::new(Resolver::new(&wishes.dns_servers)),
+    };
+    Ok(Terms::new(wishes, trust, resolver))
+}
+
 /// Keys outlive a restart, and tell nothing of the secret they come from.
 fn dialback_secret(secret: &Secret) -> Secret {
     let mut hasher = Sha256::new();
     hasher.update(b"dialback");
     hasher.update(secret.expose());
     Secret::new(hasher.finalize().to_vec())
+}
+
+/// What a reload changes of streams.
+pub(super) fn streams(config: &Config, clients: &Settings) -> Streams {
+    Streams {
+        options: listener(config),
+        settings: stream(config, clients),
+        limits: limits(config),
+    }
 }
 
 fn limits(config: &Config) -> ConnectionLimits {
@@ -87,7 +103,7 @@ fn limits(config: &Config) -> ConnectionLimits {
     }
 }
 
-pub(super) fn listener(config: &Config) -> ListenerOptions {
+fn listener(config: &Config) -> ListenerOptions {
     let wishes = &config.federation;
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let bytes = narrow(wishes.bytes_per_second.0);
@@ -106,7 +122,7 @@ pub(super) fn listener(config: &Config) -> ListenerOptions {
 }
 
 /// The limits of streams, with the time to convince another server.
-pub(super) fn stream(config: &Config, clients: &Settings) -> Arc<Settings> {
+fn stream(config: &Config, clients: &Settings) -> Arc<Settings> {
     let mut limits = settings::stream(config);
     limits.login = config.federation.connect_timeout.0;
     Arc::new(Settings {

@@ -7,6 +7,7 @@ use super::live::{Live, State};
 use super::{federation, guests, hosts, settings, stream_hosts};
 use crate::admin::{Reloaded, log};
 use crate::config::{Administration, Config, Listen, Loaded, diff, without_restart};
+use crate::federation::Terms;
 use crate::http::{Exposition, serve_metrics};
 use crate::net::{ConnectionLimits, Listeners, bind_or_take, serve_bound, tls};
 use crate::router::Hosts;
@@ -19,6 +20,8 @@ struct Ready {
     settings: Arc<Settings>,
     certificates: tls::Prepared,
     connections: ConnectionLimits,
+    /// Of federation, if it is on.
+    terms: Option<Terms>,
     listeners: Vec<(Listen, Vec<tokio::net::TcpListener>)>,
     exposition: Option<Exposition>,
 }
@@ -73,6 +76,8 @@ impl Live {
                 .iter()
                 .any(|(old, _)| old.address == address)
         };
+        let house = state.federation.as_deref();
+        let terms = house.map(|house| federation::terms_again(config, house));
         let mut listeners = Vec::new();
         for listen in config.listen.iter().filter(|new| !known(new.address)) {
             let bound = bind_or_take(&[listen.address], &self.inherited);
@@ -88,6 +93,7 @@ impl Live {
         };
         Ok(Ready {
             connections: settings::connections(config),
+            terms: terms.transpose()?,
             loaded,
             hosts,
             settings,
@@ -117,9 +123,8 @@ impl Live {
             // It was checked; without a log of this process there is nothing to change.
             let _ = log::set_level(&config.log.level);
         }
-        if let Some(house) = &state.federation {
-            let settings = federation::stream(config, &ready.settings);
-            house.reload(federation::listener(config), settings);
+        if let (Some(house), Some(terms)) = (&state.federation, ready.terms) {
+            house.reload(terms, federation::streams(config, &ready.settings));
         }
         self.exchange_listeners(state, config, &ready.settings, ready.listeners);
         match (config.metrics.listen, ready.exposition) {

@@ -15,41 +15,43 @@ settings! {
         pub listen: Vec<SocketAddr> = vec![SocketAddr::from(([0u16; 8], 5269))] => restart();
         /// What every other server must show, unless [[federation.peers]] says otherwise: "require-valid-certificate", or
         /// "dialback-over-tls" which also believes what DNS says of who it is, whatever its certificate.
-        pub demand: FederationDemand = FederationDemand::Certificate => restart();
+        pub demand: FederationDemand = FederationDemand::Certificate;
         /// PEM files with the certificates of the authorities that are believed.
-        pub authorities: Vec<PathBuf> = vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")] => restart();
+        pub authorities: Vec<PathBuf> = vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")];
+        /// Servers that are asked about DNS, with their ports; empty: those of the system.
+        pub dns_servers: Vec<SocketAddr> = Vec::new() => example("[\"127.0.0.1:53\"]");
         /// Only these domains are talked to; empty: all. "*.example.org" means everything below example.org.
-        pub allow: Vec<String> = Vec::new() => example("[\"example.net\", \"*.example.net\"]"), restart();
+        pub allow: Vec<String> = Vec::new() => example("[\"example.net\", \"*.example.net\"]");
         /// These domains are not talked to.
-        pub block: Vec<String> = Vec::new() => example("[\"spam.example\", \"*.spam.example\"]"), restart();
+        pub block: Vec<String> = Vec::new() => example("[\"spam.example\", \"*.spam.example\"]");
         /// One connection for both directions where the other server can (XEP-0288).
-        pub bidi: bool = true => restart();
+        pub bidi: bool = true;
         /// A message that could not be delivered for so long goes back to its sender with the reason.
-        pub give_up_after: Period = Period::days(2) => within(Period::seconds(1)..=Period::days(30)), restart();
+        pub give_up_after: Period = Period::days(2) => within(Period::seconds(1)..=Period::days(30));
         /// Messages kept for one other domain while its server is away.
-        pub queue_messages: u32 = 10_000 => within(1..=10_000_000), restart();
+        pub queue_messages: u32 = 10_000 => within(1..=10_000_000);
         /// Their bytes.
-        pub queue_bytes: Bytes = Bytes::mib(64) => within(Bytes::kib(256)..=Bytes::gib(64)), restart();
+        pub queue_bytes: Bytes = Bytes::mib(64) => within(Bytes::kib(256)..=Bytes::gib(64));
         /// Bytes of messages kept for all other domains together.
-        pub queue_bytes_total: Bytes = Bytes::gib(1) => within(Bytes::mib(1)..=Bytes::gib(1024)), restart();
+        pub queue_bytes_total: Bytes = Bytes::gib(1) => within(Bytes::mib(1)..=Bytes::gib(1024));
         /// Time to find, reach and convince another server.
-        pub connect_timeout: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(10)), restart();
+        pub connect_timeout: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(10));
         /// First pause after a failure; it doubles with every further one.
-        pub retry: Period = Period::seconds(2) => within(Period::seconds(1)..=Period::minutes(10)), restart();
+        pub retry: Period = Period::seconds(2) => within(Period::seconds(1)..=Period::minutes(10));
         /// Longest pause.
-        pub retry_max: Period = Period::minutes(5) => within(Period::seconds(1)..=Period::days(1)), restart();
+        pub retry_max: Period = Period::minutes(5) => within(Period::seconds(1)..=Period::days(1));
         /// A connection that carries nothing for so long is closed, and opened again when it is needed.
-        pub idle_after: Period = Period::minutes(10) => within(Period::seconds(5)..=Period::days(7)), restart();
+        pub idle_after: Period = Period::minutes(10) => within(Period::seconds(5)..=Period::days(7));
         /// Connections of other servers, in all.
-        pub connections: u32 = 10_000 => within(1..=1_000_000), restart();
+        pub connections: u32 = 10_000 => within(1..=1_000_000);
         /// Connections of one address.
-        pub connections_per_address: u32 = 200 => within(1..=1_000_000), restart();
+        pub connections_per_address: u32 = 200 => within(1..=1_000_000);
         /// Bytes a second from one other server on one connection; who sends faster is read more slowly.
-        pub bytes_per_second: Bytes = Bytes::mib(4) => within(Bytes::kib(16)..=Bytes::gib(1)), restart();
+        pub bytes_per_second: Bytes = Bytes::mib(4) => within(Bytes::kib(16)..=Bytes::gib(1));
         /// Stanzas a second.
-        pub stanzas_per_second: u32 = 5_000 => within(10..=1_000_000), restart();
+        pub stanzas_per_second: u32 = 5_000 => within(10..=1_000_000);
         /// Other servers that are found without DNS, or from whom something else is demanded.
-        pub peers: Vec<FederationPeer> = Vec::new() => restart();
+        pub peers: Vec<FederationPeer> = Vec::new();
     }
 
     /// One other server that is found without DNS, or from whom something else is demanded.
