@@ -14,6 +14,7 @@ use crate::proto::error::{StanzaError, StreamError};
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::store::Store;
+use crate::stream::Secret;
 use crate::xml::Element;
 
 /// Given to [`super::Module::build`].
@@ -33,6 +34,9 @@ pub struct Deps {
     pub administration: Arc<Administration>,
     /// Bounds of accounts.
     pub limits: AccountLimits,
+    /// A secret of this installation, in no backup: what a module stores is of no use to who has the
+    /// store alone if it takes this too, under a label of its own, to make something of it.
+    pub local: Secret,
     /// The rest of the server.
     pub floor: Arc<dyn Floor>,
     /// The way to the web.
@@ -108,6 +112,8 @@ pub trait Floor: Send + Sync {
     fn in_turn(&self, account: &Jid, f: TurnFn);
     /// Ends all sessions of an account with an error, and tells its contacts.
     fn end_sessions(&self, account: &Jid, error: StreamError);
+    /// Ends the session bound to a full JID, connected or not; whether there is one.
+    fn end_session(&self, full: &Jid, error: StreamError) -> bool;
     /// An account changed on disk behind its owner: it is read again before anything else.
     fn reread(&self, account: &Jid);
     /// Sends a question and resolves with its answer.

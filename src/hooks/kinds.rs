@@ -226,12 +226,14 @@ pub struct Stranger {
 pub type OnStranger = Arc<dyn Fn(&Stranger) -> Reply + Send + Sync>;
 /// Handles a nonza of a bound stream, in its account's turn.
 pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
-/// The future of the answers to a request inside `<authenticate/>`.
+/// The future of elements for an answer to a login.
 pub type Inlined = Pin<Box<dyn Future<Output = Vec<Element>> + Send>>;
 /// Answers a request inside `<authenticate/>`.
 pub type OnInline = Arc<dyn Fn(&InlineRequest, &Element) -> Inlined + Send + Sync>;
 /// Answers a request inside `<bind/>`, in its account's turn.
 pub type OnBind = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) -> Option<Element> + Send + Sync>;
+/// Adds elements to what a client hears when a resource was bound for it by XEP-0386, in its account's turn.
+pub type OnBound = Arc<dyn Fn(SessionId, &mut Turn<'_>) -> Option<Inlined> + Send + Sync>;
 /// Makes the question that a silent client is asked.
 pub type Probe = Arc<dyn Fn(&Jid) -> Stanza + Send + Sync>;
 /// Runs every so often.

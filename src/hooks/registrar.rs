@@ -436,6 +436,15 @@ impl Registrar<'_> {
         self.refuse_if(!free, || format!("{{{ns}}}{name} inside <bind/>"));
     }
 
+    /// Adds elements to `<bound/>` of every client that binds by XEP-0386, without being asked to; the
+    /// session is there when they are made.
+    pub fn bound(
+        &mut self,
+        f: impl Fn(SessionId, &mut Turn<'_>) -> Option<Inlined> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.bounds.push(Arc::new(f));
+    }
+
     fn transit(
         &mut self,
         which: Which,

@@ -8,7 +8,7 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnDelivered,
+    AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
     OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
@@ -92,6 +92,7 @@ pub struct Tables {
     pub(super) nonzas: ByName<(), Nonza>,
     pub(super) inlines: ByName<(), OnInline>,
     pub(super) bind_inlines: ByName<(), OnBind>,
+    pub(super) bounds: Vec<OnBound>,
     pub(super) probe: Option<Probe>,
     pub(super) kept: Kept,
     pub(super) outbox: Vec<(SessionFlag, OutboxFilter)>,
@@ -169,6 +170,11 @@ impl Tables {
     /// The handler of a request inside `<bind/>`.
     pub fn bind_inline(&self, element: El<'_>) -> Option<&OnBind> {
         self.bind_inlines.find(element, ())
+    }
+
+    /// What tells clients more with the resource that was bound for them.
+    pub fn bounds(&self) -> &[OnBound] {
+        &self.bounds
     }
 
     /// How a silent client is asked whether it is there.

@@ -64,6 +64,8 @@ pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
 pub const SCRAM_UPGRADE: &str = "urn:xmpp:scram-upgrade:0";
 /// XEP-0484: fast authentication streamlining tokens.
 pub const FAST: &str = "urn:xmpp:fast:0";
+/// XEP-0509: initial authentication pipelining.
+pub const PIPELINING: &str = "urn:xmpp:iap:0";
 
 // Forms, discovery, small payloads
 

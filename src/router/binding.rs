@@ -9,14 +9,14 @@ use super::Router;
 use super::detached::seat_of;
 use super::presence::farewell;
 use crate::hooks::{
-    Account, Backlog, Entry, Flags, Ledger, Parts, SessionEvent, SessionId, SessionInfo,
+    Account, Backlog, Entry, Flags, Inlined, Ledger, Parts, SessionEvent, SessionId, SessionInfo,
 };
 use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::runtime::random;
 use crate::session::owners::Slot;
 use crate::session::seat::Seat;
-use crate::session::work::{Bind, Ended, Inbox, Work};
+use crate::session::work::{Bind, Ended, Inbox, NewSession, Work};
 use crate::state::log::Waiting;
 use crate::stream::{BindRequest, Bound, End, UserAgent};
 use crate::xml::Element;
@@ -29,6 +29,17 @@ impl Inbox for SlotInbox {
 
 /// The way of a seat to its account's owner.
 pub(super) struct SlotInbox(pub(super) Arc<Slot<Router>>);
+
+/// A session that its connection has not heard of: it ends if nobody is there any more to hear of it.
+struct Unclaimed(Option<Bound>);
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(bound) = self.0.take() {
+            bound.seat.closed(End::ConnectionLost);
+        }
+    }
+}
 
 /// One session as administrators see it.
 #[derive(Debug, Clone)]
@@ -54,9 +65,18 @@ impl Router {
         let account = request.user.bare();
         let bind = Box::new(Bind { request, reply });
         self.owners().post(&account, Work::Bind(bind));
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Condition::InternalServerError.into()))
+        let answer = answer.await;
+        let NewSession { bound, later } =
+            answer.unwrap_or_else(|_| Err(Condition::InternalServerError.into()))?;
+        let mut unclaimed = Unclaimed(Some(bound));
+        for later in later {
+            let elements = later.await;
+            if let Some(bound) = &mut unclaimed.0 {
+                bound.inline.extend(elements);
+            }
+        }
+        let bound = unclaimed.0.take();
+        bound.ok_or_else(|| Condition::InternalServerError.into())
     }
 
     pub(super) fn bind(
@@ -67,7 +87,7 @@ impl Router {
     ) {
         let Bind { request, reply } = bind;
         let bound = self.make_session(slot, account, request);
-        let jid = bound.as_ref().ok().map(|bound| bound.jid.clone());
+        let jid = bound.as_ref().ok().map(|new| new.bound.jid.clone());
         if reply.send(bound).is_err() {
             // The connection went while it was bound; nobody else will ever end this session.
             let session = jid.and_then(|jid| account.resource(&jid).map(|session| session.id));
@@ -82,7 +102,7 @@ impl Router {
         slot: &Arc<Slot<Router>>,
         account: &mut Account,
         request: BindRequest,
-    ) -> Result<Bound, StanzaError> {
+    ) -> Result<NewSession, StanzaError> {
         let resource = request.wished.unwrap_or_else(random::id);
         let jid = account
             .jid
@@ -125,7 +145,24 @@ impl Router {
         count_no_more(account);
         self.live(account, seat.id(), SessionEvent::Bound);
         let inline = self.bind_inlines(account, seat.id(), &request.inline);
-        Ok(Bound { jid, seat, inline })
+        let later = match request.bind2 {
+            true => self.bounds(account, seat.id()),
+            false => Vec::new(),
+        };
+        let bound = Bound { jid, seat, inline };
+        Ok(NewSession { bound, later })
+    }
+
+    /// What the modules tell unasked.
+    fn bounds(self: &Arc<Self>, account: &mut Account, id: SessionId) -> Vec<Inlined> {
+        let tables = account.tables.clone();
+        let mut later = Vec::new();
+        for hook in tables.bounds() {
+            let mut ledger = Ledger::default();
+            later.extend(self.turn(account, &mut ledger, |turn| hook(id, turn)));
+            self.finish_act(ledger, &account.jid);
+        }
+        later
     }
 
     /// What the modules say to requests inside `<bind/>`, in the order of the requests.

@@ -30,6 +30,11 @@ impl Floor for Router {
         }
     }
 
+    fn end_session(&self, full: &Jid, error: StreamError) -> bool {
+        let router = self.me.upgrade();
+        router.is_some_and(|router| Router::end_session(&router, full, error))
+    }
+
     fn reread(&self, account: &Jid) {
         Router::reread(self, account);
     }

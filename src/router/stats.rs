@@ -124,6 +124,7 @@ impl Router {
         host: &crate::proto::jid::Jid,
         limits: &crate::config::AccountLimits,
         administration: &Arc<crate::config::Administration>,
+        local: &crate::stream::Secret,
         accounts: &Arc<dyn crate::hooks::AccountActs>,
         web: &Arc<dyn crate::hooks::Web>,
     ) -> Deps {
@@ -133,6 +134,7 @@ impl Router {
             clock: self.clock.clone(),
             limits: limits.clone(),
             administration: administration.clone(),
+            local: local.clone(),
             accounts: accounts.clone(),
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),

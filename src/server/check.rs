@@ -64,7 +64,8 @@ fn built(loaded: &Loaded, extra: &[Listed]) -> Result<Hosts, String> {
     let acts = ServerActs::new(config, store, accounts, Some(router.clone()));
     let acts = Arc::new(acts);
     let administration = Arc::new(Administration::of(config));
-    let hosts = hosts(config, &router, &acts, &administration, extra);
+    let none = Secret::new(Vec::new());
+    let hosts = hosts(config, &router, &acts, &administration, &none, extra);
     let hosts = hosts.map_err(|error| error.to_string());
     router.close();
     hosts

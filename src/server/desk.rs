@@ -19,7 +19,7 @@ use crate::state::accounts::{AccountError, Accounts};
 use crate::state::guesses::Guesses;
 use crate::stream::server::Verdict;
 use crate::stream::{
-    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, Question, SaslCondition,
+    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, Question, SaslCondition,
     SaslFailure, ScramHash, ScramKeys, Seat, Secret, StrangerIq,
 };
 use crate::xml::Element;
@@ -83,7 +83,7 @@ impl Inner {
         match question {
             Question::Verify(_) => Answer::Verified(Verdict::Error(Condition::ServiceUnavailable)),
             Question::Credentials { user, hash, .. } => {
-                Answer::Credentials(self.keys(&user, hash).await)
+                Answer::Credentials(self.credentials(&user, hash).await)
             }
             Question::Password { user, password } => {
                 Answer::Password(self.check_password(user, password).await)
@@ -96,7 +96,9 @@ impl Inner {
                 tokio::time::sleep(delay).await;
                 Answer::Noted
             }
-            Question::Authorize { user } => Answer::Authorized(self.authorize(&user).await),
+            Question::Authorize { user, generation } => {
+                Answer::Authorized(self.authorize(&user, generation).await)
+            }
             Question::Upgrade { user, hash, keys } => {
                 Answer::Upgraded(self.upgrade(&user, hash, &keys).await)
             }
@@ -110,16 +112,16 @@ impl Inner {
         }
     }
 
-    async fn keys(&self, user: &Jid, hash: ScramHash) -> Result<ScramKeys, SaslFailure> {
+    async fn credentials(&self, user: &Jid, hash: ScramHash) -> Result<Credentials, SaslFailure> {
         self.accounts
-            .keys(user, hash)
+            .credentials(user, hash)
             .await
             .map_err(|error| broken(user, &error))
     }
 
     /// PLAIN costs a full PBKDF2, for the unknown as for the known, away from the sockets.
     async fn check_password(&self, user: Jid, password: Secret) -> Result<(), SaslFailure> {
-        let keys = self.keys(&user, ScramHash::Sha256).await?;
+        let keys = self.credentials(&user, ScramHash::Sha256).await?.keys;
         let right = tokio::task::spawn_blocking(move || {
             password.expose_str().is_some_and(|password| {
                 stringprep::saslprep(password)
@@ -135,7 +137,11 @@ impl Inner {
         }
     }
 
-    async fn authorize(&self, user: &Jid) -> Result<Authorized, SaslFailure> {
+    async fn authorize(
+        &self,
+        user: &Jid,
+        generation: Option<u64>,
+    ) -> Result<Authorized, SaslFailure> {
         if self.guests.load().contains_key(user.domain()) {
             return Ok(Authorized::default());
         }
@@ -146,7 +152,11 @@ impl Inner {
             .map_err(|error| broken(user, &error))?;
         match record {
             Some(record) if record.disabled.is_some() => Err(SaslCondition::AccountDisabled.into()),
+            Some(record) if generation.is_some_and(|proved| proved != record.generation) => {
+                Err(SaslCondition::NotAuthorized.into())
+            }
             Some(record) => Ok(Authorized {
+                generation: record.generation,
                 missing: ScramHash::ALL
                     .into_iter()
                     .filter(|hash| record.keys(*hash).is_none())

@@ -36,6 +36,8 @@ pub(super) struct Live {
     pub(super) metrics: Registry,
     /// Of stream settings.
     pub(super) key: Secret,
+    /// Of modules.
+    pub(super) local: Secret,
     /// Sockets of the service manager.
     pub(super) inherited: Inherited,
     /// When it started.

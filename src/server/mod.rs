@@ -7,6 +7,7 @@ mod desk;
 mod federation;
 mod hand;
 mod live;
+mod local;
 mod memory;
 mod metrics;
 mod program;
@@ -139,7 +140,8 @@ impl Server {
             accounts.clone(),
             Some(router.clone()),
         ));
-        let hosts = hosts(config, &router, &acts, &administration, extra)?;
+        let local = local::secret(&config.server.data_dir).map_err(StartError)?;
+        let hosts = hosts(config, &router, &acts, &administration, &local, extra)?;
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),
             limits: settings::stream(config),
@@ -192,6 +194,7 @@ impl Server {
             memory,
             metrics,
             key: secret,
+            local,
             inherited,
             state: Mutex::new(State {
                 patience: config.server.drain_timeout.0,
@@ -398,6 +401,7 @@ fn hosts(
     router: &Arc<Router>,
     acts: &Arc<ServerActs>,
     administration: &Arc<Administration>,
+    local: &Secret,
     extra: &[Listed],
 ) -> Result<router::Hosts, StartError> {
     let hand: Arc<dyn AccountActs> = Arc::new(hand::Hand(acts.clone()));
@@ -406,7 +410,14 @@ fn hosts(
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let deps = router.deps(&jid, &config.limits.account, administration, &hand, &web);
+        let deps = router.deps(
+            &jid,
+            &config.limits.account,
+            administration,
+            local,
+            &hand,
+            &web,
+        );
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module

@@ -61,6 +61,7 @@ impl Live {
             &self.router,
             &self.acts,
             &administration,
+            &self.local,
             &self.extra,
         )
         .map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::hooks::{Entry, Envelope, Path, Receipt, SessionId, TurnFn, Verdict};
+use crate::hooks::{Entry, Envelope, Inlined, Path, Receipt, SessionId, TurnFn, Verdict};
 use crate::proto::error::StanzaError;
 use crate::stream::{self, BindRequest, Bound, End, NotResumed, ResumeRequest};
 use crate::xml::Element;
@@ -77,7 +77,15 @@ pub struct Bind {
     /// What the client asked for.
     pub request: BindRequest,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Result<Bound, StanzaError>>,
+    pub reply: oneshot::Sender<Result<NewSession, StanzaError>>,
+}
+
+/// A resource that was bound, and what else its client is told with it.
+pub struct NewSession {
+    /// The session.
+    pub bound: Bound,
+    /// What is still being made for `<bound/>`.
+    pub later: Vec<Inlined>,
 }
 
 /// A session to be resumed.

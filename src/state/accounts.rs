@@ -12,7 +12,7 @@ use crate::hooks::{Floor, Uid};
 use crate::proto::jid::{Jid, registrable_node};
 use crate::runtime::clock::Clock;
 use crate::store::{Batch, CommitError, Direction, Key, Range, Snapshot, Space, Store, StoreError};
-use crate::stream::{ScramHash, ScramKeys, Secret};
+use crate::stream::{Credentials, ScramHash, ScramKeys, Secret};
 
 /// What the store knows of an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub struct Record {
     /// Keys by hash.
     #[serde(default)]
     pub keys: Vec<StoredKeys>,
+    /// Counts the changes after which what was proved before is no longer to be believed: new passwords, and that it was
+    /// disabled.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 /// SCRAM keys as stored.
@@ -162,6 +166,7 @@ impl Accounts {
             created: self.clock.wall(),
             disabled: None,
             keys,
+            generation: 0,
         };
         let mut batch = Batch::new();
         batch.require_absent(Space::ACCOUNT, &account_key(jid));
@@ -199,22 +204,28 @@ impl Accounts {
     ///
     /// # Errors
     /// The store's.
-    pub async fn keys(&self, jid: &Jid, hash: ScramHash) -> Result<ScramKeys, StoreError> {
+    pub async fn credentials(&self, jid: &Jid, hash: ScramHash) -> Result<Credentials, StoreError> {
         let record = self.find(jid).await?;
-        Ok(record
-            .and_then(|record| record.keys(hash))
-            .unwrap_or_else(|| {
-                ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations())
-            }))
+        let generation = record.as_ref().map_or(0, |record| record.generation);
+        let keys = record.and_then(|record| record.keys(hash));
+        let fake = || ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations());
+        Ok(Credentials {
+            keys: keys.unwrap_or_else(fake),
+            generation,
+        })
     }
 
-    /// Sets a new password.
+    /// Sets a new password; nothing that was proved before is believed any more.
     ///
     /// # Errors
     /// [`AccountError::Unknown`], a bad password, the store's errors.
     pub async fn set_password(&self, jid: &Jid, password: &str) -> Result<(), AccountError> {
         let keys = self.derive(password).await?;
-        self.update(jid, |record| record.keys = keys).await
+        self.update(jid, |record| {
+            record.keys = keys;
+            record.generation = record.generation.wrapping_add(1);
+        })
+        .await
     }
 
     /// Adds keys of one more hash (XEP-0480), replacing those it had.
@@ -244,7 +255,12 @@ impl Accounts {
         jid: &Jid,
         reason: Option<String>,
     ) -> Result<(), AccountError> {
-        self.update(jid, |record| record.disabled = reason).await
+        self.update(jid, |record| {
+            let disabled = u64::from(reason.is_some());
+            record.generation = record.generation.wrapping_add(disabled);
+            record.disabled = reason;
+        })
+        .await
     }
 
     /// Removes an account and all it owns. From the first write on there is no such account; the

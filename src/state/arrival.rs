@@ -89,6 +89,7 @@ impl Arrival {
             created: accounts.clock.wall(),
             disabled,
             keys,
+            generation: 0,
         };
         let (key, mut batch) = (account_key(&self.jid), Batch::new());
         match &self.before {

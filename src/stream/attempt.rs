@@ -1,7 +1,7 @@
 //! Authentication as it runs: SASL1 (RFC 6120 §6) and SASL2 (XEP-0388 1.0.4) over one [`Exchange`], and what SASL2 does between
 //! proof and success: upgrades (XEP-0480 0.2.0), inline requests, Bind 2 (XEP-0386).
 
-use super::acks;
+use super::{acks, pipelining};
 use super::login::{Flow, Login, Stage};
 use super::out::Out;
 use super::question::{Answer, Bound, InlineRequest, Question, ResumeRequest, Resumed};
@@ -25,6 +25,8 @@ pub(super) struct Attempt {
     pub wishes: Wishes,
     /// Set once the mechanism succeeded.
     pub proved: Option<Proved>,
+    /// The account's credentials at that time.
+    generation: u64,
     /// The session, if Bind 2 was asked for and granted.
     pub bound: Option<Bound>,
     /// Whether acknowledgements begin with it, and how.
@@ -65,8 +67,8 @@ enum Phase {
 /// Failed attempts after which the stream ends (RFC 6120 §6.4.5).
 const FAILURES: u8 = 3;
 
-/// Attempts with a channel-binding type not offered that do not count: a client that knows `tls-unique` alone goes through
-/// the -PLUS mechanism of each hash before it tries one without.
+/// Attempts that try no secret and do not count: a client that knows `tls-unique` alone goes through the -PLUS mechanism of
+/// each hash before it tries one without, and one that authenticates before it sees the features may find others.
 const MISFITS: u8 = 3;
 
 impl Attempt {
@@ -105,6 +107,9 @@ impl Login {
         let root = element.root();
         match (root.name(), self.host.clone()) {
             ("authenticate", Some(host)) => {
+                if let Some(failure) = pipelining::mismatch(root, self.version.as_deref()) {
+                    return self.fail(Profile::Sasl2, failure, out);
+                }
                 let initial = request::initial(root);
                 let wishes = request::wishes(root, &host);
                 let mechanism = root.attr("mechanism").map(str::to_owned);
@@ -160,6 +165,7 @@ impl Login {
             exchange,
             wishes,
             proved: None,
+            generation: 0,
             bound: None,
             acks: None,
             resumed: None,
@@ -188,12 +194,13 @@ impl Login {
             Next::Success(proved) => {
                 let user = proved.user.clone();
                 let anonymous = proved.anonymous;
+                let generation = proved.generation;
                 attempt.proved = Some(proved);
                 if anonymous {
                     attempt.wishes.tasks.clear();
                     return self.proceed(attempt, out);
                 }
-                out.ask(Question::Authorize { user });
+                out.ask(Question::Authorize { user, generation });
                 self.wait(attempt, Phase::Authorized)
             }
         }
@@ -337,6 +344,7 @@ impl Login {
                 self.fail(attempt.profile, failure, out)
             }
             (Phase::Authorized, Answer::Authorized(Ok(authorized))) => {
+                attempt.generation = authorized.generation;
                 let tasks = &mut attempt.wishes.tasks;
                 tasks.retain(|hash| authorized.missing.contains(hash));
                 self.proceed(attempt, out)
@@ -426,12 +434,16 @@ impl Login {
             When::BeforeBind => std::mem::take(&mut attempt.wishes.before_bind),
             When::IntoSuccess => std::mem::take(&mut attempt.wishes.into_success),
         };
-        let Some(user) = attempt.user() else {
+        let (Some(user), Some(host)) = (attempt.user(), &self.host) else {
             return StreamCondition::InternalServerError.into();
         };
+        let proved = attempt.proved.as_ref();
         out.ask(Question::Inline(Box::new(InlineRequest {
             user: user.clone(),
             mechanism: attempt.mechanism.clone(),
+            generation: attempt.generation,
+            host: host.domain.clone(),
+            anonymous: proved.is_some_and(|proved| proved.anonymous),
             agent: attempt.wishes.agent.clone(),
             when,
             elements,

@@ -13,7 +13,7 @@ use super::sasl::exchange::Proved;
 use super::settings::{Host, Settings};
 use super::stranger::stranger_answered;
 use super::tls::{Bindings, Peer, Tls};
-use super::{acks, features, starttls};
+use super::{acks, features, pipelining, starttls};
 use crate::proto::{Condition, Jid, StreamCondition, StreamError, ns};
 use crate::runtime::random;
 use crate::xml::{El, Element, Header};
@@ -32,6 +32,8 @@ pub(super) struct Login {
     /// Who it is.
     pub user: Option<Proved>,
     pub agent: UserAgent,
+    /// What names the features that were offered.
+    pub version: Option<String>,
     /// Failed authentications on this connection.
     pub failures: u8,
     /// Those that failed for a channel-binding type not offered, and are not counted among the others.
@@ -104,6 +106,7 @@ impl Login {
             lang: None,
             user: None,
             agent: UserAgent::default(),
+            version: None,
             failures: 0,
             misfits: 0,
             bind_failures: 0,
@@ -226,7 +229,8 @@ impl Login {
                 features::authenticated(&self.settings, &context, false, false)
             }
             None if self.is_secure() => {
-                features::secured(start, &self.settings, host, &self.bindings)
+                let features = features::secured(start, &self.settings, host, &self.bindings);
+                pipelining::announce(features, &mut self.version)
             }
             None => start,
         };

@@ -15,6 +15,7 @@ mod input;
 mod login;
 mod machine;
 mod out;
+mod pipelining;
 mod question;
 mod resume;
 pub mod sasl;
@@ -31,7 +32,7 @@ pub use framing::Framing;
 pub use input::{Action, Input};
 pub use machine::Machine;
 pub use question::{
-    Answer, Authorized, BindRequest, Bound, Desk, InlineRequest, ModuleQuestion, NotResumed,
+    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, ModuleQuestion, NotResumed,
     Question, ResumeRequest, Resumed, StrangerIq, UserAgent,
 };
 pub use sasl::failure::{SaslCondition, SaslFailure};

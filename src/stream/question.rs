@@ -48,6 +48,9 @@ pub enum Question {
     Authorize {
         /// The account: bare.
         user: Jid,
+        /// Which of its credentials were proved, as [`Credentials::generation`]; who proved some that were replaced since is
+        /// refused.
+        generation: Option<u64>,
     },
     /// Store these keys beside the ones there are (XEP-0480). → [`Answer::Upgraded`]
     Upgrade {
@@ -76,7 +79,7 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Answer {
     /// Keys, true or fake.
-    Credentials(Result<ScramKeys, SaslFailure>),
+    Credentials(Result<Credentials, SaslFailure>),
     /// The password is right, or why not.
     Password(Result<(), SaslFailure>),
     /// The failure was noted.
@@ -99,9 +102,21 @@ pub enum Answer {
     Verified(Verdict),
 }
 
+/// What a client proves to know.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The keys.
+    pub keys: ScramKeys,
+    /// Changes whenever what was proved before is no longer to be believed: with a new password, when the account is
+    /// disabled.
+    pub generation: u64,
+}
+
 /// What comes with the permission to log in.
 #[derive(Debug, Default)]
 pub struct Authorized {
+    /// The account's credentials now, as [`Credentials::generation`].
+    pub generation: u64,
     /// Hashes for which the account has no keys: only these may be upgraded to, so that nobody replaces a password this way.
     pub missing: Vec<ScramHash>,
 }
@@ -204,6 +219,12 @@ pub struct InlineRequest {
     pub user: Jid,
     /// The mechanism he proved himself by.
     pub mechanism: String,
+    /// The account's credentials when he did, as [`Credentials::generation`].
+    pub generation: u64,
+    /// The host logged in to.
+    pub host: Jid,
+    /// By SASL ANONYMOUS.
+    pub anonymous: bool,
     /// The client, if it named itself.
     pub agent: UserAgent,
     /// At which moment.

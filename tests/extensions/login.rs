@@ -102,6 +102,7 @@ impl Exchange for Door {
                         user,
                         anonymous: false,
                         data: None,
+                        generation: None,
                     }),
                     _ => SaslCondition::NotAuthorized.into(),
                 }

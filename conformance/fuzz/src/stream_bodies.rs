@@ -13,7 +13,7 @@ use super::stream::sasl::{base64 as codec, keys::ScramKeys};
 use super::stream::server::Verdict;
 use super::stream::tables::{BindInline, Inline, Tables, Tag, When};
 use super::stream::{
-    AckError, Action, Answer, Authorized, Bound, Enable, End, Host, Hosts, Input, Intake, Machine,
+    AckError, Action, Answer, Authorized, Bound, Credentials, Enable, End, Host, Hosts, Input, Intake, Machine,
     Mechanisms, NonzaVerdict, NotResumed, Outgoing, Peer, Question, Resumed, Resumption,
     SaslCondition, ScramHash, Seat, Secret, Settings, StreamLimits, Tls, TlsVersion,
 };
@@ -227,16 +227,15 @@ impl Driver {
                 .ok_or(SaslCondition::NotAuthorized.into())
         };
         match question {
-            Question::Credentials { user, hash, .. } => Answer::Credentials(Ok(ScramKeys::fake(
-                hash,
-                &Secret::new([1; 32]),
-                user.as_str(),
-                1,
-            ))),
+            Question::Credentials { user, hash, .. } => Answer::Credentials(Ok(Credentials {
+                keys: ScramKeys::fake(hash, &Secret::new([1; 32]), user.as_str(), 1),
+                generation: 0,
+            })),
             Question::Password { .. } => Answer::Password(leave()),
             Question::Failed { .. } => Answer::Noted,
             Question::Authorize { .. } => Answer::Authorized(leave().map(|()| Authorized {
                 missing: ScramHash::ALL.to_vec(),
+                generation: 0,
             })),
             Question::Upgrade { .. } => Answer::Upgraded(leave()),
             Question::Bind(request) => {

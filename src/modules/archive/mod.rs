@@ -82,6 +82,8 @@ impl Module for Archive {
                 });
             }
         }
+        // XEP-0386 §3.3: a client that binds learns at once what it has missed.
+        r.bound(|_, turn| results::ends_for_bound(turn));
         expiry::begin(&self, r);
     }
 }

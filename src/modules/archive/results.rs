@@ -8,13 +8,14 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::Archive;
 use super::query::{self, Wanted};
-use crate::hooks::{Floor, Outgoing, Pushed, Reply, Request, SessionId, Turn};
+use crate::hooks::{Floor, Inlined, Outgoing, Pushed, Reply, Request, SessionId, Turn};
 use crate::proto::delay::Delay;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::MessageType;
 use crate::proto::{datetime, forward, ns, rsm};
 use crate::state::log::{self, Found, Page, QueryError};
+use crate::store::{Mid, StoreError};
 use crate::xml::Element;
 
 /// Queries of one session that may wait for the one that is answered.
@@ -204,28 +205,44 @@ fn fin(page: &Page) -> Element {
 
 /// §5: where the archive begins and ends.
 pub(super) fn metadata(_: &Request<'_>, turn: &mut Turn<'_>) -> Reply {
-    let (uid, account) = (turn.account.uid, turn.account.jid.clone());
-    let store = turn.floor.store().clone();
     if turn.account.guest {
         return Reply::Error(Condition::NotAllowed.into());
     }
+    let account = turn.account.jid.clone();
+    let ends = ends(turn);
     Reply::Later(Box::pin(async move {
-        let ends = store
-            .reading(move |snapshot| log::ends(snapshot, uid))
-            .await;
-        let end = |name, (mid, at): (crate::store::Mid, u64)| {
+        match ends.await {
+            Ok(metadata) => metadata.into(),
+            Err(error) => unreadable(&account, &error),
+        }
+    }))
+}
+
+/// The same for a client that has just been bound (XEP-0386 §3.3).
+pub(super) fn ends_for_bound(turn: &Turn<'_>) -> Option<Inlined> {
+    let ends = ends(turn);
+    // What cannot be read now is asked for, and then it is reported.
+    let ends = async move { ends.await.ok().into_iter().collect() };
+    (!turn.account.guest).then(|| -> Inlined { Box::pin(ends) })
+}
+
+fn ends(turn: &Turn<'_>) -> impl Future<Output = Result<Element, StoreError>> + Send + use<> {
+    let uid = turn.account.uid;
+    let store = turn.floor.store().clone();
+    async move {
+        let ends = store.reading(move |snapshot| log::ends(snapshot, uid));
+        let ends = ends.await?;
+        let end = |name, (mid, at): (Mid, u64)| {
             Element::new(name, ns::MAM)
                 .with_attr("id", &mid.to_string())
                 .with_attr("timestamp", &datetime::format(at))
         };
         let metadata = Element::new("metadata", ns::MAM);
-        match ends {
-            Ok(Some((first, last))) => metadata
+        Ok(match ends {
+            None => metadata,
+            Some((first, last)) => metadata
                 .with_child(end("start", first))
-                .with_child(end("end", last))
-                .into(),
-            Ok(None) => metadata.into(),
-            Err(error) => unreadable(&account, &error),
-        }
-    }))
+                .with_child(end("end", last)),
+        })
+    }
 }

@@ -51,6 +51,8 @@ pub struct Proved {
     pub anonymous: bool,
     /// Additional data with success.
     pub data: Option<Vec<u8>>,
+    /// Which credentials of the account he proved, where that is known: those that were replaced meanwhile do not count.
+    pub generation: Option<u64>,
 }
 
 impl From<SaslCondition> for Next {

@@ -10,7 +10,7 @@ use super::scram::{Scram, downgrade_hash};
 use super::scram_message::ClientFirst;
 use crate::proto::Jid;
 use crate::runtime::random;
-use crate::stream::question::{Answer, Question};
+use crate::stream::question::{Answer, Credentials, Question};
 
 /// SCRAM: reads the name out of the first message, fetches the keys, lets [`Scram`] do the rest.
 pub struct ScramExchange {
@@ -25,7 +25,8 @@ enum ScramState {
     Start,
     /// The first message, until the keys are there.
     Keys(Vec<u8>),
-    Proof(Box<Scram>),
+    /// With the generation of the keys.
+    Proof(Box<Scram>, u64),
 }
 
 impl ScramExchange {
@@ -63,8 +64,8 @@ impl ScramExchange {
     }
 
     fn keys(&mut self, first: &[u8], answer: Answer) -> Next {
-        let keys = match answer {
-            Answer::Credentials(Ok(keys)) => keys,
+        let Credentials { keys, generation } = match answer {
+            Answer::Credentials(Ok(credentials)) => credentials,
             Answer::Credentials(Err(failure)) => return Next::Failure(failure),
             _ => return confused(),
         };
@@ -81,7 +82,7 @@ impl ScramExchange {
         );
         match scram.respond(first) {
             Ok(Response::Proceed(challenge)) => {
-                self.state = ScramState::Proof(Box::new(scram));
+                self.state = ScramState::Proof(Box::new(scram), generation);
                 Next::Challenge(challenge)
             }
             Ok(Response::Success(..)) => confused(),
@@ -89,12 +90,13 @@ impl ScramExchange {
         }
     }
 
-    fn proof(&mut self, mut scram: Scram, message: &[u8]) -> Next {
+    fn proof(&mut self, mut scram: Scram, generation: u64, message: &[u8]) -> Next {
         match (scram.respond(message), self.user.clone()) {
             (Ok(Response::Success(_, data)), Some(user)) => Next::Success(Proved {
                 user,
                 anonymous: false,
                 data: Some(data),
+                generation: Some(generation),
             }),
             (Err(error), _) => Next::Failure(explain(&error)),
             _ => confused(),
@@ -111,7 +113,9 @@ impl Exchange for ScramExchange {
                 self.first(message)
             }
             (ScramState::Keys(first), Step::Answer(answer)) => self.keys(&first, answer),
-            (ScramState::Proof(scram), Step::Response(message)) => self.proof(*scram, message),
+            (ScramState::Proof(scram, generation), Step::Response(message)) => {
+                self.proof(*scram, generation, message)
+            }
             _ => confused(),
         }
     }
@@ -162,6 +166,7 @@ impl Exchange for PlainExchange {
                 user,
                 anonymous: false,
                 data: None,
+                generation: None,
             }),
             (Step::Answer(Answer::Password(Err(failure))), _) => Next::Failure(failure),
             _ => confused(),
@@ -206,6 +211,7 @@ impl Exchange for AnonymousExchange {
                 user,
                 anonymous: true,
                 data: None,
+                generation: None,
             }),
         }
     }

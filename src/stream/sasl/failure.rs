@@ -1,5 +1,7 @@
 //! SASL failures: the conditions of RFC 6120 §6.5, used by both SASL profiles.
 
+use crate::stream::tables::Tag;
+
 /// A condition of RFC 6120 §6.5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslCondition {
@@ -54,9 +56,11 @@ pub struct SaslFailure {
     pub condition: SaslCondition,
     /// Words for a person, in English.
     pub text: Option<String>,
-    /// The client asked for a channel-binding type that is not offered: it tried no secret, and may go on to
-    /// another mechanism.
+    /// The client asked for a channel-binding type that is not offered, or for what was offered another time: it tried
+    /// no secret, and may go on to another mechanism.
     pub misfit: bool,
+    /// A condition of another specification beside the one of SASL; only told in SASL2 (XEP-0388 §2.6.2).
+    pub detail: Option<Tag>,
 }
 
 impl SaslFailure {
@@ -66,6 +70,7 @@ impl SaslFailure {
             condition,
             text: Some(text.into()),
             misfit: false,
+            detail: None,
         }
     }
 }
@@ -76,6 +81,7 @@ impl From<SaslCondition> for SaslFailure {
             condition,
             text: None,
             misfit: false,
+            detail: None,
         }
     }
 }

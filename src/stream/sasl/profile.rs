@@ -34,8 +34,10 @@ impl Profile {
                 .with_attr("xml:lang", "en")
                 .with_text(text)
         });
+        let detail = failure.detail.filter(|_| self == Profile::Sasl2);
         Element::new("failure", self.ns())
             .with_child(condition)
+            .with_children(detail.map(|tag| Element::new(tag.name, tag.ns)))
             .with_children(text)
     }
 }

@@ -15,6 +15,7 @@ mod header;
 mod interop;
 mod junk;
 mod module;
+mod pipelining;
 mod play;
 mod sasl1;
 mod sasl2;

@@ -53,6 +53,7 @@ impl Exchange for Running {
                         user,
                         anonymous: false,
                         data: None,
+                        generation: None,
                     }),
                     _ => SaslCondition::NotAuthorized.into(),
                 }

@@ -350,7 +350,10 @@ impl Play {
         let name = shown.split([' ', '(']).next().unwrap().to_owned();
         self.questions.push(name);
         match question {
-            Question::Credentials { user, hash, .. } => Answer::Credentials(Ok(keys(&user, hash))),
+            Question::Credentials { user, hash, .. } => Answer::Credentials(Ok(Credentials {
+                keys: keys(&user, hash),
+                generation: 0,
+            })),
             Question::Password { user, password } => {
                 let right =
                     user.node() == Some("juliet") && password.expose_str() == Some(PASSWORD);
@@ -365,6 +368,7 @@ impl Play {
                 Some(failure) => Err(failure),
                 None => Ok(Authorized {
                     missing: self.missing.clone(),
+                    generation: 0,
                 }),
             }),
             Question::Upgrade { hash, keys, .. } => {
