@@ -8,8 +8,9 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
-    OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
+    AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound,
+    OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit,
+    Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};

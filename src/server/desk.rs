@@ -19,8 +19,8 @@ use crate::state::accounts::{AccountError, Accounts};
 use crate::state::guesses::Guesses;
 use crate::stream::server::Verdict;
 use crate::stream::{
-    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, Question, SaslCondition,
-    SaslFailure, ScramHash, ScramKeys, Seat, Secret, StrangerIq,
+    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, Question,
+    SaslCondition, SaslFailure, ScramHash, ScramKeys, Seat, Secret, StrangerIq,
 };
 use crate::xml::Element;
 

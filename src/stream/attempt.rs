@@ -1,7 +1,6 @@
 //! Authentication as it runs: SASL1 (RFC 6120 §6) and SASL2 (XEP-0388 1.0.4) over one [`Exchange`], and what SASL2 does between
 //! proof and success: upgrades (XEP-0480 0.2.0), inline requests, Bind 2 (XEP-0386).
 
-use super::{acks, pipelining};
 use super::login::{Flow, Login, Stage};
 use super::out::Out;
 use super::question::{Answer, Bound, InlineRequest, Question, ResumeRequest, Resumed};
@@ -14,6 +13,7 @@ use super::sasl::request::{self, Wishes};
 use super::sasl::{offer, upgrade};
 use super::seat::{Enable, End};
 use super::tables::When;
+use super::{acks, pipelining};
 use crate::proto::{Condition, Jid, StreamCondition, StreamError};
 use crate::xml::{El, Element};
 

@@ -32,8 +32,8 @@ pub use framing::Framing;
 pub use input::{Action, Input};
 pub use machine::Machine;
 pub use question::{
-    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, ModuleQuestion, NotResumed,
-    Question, ResumeRequest, Resumed, StrangerIq, UserAgent,
+    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, ModuleQuestion,
+    NotResumed, Question, ResumeRequest, Resumed, StrangerIq, UserAgent,
 };
 pub use sasl::failure::{SaslCondition, SaslFailure};
 pub use sasl::hash::ScramHash;

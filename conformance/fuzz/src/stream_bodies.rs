@@ -13,9 +13,9 @@ use super::stream::sasl::{base64 as codec, keys::ScramKeys};
 use super::stream::server::Verdict;
 use super::stream::tables::{BindInline, Inline, Tables, Tag, When};
 use super::stream::{
-    AckError, Action, Answer, Authorized, Bound, Credentials, Enable, End, Host, Hosts, Input, Intake, Machine,
-    Mechanisms, NonzaVerdict, NotResumed, Outgoing, Peer, Question, Resumed, Resumption,
-    SaslCondition, ScramHash, Seat, Secret, Settings, StreamLimits, Tls, TlsVersion,
+    AckError, Action, Answer, Authorized, Bound, Credentials, Enable, End, Host, Hosts, Input,
+    Intake, Machine, Mechanisms, NonzaVerdict, NotResumed, Outgoing, Peer, Question, Resumed,
+    Resumption, SaslCondition, ScramHash, Seat, Secret, Settings, StreamLimits, Tls, TlsVersion,
 };
 use super::xml::{Element, Frame, Framer, Limits, parse, parse_header};
 

@@ -14,7 +14,9 @@ fn version(heard: &str) -> String {
 }
 
 fn with(version: &str) -> String {
-    format!("<bind xmlns='urn:xmpp:bind:0'/><config-version xmlns='urn:xmpp:iap:0' value='{version}'/>")
+    format!(
+        "<bind xmlns='urn:xmpp:bind:0'/><config-version xmlns='urn:xmpp:iap:0' value='{version}'/>"
+    )
 }
 
 #[test]
