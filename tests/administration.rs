@@ -8,7 +8,7 @@ use crate::support::client::{Client, Error};
 use crate::support::server::{Running, start_server};
 
 /// A server with an administrator, who is there.
-async fn administered() -> (Running, Client) {
+pub async fn administered() -> (Running, Client) {
     let server = start_server(&[r#"admin.admins=["boss@localhost"]"#]).await;
     let boss = Jid::parse("boss@localhost").unwrap();
     let password = waxwing::admin::Password("pencil".to_owned());
@@ -17,18 +17,18 @@ async fn administered() -> (Running, Client) {
     (server, client)
 }
 
-fn node(name: &str) -> String {
+pub fn node(name: &str) -> String {
     format!("{}#{name}", ns::ADMIN)
 }
 
-fn command(node: &str, session: Option<&str>, action: Option<&str>) -> Element {
+pub fn command(node: &str, session: Option<&str>, action: Option<&str>) -> Element {
     let mut el = Element::new("command", ns::COMMANDS).with_attr("node", node);
     el.set_attr("sessionid", session);
     el.set_attr("action", action);
     el
 }
 
-fn filled(fields: &[(&str, &str)]) -> Element {
+pub fn filled(fields: &[(&str, &str)]) -> Element {
     let mut form = Form::new(FormType::Submit).with_form_type(ns::ADMIN);
     for (var, value) in fields {
         form = form.with_field(Field::new(FieldType::TextMulti, var).with_value(value));
@@ -36,7 +36,7 @@ fn filled(fields: &[(&str, &str)]) -> Element {
     form.to_element()
 }
 
-async fn ask(client: &mut Client, payload: Element) -> Result<Element, StanzaError> {
+pub async fn ask(client: &mut Client, payload: Element) -> Result<Element, StanzaError> {
     match client.request("set", Some("localhost"), payload).await {
         Ok(answer) => Ok(answer.child("command", ns::COMMANDS).unwrap().to_element()),
         Err(Error::Refused(error)) => Err(error),
@@ -45,7 +45,7 @@ async fn ask(client: &mut Client, payload: Element) -> Result<Element, StanzaErr
 }
 
 /// Opens a form and sends it filled in.
-async fn act(
+pub async fn act(
     client: &mut Client,
     name: &str,
     fields: &[(&str, &str)],

@@ -18,6 +18,7 @@ mod federation;
 mod flood;
 mod full_disk;
 mod hostile;
+mod lists;
 mod logins;
 mod never_lost;
 mod operations;

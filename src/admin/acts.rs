@@ -6,6 +6,7 @@ use super::operations::Operations;
 use crate::hooks::command::{Act, Offered, Password};
 use crate::proto::jid::Jid;
 use crate::state::accounts::Accounts as Records;
+use crate::state::admins::Admins;
 use crate::state::audit::Audit;
 use crate::store::Store;
 
@@ -25,6 +26,9 @@ pub trait Acts: Send + Sync {
 
     /// Bytes a second that work on the whole store may read, so that it disturbs nobody; `None` when there is nobody.
     fn pace(&self) -> Option<u64>;
+
+    /// Who may administer.
+    fn admins(&self) -> Admins;
 
     /// The record of acts.
     fn audit(&self) -> &Audit;

@@ -4,11 +4,13 @@
 //! declared one, those of modules beside the server's own. What the acts need from the server is the trait [`Acts`]; what the command
 //! line needs besides is [`cli::Program`]. Both are implemented where the server is put together.
 pub mod acts;
+mod administrators;
 mod audit;
 mod check;
 pub mod cli;
 pub mod client;
 pub mod command;
+mod ending;
 mod finding;
 mod links;
 mod listing;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 pub use acts::{AccountInfo, Accounts, Acts, SessionInfo};
 pub use command::Builtin;
+pub use ending::{End, Ending};
 pub use finding::{Finding, Level};
 pub use links::Link;
 pub use operations::{Operations, Reloaded, Status};
@@ -41,10 +44,12 @@ pub use crate::hooks::command::{
 const BUILTINS: &[&[Builtin]] = &[
     user::COMMANDS,
     listing::COMMANDS,
+    administrators::COMMANDS,
     audit::COMMANDS,
     links::COMMANDS,
     store::COMMANDS,
     operations::COMMANDS,
+    ending::COMMANDS,
     portable::COMMANDS,
 ];
 

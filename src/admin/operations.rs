@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::acts::Acts;
 use super::command::Builtin;
+use super::ending::{End, Ending};
 use super::links::Link;
 use super::log;
 use crate::config::Change;
@@ -26,6 +27,12 @@ pub trait Operations: Send + Sync {
 
     /// Ends the streams with another server; how many there were.
     fn close_links<'a>(&'a self, domain: Jid) -> Act<'a, usize>;
+
+    /// Ends the server after a delay, in place of an end that was asked for before; who is online is told.
+    fn end<'a>(&'a self, ending: Ending) -> Act<'a, ()>;
+
+    /// Takes back an end that was asked for; which it was.
+    fn cancel_end<'a>(&'a self, announcement: Option<String>) -> Act<'a, Option<End>>;
 
     /// What is logged where nobody changed it since (`log.level`).
     fn configured_level(&self) -> String;

@@ -3,7 +3,7 @@
 use super::acts::Acts;
 use super::command::Builtin;
 use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Permission};
-use crate::store::{self, BackupError, Copied, StoreError};
+use crate::store::{self, BackupError, CommitError, Copied, StoreError};
 
 /// In the order in which they are listed.
 pub const COMMANDS: &[Builtin] = &[
@@ -111,6 +111,12 @@ impl From<BackupError> for ActError {
             }
             other => ActError::Failed(other.to_string()),
         }
+    }
+}
+
+impl From<CommitError> for ActError {
+    fn from(error: CommitError) -> Self {
+        ActError::Failed(error.to_string())
     }
 }
 

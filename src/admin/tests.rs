@@ -18,6 +18,7 @@ use crate::hooks::command::Given;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::state::accounts::Accounts as Records;
+use crate::state::admins::Admins;
 use crate::state::audit::Audit;
 use crate::store::{Options, Store};
 
@@ -87,6 +88,10 @@ impl Acts for Fake {
 
     fn pace(&self) -> Option<u64> {
         None
+    }
+
+    fn admins(&self) -> Admins {
+        Admins::new(Default::default(), self.2.clone())
     }
 
     fn audit(&self) -> &Audit {

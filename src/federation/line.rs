@@ -176,6 +176,11 @@ impl Way for PairWay {
     }
 
     fn push(&self, item: Item) -> Pushed {
+        if self.line.house.shelf.turns_back(self.key.pair(), &item) {
+            let mark = item.mark.map(|mark| (self.key.clone(), mark));
+            self.line.taken(mark.into_iter().collect());
+            return Pushed::Queued;
+        }
         let size = item.stanza.size_hint();
         let waker = {
             let mut inner = self.line.lock();

@@ -93,6 +93,18 @@ impl Shelf {
         }
     }
 
+    /// Whether a stanza that waited may not go out any more; then its sender hears of it.
+    pub fn turns_back(&self, pair: &outbox::Pair, item: &Item) -> bool {
+        let to = item.to.as_ref().or(item.stanza.to.as_ref());
+        let ends = item.stanza.from.as_ref().zip(to);
+        let shut = ends.is_some_and(|(from, to)| self.router.is_shut(from, to));
+        if shut {
+            let why = "the administrator of this server does not allow this";
+            self.refuse(pair, item, &Trouble::Policy(why.to_owned()));
+        }
+        shut
+    }
+
     /// Puts a stanza into its own batch, to be kept for a pair.
     pub fn keep(&self, envelope: &mut Envelope, pair: &outbox::Pair) {
         if envelope.stanza.to.as_ref() != Some(&envelope.to) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::command::{Act, Password};
 use super::envelope::{Envelope, TurnFn};
+use super::shared::Shared;
 use super::web::Web;
 use crate::config::{AccountLimits, Administration};
 use crate::metrics::Registry;
@@ -39,6 +40,8 @@ pub struct Deps {
     pub local: Secret,
     /// The rest of the server.
     pub floor: Arc<dyn Floor>,
+    /// What this module shares with itself over a reload.
+    pub shared: Arc<Shared>,
     /// The way to the web.
     pub web: Arc<dyn Web>,
 }

@@ -190,6 +190,8 @@ pub type Install = Box<dyn FnOnce(&mut Parts) + Send>;
 pub type Loader = Arc<dyn Fn(&dyn Snapshot, Uid) -> Result<Install, StoreError> + Send + Sync>;
 /// Whether an account neither hears nor tells somebody anything.
 pub type Bar = Arc<dyn Fn(&Account, &Jid) -> bool + Send + Sync>;
+/// Whether nothing passes between an address of the host, or of its services, and another address.
+pub type Gate = Arc<dyn Fn(&Jid, &Jid) -> bool + Send + Sync>;
 /// What is asked of a node of the host (XEP-0030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disco {

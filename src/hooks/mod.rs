@@ -17,6 +17,7 @@ mod listed;
 pub mod parts;
 pub mod registrar;
 pub mod service;
+pub mod shared;
 pub mod slots;
 pub mod tables;
 pub mod turn;
@@ -38,6 +39,7 @@ pub use kinds::{
 pub use listed::Listed;
 pub use parts::{Part, Parts};
 pub use registrar::{Builder, Registrar};
+pub use shared::Shared;
 pub use slots::{Flags, Keepsakes, SessionFlag, SessionSlot};
 pub use tables::Tables;
 pub use turn::Turn;

@@ -233,6 +233,13 @@ impl Registrar<'_> {
         self.builder.tables.bars.push(Arc::new(f));
     }
 
+    /// Says between whom nothing passes: `f` gets an address of the host or of one of its services,
+    /// and the other one. It is asked about every stanza on its way, whatever its kind, its path and
+    /// whoever sends it; both may be of the host.
+    pub fn gate(&mut self, f: impl Fn(&Jid, &Jid) -> bool + Send + Sync + 'static) {
+        self.builder.tables.gates.push(Arc::new(f));
+    }
+
     /// Sees messages in transit.
     pub fn message(
         &mut self,

@@ -8,7 +8,7 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound,
+    AccountIq, Bar, Gate, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound,
     OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit,
     Verb, Which,
 };
@@ -87,6 +87,7 @@ pub struct Tables {
     pub(super) unknown: ByName<Verb, Condition>,
     pub(super) loaders: Vec<Loader>,
     pub(super) bars: Vec<Bar>,
+    pub(super) gates: Vec<Gate>,
     pub(super) life: Vec<Life>,
     pub(super) events: Vec<OnEvent>,
     pub(super) delivered: Vec<OnDelivered>,
@@ -131,6 +132,11 @@ impl Tables {
     /// What tells from whom accounts hear nothing.
     pub fn bars(&self) -> &[Bar] {
         &self.bars
+    }
+
+    /// What tells between whom nothing passes.
+    pub fn gates(&self) -> &[Gate] {
+        &self.gates
     }
 
     /// Transit hooks for a kind of stanza on a path, in a phase.

@@ -18,6 +18,7 @@ pub mod contact;
 pub mod csi;
 pub mod disco;
 pub mod last;
+pub mod lists;
 pub mod offline;
 pub mod ping;
 pub mod private;
@@ -34,6 +35,7 @@ use crate::hooks::Listed;
 
 /// Every module there is, in order.
 pub const LIST: &[Listed] = &[
+    Listed::of::<lists::HostGate>(),
     Listed::of::<blocking::Blocking>(),
     Listed::of::<strangers::Strangers>(),
     Listed::of::<reporting::Reporting>(),

@@ -7,6 +7,7 @@ mod bounce;
 mod commit;
 mod detached;
 mod floor;
+mod gate;
 mod host;
 mod inbound;
 mod iq;
@@ -94,6 +95,8 @@ pub struct Router {
     services: OnceLock<Owners<services::ServiceKeeper>>,
     service_entries: ArcSwap<HashMap<Box<str>, crate::hooks::service::ServiceEntry>>,
     elsewhere: RwLock<Option<Arc<dyn Elsewhere>>>,
+    gates: gate::Gates,
+    shared: Arc<crate::hooks::Shared>,
     store: Store,
     clock: Clock,
     limits: ArcSwap<Limits>,
@@ -115,6 +118,8 @@ impl Router {
             services: OnceLock::new(),
             service_entries: ArcSwap::default(),
             elsewhere: RwLock::default(),
+            gates: Default::default(),
+            shared: Arc::default(),
             clock: clock.clone(),
             limits: ArcSwap::from_pointee(limits),
             seats: Arc::new(Shared {
@@ -165,6 +170,7 @@ impl Router {
             .flat_map(|host| host.tables.services())
             .map(|entry| (entry.domain.as_str().into(), entry.clone()))
             .collect();
+        self.gates.set(&hosts);
         self.service_entries.store(Arc::new(services));
         self.hosts.store(Arc::new(hosts));
     }
@@ -283,6 +289,9 @@ impl Router {
 
     /// Sends an envelope on to its owner: an account, a service, a host, or another domain.
     fn route_on(self: &Arc<Self>, envelope: Box<Envelope>) {
+        let Some(envelope) = self.let_pass(envelope) else {
+            return;
+        };
         let domain = envelope.to.domain();
         if let Some(host) = self.host(domain) {
             match envelope.to.node() {

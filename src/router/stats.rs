@@ -16,6 +16,8 @@ pub(super) struct Stats {
     pub(super) received: PerKind,
     /// Errors given back to senders.
     pub(super) bounced: Counter,
+    /// Stanzas between two of whom nothing passes.
+    pub(super) shut: Counter,
     /// Sessions that a client took up again.
     pub(super) resumed: Counter,
     /// Wishes to resume that found no session.
@@ -50,6 +52,11 @@ impl Stats {
             bounced: metrics.counter(
                 "waxwing_stanzas_bounced_total",
                 "Stanzas given back to their sender with an error.",
+                &[],
+            ),
+            shut: metrics.counter(
+                "waxwing_stanzas_shut_out_total",
+                "Stanzas that did not pass because the administrator does not allow it.",
                 &[],
             ),
             resumed: resumption(&metrics, "resumed"),
@@ -139,6 +146,7 @@ impl Router {
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
             web: web.clone(),
+            shared: self.shared.clone(),
         }
     }
 }

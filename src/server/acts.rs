@@ -16,6 +16,7 @@ use crate::proto::jid::Jid;
 use crate::router::Router;
 use crate::runtime::clock::Clock;
 use crate::state::accounts::{AccountError, Accounts, Record};
+use crate::state::admins::Admins;
 use crate::state::audit::Audit;
 use crate::store::Store;
 
@@ -28,6 +29,7 @@ pub struct ServerActs {
     rate: AtomicU64,
     audit: Audit,
     router: Option<Arc<Router>>,
+    administration: ArcSwap<Administration>,
 }
 
 impl ServerActs {
@@ -47,6 +49,7 @@ impl ServerActs {
             rate: AtomicU64::new(config.backup.rate.0),
             audit,
             router,
+            administration: ArcSwap::from_pointee(Administration::of(config)),
         }
     }
 
@@ -64,7 +67,9 @@ impl ServerActs {
     pub(super) fn set_config(&self, config: &Config) {
         self.hosts.store(Arc::new(super::account_hosts(config)));
         self.rate.store(config.backup.rate.0, Ordering::Relaxed);
-        self.audit.set_bounds(&Administration::of(config));
+        let administration = Administration::of(config);
+        self.audit.set_bounds(&administration);
+        self.administration.store(Arc::new(administration));
     }
 
     /// Sets a password and ends the account's sessions but the one that is kept.
@@ -143,6 +148,10 @@ impl Acts for ServerActs {
         self.router
             .as_ref()
             .map(|_| self.rate.load(Ordering::Relaxed))
+    }
+
+    fn admins(&self) -> Admins {
+        Admins::new(self.administration.load_full(), self.store.clone())
     }
 
     fn audit(&self) -> &Audit {

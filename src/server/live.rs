@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::acts::ServerActs;
 use super::desk::ServerDesk;
+use super::ending::Ends;
 use super::memory::Memory;
 use crate::config::{Listen, Loaded};
 use crate::federation::House;
@@ -43,6 +44,7 @@ pub(super) struct Live {
     /// When it started.
     pub(super) started: u64,
     pub(super) state: Mutex<State>,
+    pub(super) ends: Ends,
 }
 
 /// What a reload exchanges.

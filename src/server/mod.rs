@@ -4,6 +4,7 @@ mod acts;
 mod backups;
 mod check;
 mod desk;
+mod ending;
 mod federation;
 mod hand;
 mod live;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::admin::Acts;
+use crate::admin::{Acts, End};
 use crate::admin::socket::ControlSocket;
 use crate::config::{Administration, Config, Loaded};
 use crate::federation::House;
@@ -200,6 +201,7 @@ impl Server {
                 patience: config.server.drain_timeout.0,
                 ..State::default()
             }),
+            ends: Default::default(),
         });
         acts.operate(&live);
         let mut server = Server { live, acts, tasks };
@@ -300,6 +302,11 @@ impl Server {
     /// What administration can do.
     pub fn acts(&self) -> &Arc<dyn Acts> {
         &self.acts
+    }
+
+    /// Waits until an administrator's order to end the server is due; what comes after it.
+    pub async fn ordered_to_end(&self) -> End {
+        self.live.ends.come().await
     }
 
     /// The certificates in use.

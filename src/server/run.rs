@@ -8,13 +8,14 @@ use tokio::sync::watch;
 use super::Server;
 use super::live::Live;
 use super::supervisor::Supervisor;
+use crate::admin::End;
 use crate::admin::cli::Ready;
 use crate::config::Loaded;
 use crate::hooks::Listed;
 use crate::net::{Inherited, tls};
 use crate::runtime::clock::Clock;
 
-/// Runs until `stop` becomes true and everything is drained.
+/// Runs until `stop` becomes true, or an administrator's order is due, and everything is drained.
 ///
 /// # Errors
 /// In words: why it could not start.
@@ -23,7 +24,7 @@ pub(super) async fn run(
     extra: &[Listed],
     ready: Ready,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), String> {
+) -> Result<End, String> {
     // Before anything else: without it the signal would end the process.
     let hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     let supervisor = Supervisor::of_environment();
@@ -41,15 +42,16 @@ pub(super) async fn run(
     }
     ready();
     supervisor.ready();
-    tokio::select! {
+    let end = tokio::select! {
         // An error means that nobody can ask for a stop any more: the same as being asked.
-        _ = stop.wait_for(|stop| *stop) => {}
-        () = reloads(hangup, &server.live, &supervisor) => {}
-        () = supervisor.watch(&server.live) => {}
-    }
+        _ = stop.wait_for(|stop| *stop) => End::Stop,
+        end = server.ordered_to_end() => end,
+        () = reloads(hangup, &server.live, &supervisor) => End::Stop,
+        () = supervisor.watch(&server.live) => End::Stop,
+    };
     supervisor.stopping();
     server.stop().await;
-    Ok(())
+    Ok(end)
 }
 
 /// Reloads at every SIGHUP. Never ends.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Live;
-use crate::admin::{Act, ActError, Link, Operations, Reloaded, Status};
+use crate::admin::{Act, ActError, End, Ending, Link, Operations, Reloaded, Status};
 use crate::config::{Bytes, Log, Period};
 use crate::federation::House;
 use crate::metrics::Samples;
@@ -64,6 +64,17 @@ impl Operations for Live {
         Box::pin(async move { Ok(self.house()?.close(&domain)) })
     }
 
+    fn end<'a>(&'a self, ending: Ending) -> Act<'a, ()> {
+        Box::pin(async move {
+            self.begin_end(&ending);
+            Ok(())
+        })
+    }
+
+    fn cancel_end<'a>(&'a self, announcement: Option<String>) -> Act<'a, Option<End>> {
+        Box::pin(async move { Ok(self.take_end_back(announcement.as_deref())) })
+    }
+
     fn configured_level(&self) -> String {
         let state = self.state();
         let loaded = state.loaded.as_ref();
@@ -78,6 +89,14 @@ impl Live {
     fn house(&self) -> Result<Arc<House>, ActError> {
         let off = || ActError::Failed("federation is off (federation.enabled)".to_owned());
         self.state().federation.clone().ok_or_else(off)
+    }
+
+    /// Whether an end was asked for, and when it comes.
+    fn goes_on(&self) -> String {
+        match self.ends.pending(self.clock.now()) {
+            None => "yes".to_owned(),
+            Some((end, left)) => format!("{} in {} s", end.verb(), left.as_secs()),
+        }
     }
 
     fn facts(&self, before: &Samples, after: &Samples) -> Vec<(&'static str, String)> {
@@ -98,6 +117,7 @@ impl Live {
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("started", datetime::format(self.started)),
             ("uptime", Period::seconds(uptime).to_string()),
+            ("goes on", self.goes_on()),
             ("sessions", now("waxwing_sessions").to_string()),
             ("streams", by_label(after, "waxwing_streams")),
             (

@@ -9,6 +9,7 @@ pub mod blocklist;
 pub mod consistency;
 pub mod erasure;
 pub mod guesses;
+pub mod lists;
 pub mod log;
 pub mod outbox;
 pub mod owned;

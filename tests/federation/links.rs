@@ -9,14 +9,14 @@ use super::world::{Authority, Site, body, chat, error_text, next_message, online
 use crate::support::client::Error;
 use crate::support::server::Running;
 
-struct Two {
-    a: Running,
-    b: Running,
-    alice: Jid,
-    bob: Jid,
+pub struct Two {
+    pub a: Running,
+    pub b: Running,
+    pub alice: Jid,
+    pub bob: Jid,
 }
 
-async fn two(change: impl Fn(&mut Site)) -> Two {
+pub async fn two(change: impl Fn(&mut Site)) -> Two {
     let authority = Authority::new();
     let mut sites = [
         Site::new(&authority, "a.example"),

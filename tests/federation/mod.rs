@@ -1,5 +1,6 @@
 //! Two servers on loopback that talk to each other, and others that misbehave.
 
 mod links;
+mod lists;
 mod strangers;
 mod world;

@@ -10,7 +10,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use waxwing::proto::ns;
+use waxwing::xml::Element;
+
 use super::{is_served, until};
+use crate::support::client::Client;
+use crate::support::process::Process;
 
 /// A server started as a service manager does; ended when dropped.
 struct Service(Child);
@@ -158,4 +163,39 @@ fn systemd_understands_the_unit_files() {
             "{said}"
         );
     }
+}
+
+/// XEP-0133 §4.30, §4.31
+#[test]
+fn an_administrator_ends_it_and_takes_that_back() {
+    let mut server = Process::start(&["alice"], &["admin.admins=[\"alice@localhost\"]"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut alice = runtime
+        .block_on(server.client("alice").connect(server.addr))
+        .unwrap();
+    runtime.block_on(alice.presence()).unwrap();
+    let hears = |client: &mut Client, text: &'static str| {
+        let says = move |el: &Element| el.child("body", ns::CLIENT).is_some_and(|b| b.text() == text);
+        runtime.block_on(client.wait_for(text, says)).unwrap();
+    };
+    let delayed = ["shutdown", "--yes", "--delay", "3600", "--announcement", "Soon."];
+    assert!(server.run(&delayed).0);
+    hears(&mut alice, "Soon.");
+    assert!(server.run(&["status"]).1.contains("ends in 3"));
+    assert!(server.run(&["cancel-end", "Not yet."]).1.contains("goes on"));
+    hears(&mut alice, "Not yet.");
+    assert!(!server.run(&["status"]).1.contains("ends in"));
+    assert!(server.run(&["cancel-end"]).1.contains("Nothing"));
+    // The last word counts.
+    assert!(server.run(&["shutdown", "--yes", "--delay", "3600"]).0);
+    assert!(server.run(&["restart", "--yes"]).0);
+    assert_eq!(server.wait(Duration::from_secs(30)).code(), Some(75));
+    server.restart();
+    assert!(server.run(&["shutdown", "--yes", "--delay", "0"]).0);
+    assert_eq!(server.wait(Duration::from_secs(30)).code(), Some(0));
+    let (_, record, _) = {
+        server.restart();
+        server.run(&["audit", "list"])
+    };
+    assert!(record.contains("shutdown") && record.contains("restart"), "{record}");
 }

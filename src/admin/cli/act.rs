@@ -60,11 +60,14 @@ fn about(group: &str) -> &'static str {
     match group {
         "log" => "What is logged",
         "user" => "Accounts: add, list, show, change, remove",
+        "admin" => "Who administers",
         "audit" => "Who did what",
         "s2s" => "Other servers: list, test, close",
         "announce" => "Tell something to everybody",
         "motd" => "The message of the day",
         "welcome" => "What new accounts are told",
+        "blacklist" => "With whom nothing is exchanged",
+        "whitelist" => "With whom alone something is exchanged",
         _ => "",
     }
 }

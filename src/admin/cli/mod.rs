@@ -21,6 +21,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::sync::watch;
 
+use super::End;
 use super::acts::Acts;
 use super::finding::Finding;
 use crate::config::{Loaded, ModuleSettings, Request, load};
@@ -35,7 +36,7 @@ pub trait Program: Sync {
     /// The commands the modules declare.
     fn commands(&self) -> Vec<&'static Command>;
 
-    /// Runs the server until `stop` becomes true and everything is drained. Calls `ready` when clients can connect.
+    /// Runs the server until `stop` becomes true, or an administrator ends it, and everything is drained. Calls `ready` when clients can connect.
     fn serve<'a>(
         &'a self,
         loaded: Loaded,
@@ -68,8 +69,8 @@ pub trait Program: Sync {
 /// What is called when clients can connect.
 pub type Ready = Box<dyn FnOnce() + Send>;
 
-/// A running server; its error says in words why it could not start or go on.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+/// A running server: what comes after its end; its error says in words why it could not start or go on.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<End, String>> + Send + 'a>>;
 
 /// An XMPP chat server: one binary, one configuration file, never a message lost.
 ///

@@ -7,8 +7,11 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::{Common, Program, Ready, configuration, make_data_dir, print};
-use crate::admin::log;
+use crate::admin::{End, log};
 use crate::config::Loaded;
+
+/// The status with which it ends to be started again (EX_TEMPFAIL of sysexits.h).
+pub const AGAIN: u8 = 75;
 
 /// Runs it.
 pub fn execute(program: &dyn Program, common: &Common) -> ExitCode {
@@ -24,7 +27,8 @@ pub fn execute(program: &dyn Program, common: &Common) -> ExitCode {
 /// Runs a server until a signal ends it.
 pub fn run(program: &dyn Program, loaded: Loaded, ready: Ready) -> ExitCode {
     match try_run(program, loaded, ready) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(End::Stop) => ExitCode::SUCCESS,
+        Ok(End::Restart) => ExitCode::from(AGAIN),
         Err(text) => {
             print::error(&text);
             ExitCode::FAILURE
@@ -32,7 +36,7 @@ pub fn run(program: &dyn Program, loaded: Loaded, ready: Ready) -> ExitCode {
     }
 }
 
-fn try_run(program: &dyn Program, loaded: Loaded, ready: Ready) -> Result<(), String> {
+fn try_run(program: &dyn Program, loaded: Loaded, ready: Ready) -> Result<End, String> {
     make_data_dir(&loaded.config.server.data_dir)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let threads = usize::try_from(loaded.config.server.threads).unwrap_or(0);

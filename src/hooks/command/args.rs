@@ -80,15 +80,16 @@ impl Args {
         let mut args = BTreeMap::new();
         for argument in command.arguments {
             let values = given.get(argument.name);
-            match values.filter(|values| !values.0.is_empty()) {
+            let empty = |values: &Values| values.0.is_empty();
+            match values.filter(|given| !empty(given) || argument.kind.is_multi()) {
+                Some(values) if argument.required && empty(values) => {
+                    return Err(needs(command, argument));
+                }
                 Some(values) => {
                     args.insert(argument.name, read(argument, &values.0)?);
                 }
                 None if argument.required => {
-                    return Err(ActError::Bad(format!(
-                        "{} needs {}: {}",
-                        command.name, argument.name, argument.doc
-                    )));
+                    return Err(needs(command, argument));
                 }
                 None => {}
             }
@@ -102,6 +103,11 @@ impl Args {
             }
         }
         Ok(Self(args))
+    }
+
+    /// Whether it was given at all: a list may be given with nothing in it.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// An account; [`Args::read`] has seen to it that required ones are there.
@@ -196,6 +202,13 @@ fn known(command: &Command, given: &Given) -> Result<(), ActError> {
         command.name,
         near.unwrap_or_default()
     )))
+}
+
+fn needs(command: &Command, argument: &Argument) -> ActError {
+    ActError::Bad(format!(
+        "{} needs {}: {}",
+        command.name, argument.name, argument.doc
+    ))
 }
 
 fn missing(name: &str) -> ActError {

@@ -68,6 +68,8 @@ pub struct Argument {
     pub required: bool,
     /// Its name in a form (XEP-0068), where that is another.
     pub field: Option<&'static str>,
+    /// Whether forms ask for it.
+    pub in_form: bool,
 }
 
 impl Argument {
@@ -79,6 +81,7 @@ impl Argument {
             kind,
             required: true,
             field: None,
+            in_form: true,
         }
     }
 
@@ -94,6 +97,14 @@ impl Argument {
     pub const fn field(self, name: &'static str) -> Self {
         Argument {
             field: Some(name),
+            ..self
+        }
+    }
+
+    /// Not for forms: they show the whole of what it is a part of.
+    pub const fn line_only(self) -> Self {
+        Argument {
+            in_form: false,
             ..self
         }
     }
@@ -115,6 +126,8 @@ pub enum Kind {
     Sessions,
     /// Bare JIDs, of this server or of others.
     Addresses,
+    /// JIDs of any form: accounts, domains, and single resources of either.
+    Entities,
     /// A domain of this server. In an ad-hoc command it is the one that was asked.
     Host,
     /// Domains, of this server or of others.
@@ -151,7 +164,12 @@ impl Kind {
     pub fn is_multi(self) -> bool {
         matches!(
             self,
-            Kind::Accounts | Kind::Sessions | Kind::Addresses | Kind::Domains | Kind::Choices(_)
+            Kind::Accounts
+                | Kind::Sessions
+                | Kind::Addresses
+                | Kind::Entities
+                | Kind::Domains
+                | Kind::Choices(_)
         )
     }
 }

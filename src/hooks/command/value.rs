@@ -84,6 +84,7 @@ pub(super) fn read(argument: &Argument, given: &[String]) -> Result<Value, ActEr
         Kind::Accounts => return Ok(Value::Accounts(each(account)?)),
         Kind::Sessions => return Ok(Value::Accounts(each(session)?)),
         Kind::Addresses => return Ok(Value::Addresses(each(address)?)),
+        Kind::Entities => return Ok(Value::Addresses(each(jid)?)),
         Kind::Domains => {
             let domains = each(domain)?;
             return Ok(Value::Words(domains.iter().map(Jid::to_string).collect()));

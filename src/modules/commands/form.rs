@@ -13,7 +13,7 @@ fn asked(command: &Command) -> impl Iterator<Item = &Argument> {
     command
         .arguments
         .iter()
-        .filter(|argument| !matches!(argument.kind, Kind::Host | Kind::Output))
+        .filter(|argument| argument.in_form && !matches!(argument.kind, Kind::Host | Kind::Output))
 }
 
 /// Whether there is something to fill in.
@@ -90,7 +90,11 @@ pub(super) fn read(command: &'static Command, mut given: Form) -> Result<Given, 
 fn field(argument: &Argument) -> Field {
     let kind = match argument.kind {
         Kind::Account => FieldType::JidSingle,
-        Kind::Accounts | Kind::Sessions | Kind::Addresses | Kind::Domains => FieldType::JidMulti,
+        Kind::Accounts
+        | Kind::Sessions
+        | Kind::Addresses
+        | Kind::Entities
+        | Kind::Domains => FieldType::JidMulti,
         Kind::Host | Kind::Text | Kind::Output | Kind::Input | Kind::Number { .. } => {
             FieldType::TextSingle
         }
