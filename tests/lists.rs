@@ -63,7 +63,10 @@ async fn assert_shut(from: &mut Client, to: &mut Client, id: &str) {
         message(&bare, id),
         format!("<presence type='subscribe' to='{bare}' id='{id}'/>"),
         format!("<iq type='get' to='{full}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"),
-        format!("<iq type='get' to='{bare}' id='{id}'><query xmlns='{}'/></iq>", ns::DISCO_INFO),
+        format!(
+            "<iq type='get' to='{bare}' id='{id}'><query xmlns='{}'/></iq>",
+            ns::DISCO_INFO
+        ),
     ] {
         from.send(stanza.as_str()).await.unwrap();
         let answer = from
@@ -112,7 +115,12 @@ async fn who_is_on_the_blacklist_exchanges_nothing() {
     assert_open(&mut carol, &mut bob, "others").await;
     // What the form does not have stays as it is; a field without values empties the list.
     act(&mut boss, "edit-blacklist", &[]).await.unwrap();
-    assert_eq!(shown(&mut boss, "edit-blacklist", "blacklistjids").await.len(), 2);
+    assert_eq!(
+        shown(&mut boss, "edit-blacklist", "blacklistjids")
+            .await
+            .len(),
+        2
+    );
     edit(&mut boss, "edit-blacklist", "blacklistjids", &[])
         .await
         .unwrap();
@@ -124,11 +132,23 @@ async fn who_is_on_the_blacklist_exchanges_nothing() {
 #[tokio::test]
 async fn what_cannot_be_on_a_list_is_told() {
     let (server, mut boss) = administered().await;
-    for entries in [&["localhost"][..], &["boss@localhost"], &["boss@localhost/x", "@"]] {
+    for entries in [
+        &["localhost"][..],
+        &["boss@localhost"],
+        &["boss@localhost/x", "@"],
+    ] {
         let refused = edit(&mut boss, "edit-blacklist", "blacklistjids", entries).await;
-        assert_eq!(refused.unwrap_err().condition, Condition::BadRequest, "{entries:?}");
+        assert_eq!(
+            refused.unwrap_err().condition,
+            Condition::BadRequest,
+            "{entries:?}"
+        );
     }
-    assert!(shown(&mut boss, "edit-blacklist", "blacklistjids").await.is_empty());
+    assert!(
+        shown(&mut boss, "edit-blacklist", "blacklistjids")
+            .await
+            .is_empty()
+    );
     drop(boss);
     server.stop().await;
 }
@@ -142,9 +162,14 @@ async fn the_lists_outlive_a_restart_and_a_whitelist_need_not_name_one_s_own() {
     let password = waxwing::admin::Password("pencil".to_owned());
     server.accounts().create(&boss, &password).await.unwrap();
     let mut client = server.client(&boss).connect(server.addr).await.unwrap();
-    edit(&mut client, "edit-whitelist", "whitelistjids", &["friend.example"])
-        .await
-        .unwrap();
+    edit(
+        &mut client,
+        "edit-whitelist",
+        "whitelistjids",
+        &["friend.example"],
+    )
+    .await
+    .unwrap();
     client.close().await.unwrap();
     let folder = server.stop().await.unwrap();
     let server = start_own(folder, &sets, &[]).await.unwrap();
@@ -155,7 +180,10 @@ async fn the_lists_outlive_a_restart_and_a_whitelist_need_not_name_one_s_own() {
     let mut bob = online(&server, "bob").await;
     assert_open(&mut alice, &mut bob, "own").await;
     let stranger = Jid::parse("x@other.example").unwrap();
-    alice.send(message(&stranger, "out").as_str()).await.unwrap();
+    alice
+        .send(message(&stranger, "out").as_str())
+        .await
+        .unwrap();
     let refused = alice
         .wait_for("a refusal", |el| el.attr("id") == Some("out"))
         .await
@@ -168,7 +196,11 @@ async fn the_lists_outlive_a_restart_and_a_whitelist_need_not_name_one_s_own() {
 
 async fn may(client: &mut Client) -> bool {
     match client
-        .request("set", Some("localhost"), command(&node("get-online-users-num"), None, None))
+        .request(
+            "set",
+            Some("localhost"),
+            command(&node("get-online-users-num"), None, None),
+        )
         .await
     {
         Ok(_) => true,
@@ -189,9 +221,14 @@ async fn administrators_come_and_go_at_once() {
     let alice_jid = alice.jid.bare();
     let unknown = edit(&mut boss, "edit-admin", "adminjids", &["nobody@localhost"]).await;
     assert_eq!(unknown.unwrap_err().condition, Condition::ItemNotFound);
-    edit(&mut boss, "edit-admin", "adminjids", &["boss@localhost", alice_jid.as_str()])
-        .await
-        .unwrap();
+    edit(
+        &mut boss,
+        "edit-admin",
+        "adminjids",
+        &["boss@localhost", alice_jid.as_str()],
+    )
+    .await
+    .unwrap();
     assert!(may(&mut alice).await);
     let mut both = vec![alice_jid.to_string(), "boss@localhost".to_owned()];
     both.sort_unstable();
@@ -203,8 +240,13 @@ async fn administrators_come_and_go_at_once() {
     let begun = ask(&mut alice, command(&node("add-user"), None, None)).await;
     let session = begun.unwrap().attr("sessionid").unwrap().to_owned();
     // Whom the configuration names stays, whatever is submitted.
-    edit(&mut boss, "edit-admin", "adminjids", &[]).await.unwrap();
-    assert_eq!(shown(&mut boss, "edit-admin", "adminjids").await, ["boss@localhost"]);
+    edit(&mut boss, "edit-admin", "adminjids", &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        shown(&mut boss, "edit-admin", "adminjids").await,
+        ["boss@localhost"]
+    );
     assert!(!may(&mut alice).await);
     let late = ask(&mut alice, command(&node("add-user"), Some(&session), None)).await;
     assert_eq!(late.unwrap_err().condition, Condition::Forbidden);

@@ -18,8 +18,7 @@ pub const COMMANDS: &[Builtin] = &[Builtin {
             &[("administrator", "adminjids")],
         )),
         arguments: &[
-            Argument::optional("admins", Kind::Addresses, "All administrators.")
-                .field("adminjids"),
+            Argument::optional("admins", Kind::Addresses, "All administrators.").field("adminjids"),
             Argument::optional("add", Kind::Addresses, "Add these.").line_only(),
             Argument::optional("remove", Kind::Addresses, "Remove these.").line_only(),
             Argument::needed("host", Kind::Host, "The domain."),

@@ -44,11 +44,8 @@ const DELAY: Argument = Argument::optional(
     ]),
     "Seconds to wait; at once without.",
 );
-const ANNOUNCEMENT: Argument = Argument::optional(
-    "announcement",
-    Kind::Lines,
-    "Told to all who are online.",
-);
+const ANNOUNCEMENT: Argument =
+    Argument::optional("announcement", Kind::Lines, "Told to all who are online.");
 
 const fn command(
     name: &'static str,

@@ -30,10 +30,12 @@ pub struct HostGate {
 }
 
 const JIDS: &str = "The whole list: accounts, domains, or single resources of either.";
-const ADD: Argument = Argument::optional("add", Kind::Entities, "Put these on the list.").line_only();
+const ADD: Argument =
+    Argument::optional("add", Kind::Entities, "Put these on the list.").line_only();
 const REMOVE: Argument =
     Argument::optional("remove", Kind::Entities, "Take these off the list.").line_only();
-const CLEAR: Argument = Argument::optional("clear", Kind::Flag, "Take all off the list.").line_only();
+const CLEAR: Argument =
+    Argument::optional("clear", Kind::Flag, "Take all off the list.").line_only();
 const HOST: Argument = Argument::optional("host", Kind::Host, "The domain.");
 
 const fn edit(

@@ -18,7 +18,10 @@ pub(super) struct Gates(ArcSwap<HashMap<Box<str>, Arc<Tables>>>);
 impl Gates {
     pub(super) fn set(&self, hosts: &Hosts) {
         let mut gates = HashMap::new();
-        for host in hosts.values().filter(|host| !host.tables.gates().is_empty()) {
+        for host in hosts
+            .values()
+            .filter(|host| !host.tables.gates().is_empty())
+        {
             let services = host.tables.services().iter().map(|entry| &entry.domain);
             for domain in services.chain([&host.domain]) {
                 gates.insert(domain.as_str().into(), host.tables.clone());

@@ -91,7 +91,11 @@ impl Ends {
 impl Live {
     pub(super) fn begin_end(&self, ending: &Ending) {
         let (end, delay) = (ending.end, ending.delay);
-        tracing::warn!(?delay, "the server {} by order of an administrator", end.verb());
+        tracing::warn!(
+            ?delay,
+            "the server {} by order of an administrator",
+            end.verb()
+        );
         if let Some(text) = &ending.announcement {
             self.announce(text);
         }

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::admin::{Acts, End};
 use crate::admin::socket::ControlSocket;
+use crate::admin::{Acts, End};
 use crate::config::{Administration, Config, Loaded};
 use crate::federation::House;
 use crate::hooks::{AccountActs, Builder, Listed, Tables, Web};

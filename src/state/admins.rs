@@ -184,7 +184,10 @@ mod tests {
             let all: Vec<Jid> = all.iter().map(|text| jid(text)).collect();
             admins.set_added("a.example", &all).await.unwrap();
         };
-        accounts.create(&jid("u@a.example"), "pencil").await.unwrap();
+        accounts
+            .create(&jid("u@a.example"), "pencil")
+            .await
+            .unwrap();
         set(&["u@a.example", "x@elsewhere.example", "boss@a.example"]).await;
         assert_eq!(rights("u@a.example/phone").await, ours);
         assert_eq!(rights("x@elsewhere.example/r").await, ours);
@@ -198,9 +201,15 @@ mod tests {
         accounts.delete(&jid("u@a.example")).await.unwrap();
         assert_eq!(rights("u@a.example").await, Rights::None);
         let mut free = Batch::new();
-        free.delete(Space::ERASURE, &crate::state::erasure::name_key(&jid("u@a.example")));
+        free.delete(
+            Space::ERASURE,
+            &crate::state::erasure::name_key(&jid("u@a.example")),
+        );
         store.commit(free).await.unwrap();
-        accounts.create(&jid("u@a.example"), "pencil").await.unwrap();
+        accounts
+            .create(&jid("u@a.example"), "pencil")
+            .await
+            .unwrap();
         assert_eq!(rights("u@a.example").await, Rights::None);
         set(&[]).await;
         assert_eq!(rights("boss@a.example").await, ours);

@@ -170,7 +170,10 @@ mod tests {
 
     #[test]
     fn who_is_named_more_closely_counts_more() {
-        let black = lists(&["spam.example", "u@mixed.example", "v@x.example/phone"], &[]);
+        let black = lists(
+            &["spam.example", "u@mixed.example", "v@x.example/phone"],
+            &[],
+        );
         for (who, barred) in [
             ("spam.example", true),
             ("u@SPAM.example/r", true),

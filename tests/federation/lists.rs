@@ -40,7 +40,10 @@ async fn a_domain_on_the_blacklist_is_neither_heard_nor_told_anything() {
 
     alice.send(chat(&two.bob, "out")).await.unwrap();
     let refused = next_message(&mut alice).await;
-    assert!(error_text(&refused).contains("does not allow"), "{refused:?}");
+    assert!(
+        error_text(&refused).contains("does not allow"),
+        "{refused:?}"
+    );
     let subscribe = format!("<presence type='subscribe' to='{}' id='s'/>", two.bob);
     alice.send(subscribe.as_str()).await.unwrap();
     let refused = alice
@@ -49,7 +52,10 @@ async fn a_domain_on_the_blacklist_is_neither_heard_nor_told_anything() {
         .unwrap();
     assert_eq!(refused.attr("type"), Some("error"));
     let asks = |to: &str, id: &str| {
-        format!("<iq type='get' to='{to}' id='{id}'><query xmlns='{}'/></iq>", ns::DISCO_INFO)
+        format!(
+            "<iq type='get' to='{to}' id='{id}'><query xmlns='{}'/></iq>",
+            ns::DISCO_INFO
+        )
     };
     alice.send(asks("b.example", "q1").as_str()).await.unwrap();
     let refused = alice

@@ -175,14 +175,29 @@ fn an_administrator_ends_it_and_takes_that_back() {
         .unwrap();
     runtime.block_on(alice.presence()).unwrap();
     let hears = |client: &mut Client, text: &'static str| {
-        let says = move |el: &Element| el.child("body", ns::CLIENT).is_some_and(|b| b.text() == text);
+        let says = move |el: &Element| {
+            el.child("body", ns::CLIENT)
+                .is_some_and(|b| b.text() == text)
+        };
         runtime.block_on(client.wait_for(text, says)).unwrap();
     };
-    let delayed = ["shutdown", "--yes", "--delay", "3600", "--announcement", "Soon."];
+    let delayed = [
+        "shutdown",
+        "--yes",
+        "--delay",
+        "3600",
+        "--announcement",
+        "Soon.",
+    ];
     assert!(server.run(&delayed).0);
     hears(&mut alice, "Soon.");
     assert!(server.run(&["status"]).1.contains("ends in 3"));
-    assert!(server.run(&["cancel-end", "Not yet."]).1.contains("goes on"));
+    assert!(
+        server
+            .run(&["cancel-end", "Not yet."])
+            .1
+            .contains("goes on")
+    );
     hears(&mut alice, "Not yet.");
     assert!(!server.run(&["status"]).1.contains("ends in"));
     assert!(server.run(&["cancel-end"]).1.contains("Nothing"));
@@ -197,5 +212,8 @@ fn an_administrator_ends_it_and_takes_that_back() {
         server.restart();
         server.run(&["audit", "list"])
     };
-    assert!(record.contains("shutdown") && record.contains("restart"), "{record}");
+    assert!(
+        record.contains("shutdown") && record.contains("restart"),
+        "{record}"
+    );
 }

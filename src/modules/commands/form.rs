@@ -90,11 +90,9 @@ pub(super) fn read(command: &'static Command, mut given: Form) -> Result<Given, 
 fn field(argument: &Argument) -> Field {
     let kind = match argument.kind {
         Kind::Account => FieldType::JidSingle,
-        Kind::Accounts
-        | Kind::Sessions
-        | Kind::Addresses
-        | Kind::Entities
-        | Kind::Domains => FieldType::JidMulti,
+        Kind::Accounts | Kind::Sessions | Kind::Addresses | Kind::Entities | Kind::Domains => {
+            FieldType::JidMulti
+        }
         Kind::Host | Kind::Text | Kind::Output | Kind::Input | Kind::Number { .. } => {
             FieldType::TextSingle
         }
