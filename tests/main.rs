@@ -37,4 +37,5 @@ mod store_open;
 mod store_power;
 mod strangers;
 mod support;
+mod tokens;
 mod xeps;

@@ -9,7 +9,8 @@ use waxwing::xml::{El, Element};
 use super::connection::Event;
 use super::error::Error;
 use super::mechanism::{Binding, mechanism, sasl_error};
-use super::{Client, Security};
+use super::token::Ht;
+use super::{Client, Outgoing, Security};
 
 /// The mechanisms a client takes by itself, best first.
 const BY_STRENGTH: [&str; 3] = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"];
@@ -17,10 +18,14 @@ const BY_STRENGTH: [&str; 3] = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"]
 impl Client {
     /// Everything from the first byte to the bound resource.
     pub(super) async fn log_in(&mut self) -> Result<(), Error> {
+        if self.settings.pipelined {
+            return self.log_in_at_once().await;
+        }
         let mut features = self.open_stream().await?;
         if self.settings.security == Security::StartTls {
             features = self.start_tls().await?;
         }
+        self.features = Some(features.clone());
         if self.settings.sasl2 {
             self.authenticate2(&features).await?;
         } else {
@@ -29,6 +34,22 @@ impl Client {
                 self.bind(&features).await?;
             }
         }
+        Ok(())
+    }
+
+    /// One flight: header and `<authenticate/>`.
+    async fn log_in_at_once(&mut self) -> Result<(), Error> {
+        if self.settings.security == Security::StartTls {
+            self.open_stream().await?;
+            self.secure().await?;
+        }
+        let (name, mut mechanism) = self.choose(None)?;
+        let initial = STANDARD.encode(mechanism.initial());
+        let mut flight = self.header().into_bytes();
+        flight.extend(self.authenticate2_element(&name, &initial).bytes());
+        self.connection.send(&flight).await?;
+        self.features = Some(self.opened().await?);
+        self.answered2(&name, mechanism).await?;
         Ok(())
     }
 
@@ -48,12 +69,20 @@ impl Client {
 
     /// Sends a stream header and returns the features that answer it.
     pub async fn open_stream(&mut self) -> Result<Element, Error> {
-        let header = format!(
+        let header = self.header();
+        self.send(header.as_str()).await?;
+        self.opened().await
+    }
+
+    fn header(&self) -> String {
+        format!(
             "<?xml version='1.0'?><stream:stream to='{}' version='1.0' xml:lang='en' \
              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
             self.jid.domain()
-        );
-        self.send(header.as_str()).await?;
+        )
+    }
+
+    async fn opened(&mut self) -> Result<Element, Error> {
         match self.event("a stream header").await? {
             Event::Header(header) => self.stream_id = header.attr("id").map(str::to_owned),
             other => return Err(unexpected("a stream header", &other)),
@@ -63,11 +92,15 @@ impl Client {
 
     /// Negotiates STARTTLS and opens the stream anew (RFC 6120 §5).
     pub async fn start_tls(&mut self) -> Result<Element, Error> {
+        self.secure().await?;
+        self.open_stream().await
+    }
+
+    async fn secure(&mut self) -> Result<(), Error> {
         self.send(Element::new("starttls", ns::TLS)).await?;
         self.top("proceed", ns::TLS).await?;
         let (domain, trust) = (self.jid.domain().to_owned(), self.settings.believed()?);
-        self.connection.secure(&domain, &trust).await?;
-        self.open_stream().await
+        self.connection.secure(&domain, &trust).await
     }
 
     /// SASL as in RFC 6120 §6; returns the features of the restarted stream.
@@ -130,6 +163,14 @@ impl Client {
         let initial = STANDARD.encode(mechanism.initial());
         self.send(self.authenticate2_element(&name, &initial))
             .await?;
+        self.answered2(&name, mechanism).await
+    }
+
+    async fn answered2(
+        &mut self,
+        name: &str,
+        mut mechanism: Box<dyn Mechanism + Send>,
+    ) -> Result<Element, Error> {
         loop {
             let answer = self.next_top("an answer to SASL2").await?;
             match (answer.ns(), answer.name()) {
@@ -144,7 +185,9 @@ impl Client {
                 (ns::SASL2, "success") => {
                     let data = answer.child("additional-data", ns::SASL2);
                     let data = data.map(decode).transpose()?.unwrap_or_default();
-                    check_success(mechanism.as_mut(), &name, &data)?;
+                    check_success(mechanism.as_mut(), name, &data)?;
+                    self.success = Some(answer.clone());
+                    self.token = self.settings.tokens.given(answer.root());
                     let jid = answer.child("authorization-identifier", ns::SASL2);
                     if let Some(jid) = jid {
                         self.jid = Jid::parse(&jid.text())?;
@@ -172,19 +215,24 @@ impl Client {
     fn authenticate2_element(&self, mechanism: &str, initial: &str) -> Element {
         let leaf = |name, ns, text: &str| Element::new(name, ns).with_text(text);
         let agent = Element::new("user-agent", ns::SASL2)
-            .with_attr("id", "d4565fa7-4d72-4749-b3d3-740edbf87770")
+            .with_attr("id", &self.settings.client_id)
             .with_child(leaf("software", ns::SASL2, "waxwing client"));
         let tag = self.settings.resource.as_deref().unwrap_or("client");
         let mut bind = Element::new("bind", ns::BIND2).with_child(leaf("tag", ns::BIND2, tag));
         if self.settings.acks {
             bind = bind.with_child(self.enable_element());
         }
+        let version = self.settings.config_version.as_ref().map(|version| {
+            Element::new("config-version", ns::PIPELINING).with_attr("value", version)
+        });
         Element::new("authenticate", ns::SASL2)
             .with_attr("mechanism", mechanism)
             .with_child(leaf("initial-response", ns::SASL2, initial))
             .with_child(agent)
             .with_children(self.resume_element())
             .with_child(bind)
+            .with_children(self.settings.tokens.elements())
+            .with_children(version)
     }
 
     /// The mechanism asked for, offered or not, or the best one that is offered.
@@ -192,6 +240,11 @@ impl Client {
         &self,
         offered: Option<El<'_>>,
     ) -> Result<(String, Box<dyn Mechanism + Send>), Error> {
+        let (user, tls) = (self.jid.node().unwrap_or_default(), self.connection.tls());
+        if let Some(token) = &self.settings.tokens.with {
+            let ht = Ht::new(user, token, tls)?;
+            return Ok((token.mechanism.clone(), Box::new(ht)));
+        }
         let offered: Vec<String> = offered
             .into_iter()
             .flat_map(|list| list.children().filter(|child| child.name() == "mechanism"))
@@ -207,8 +260,6 @@ impl Client {
         let name = self.settings.mechanism.clone().or_else(best);
         let name =
             name.ok_or_else(|| Error::NotOffered("a mechanism that is safe to use".to_owned()))?;
-        let user = self.jid.node().unwrap_or_default();
-        let tls = self.connection.tls();
         let chosen = mechanism(&name, user, &self.settings.password, binding, tls)?;
         Ok((name, chosen))
     }
@@ -249,7 +300,7 @@ fn decode(el: El<'_>) -> Result<Vec<u8>, Error> {
 
 /// The server must prove itself where the mechanism has it do so.
 fn check_success(mechanism: &mut dyn Mechanism, name: &str, data: &[u8]) -> Result<(), Error> {
-    if name.starts_with("SCRAM-") {
+    if name.starts_with("SCRAM-") || name.starts_with("HT-") {
         mechanism.success(data).map_err(sasl_error)?;
     }
     Ok(())

@@ -52,26 +52,15 @@ fn scram<S: ScramProvider + Send + 'static>(
     binding: Binding,
     tls: Option<&ClientConnection>,
 ) -> Result<Box<dyn Mechanism + Send>, Error> {
-    let no_tls = || Error::NotOffered("channel binding without TLS".to_owned());
     let binding = match binding {
         Binding::None => ChannelBinding::None,
         Binding::NotOffered => ChannelBinding::Unsupported,
         Binding::Exporter => {
-            let (label, context) = (b"EXPORTER-Channel-Binding", Some(&b""[..]));
-            let tls = tls.ok_or_else(no_tls)?;
-            let data = tls.export_keying_material([0; 32], label, context)?;
-            ChannelBinding::TlsExporter(data.to_vec())
+            ChannelBinding::TlsExporter(exporter(tls)?)
         }
         Binding::EndPoint => {
-            let certificates = tls.and_then(|tls| tls.peer_certificates());
-            let certificate = certificates
-                .and_then(|all| all.first())
-                .ok_or_else(no_tls)?;
-            return Ok(Box::new(EndPointScram::<S>::new(
-                user,
-                password,
-                end_point(certificate),
-            )));
+            let data = end_point(tls)?;
+            return Ok(Box::new(EndPointScram::<S>::new(user, password, data)));
         }
     };
     let mechanism = Scram::<S>::new(user, password, binding);
@@ -84,8 +73,27 @@ pub fn sasl_error(error: impl std::fmt::Display) -> Error {
     Error::Sasl(error.to_string())
 }
 
+fn no_tls() -> Error {
+    Error::NotOffered("channel binding without TLS".to_owned())
+}
+
+/// `tls-exporter` (RFC 9266).
+pub(super) fn exporter(tls: Option<&ClientConnection>) -> Result<Vec<u8>, Error> {
+    let (label, context) = (b"EXPORTER-Channel-Binding", Some(&b""[..]));
+    let tls = tls.ok_or_else(no_tls)?;
+    let data = tls.export_keying_material([0; 32], label, context)?;
+    Ok(data.to_vec())
+}
+
+/// `tls-server-end-point` (RFC 5929 §4).
+pub(super) fn end_point(tls: Option<&ClientConnection>) -> Result<Vec<u8>, Error> {
+    let certificates = tls.and_then(|tls| tls.peer_certificates());
+    let certificate = certificates.and_then(|all| all.first());
+    Ok(hash_of(certificate.ok_or_else(no_tls)?))
+}
+
 /// The hash of the certificate by its own signature's hash function, SHA-256 for weaker ones.
-fn end_point(certificate: &[u8]) -> Vec<u8> {
+fn hash_of(certificate: &[u8]) -> Vec<u8> {
     let oid = x509_parser::parse_x509_certificate(certificate)
         .map(|(_, parsed)| parsed.signature_algorithm.algorithm.to_id_string())
         .unwrap_or_default();

@@ -9,6 +9,7 @@ mod error;
 mod login;
 mod mechanism;
 mod tls;
+mod token;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use connection::{Connection, Event};
 pub use error::Error;
 pub use mechanism::Binding;
 pub use tls::Trust;
+pub use token::Token;
 
 use waxwing::proto::{Jid, PresenceType, Stanza, StanzaError, StreamError, ns};
 use waxwing::runtime::random;
@@ -47,6 +49,10 @@ pub struct Builder {
     acks: bool,
     resumable: bool,
     resume: Option<(String, u32)>,
+    client_id: String,
+    tokens: token::Wish,
+    pipelined: bool,
+    config_version: Option<String>,
     patience: Duration,
 }
 
@@ -107,6 +113,44 @@ impl Builder {
         self.resumable()
     }
 
+    /// Another id of the client (XEP-0388 user-agent) than all others have.
+    pub fn client_id(mut self, id: &str) -> Builder {
+        self.client_id = id.to_owned();
+        self
+    }
+
+    /// Asks for a token for this mechanism (XEP-0484).
+    pub fn want_token(mut self, mechanism: &str) -> Builder {
+        self.tokens.request = Some(mechanism.to_owned());
+        self.sasl2()
+    }
+
+    /// Logs in with a token.
+    pub fn token(mut self, token: &Token) -> Builder {
+        self.tokens.with = Some(token.clone());
+        self.sasl2()
+    }
+
+    /// Counts the uses of the token.
+    pub fn count(mut self, count: u64) -> Builder {
+        self.tokens.count = Some(count);
+        self
+    }
+
+    /// The token is to be good no longer.
+    pub fn invalidate(mut self) -> Builder {
+        self.tokens.invalidate = true;
+        self
+    }
+
+    /// Sends header and authentication at once, without knowing what is offered; with what names
+    /// the features that are expected, if that is known (XEP-0509).
+    pub fn pipelined(mut self, config_version: Option<&str>) -> Builder {
+        self.pipelined = true;
+        self.config_version = config_version.map(str::to_owned);
+        self.sasl2()
+    }
+
     /// How long to wait for an answer, instead of ten seconds.
     pub fn patience(mut self, patience: Duration) -> Builder {
         self.patience = patience;
@@ -141,6 +185,9 @@ impl Builder {
             acked: None,
             session: None,
             resumed: None,
+            token: None,
+            success: None,
+            features: None,
             stream_error: None,
             over: false,
             connection,
@@ -168,6 +215,12 @@ pub struct Client {
     pub session: Option<String>,
     /// The answer to the wish to resume.
     pub resumed: Option<Element>,
+    /// A token for the next time.
+    pub token: Option<Token>,
+    /// The `<success/>` of SASL2.
+    pub success: Option<Element>,
+    /// What was offered to log in with.
+    pub features: Option<Element>,
     /// The error the stream ended with.
     pub stream_error: Option<StreamError>,
     over: bool,
@@ -191,6 +244,10 @@ impl Client {
             acks: false,
             resumable: false,
             resume: None,
+            client_id: "d4565fa7-4d72-4749-b3d3-740edbf87770".to_owned(),
+            tokens: token::Wish::default(),
+            pipelined: false,
+            config_version: None,
             patience: Duration::from_secs(10),
         }
     }

@@ -17,6 +17,7 @@ pub mod commands;
 pub mod contact;
 pub mod csi;
 pub mod disco;
+pub mod fast;
 pub mod last;
 pub mod lists;
 pub mod offline;
@@ -49,6 +50,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<archive_trim::ArchiveTrim>(),
     Listed::of::<archive_search::ArchiveSearch>(),
     Listed::of::<csi::Csi>(),
+    Listed::of::<fast::Fast>(),
     Listed::of::<ping::Ping>(),
     Listed::of::<time::Time>(),
     Listed::of::<version::Version>(),

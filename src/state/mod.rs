@@ -18,3 +18,4 @@ pub mod roster;
 pub mod secret;
 pub mod stored_xml;
 pub mod subscription;
+pub mod tokens;

@@ -104,7 +104,7 @@ spaces! {
     INVITE = 0x78;
     /// uid, token → nothing.
     INVITE_BY_ACCOUNT = 0x79;
-    /// uid, client id → encrypted token, counter, expiry.
+    /// uid, client id → what the client's tokens are derived from, their counters and ends.
     AUTH_TOKEN = 0x7a;
     /// service, key → what an owner of the service keeps while it is not in memory.
     SERVICE_OWNER = 0xb0;

@@ -115,6 +115,8 @@ settings! {
         pub offline_messages: u32 = 5_000 => within(0..=1_000_000);
         /// Their bytes.
         pub offline_bytes: Bytes = Bytes::mib(32) => within(Bytes(0)..=Bytes::gib(16));
+        /// Clients that are remembered, with what lets them in without a password; a further one takes the place of another.
+        pub clients: u32 = 50 => within(1..=10_000);
         /// Stanzas that wait for the account's turn.
         pub inbox: u32 = 1_000 => within(10..=1_000_000);
     }
