@@ -122,7 +122,10 @@ async fn it_goes_together_with_resumption_binding_and_the_archive() {
     let bound = success.child("bound", ns::BIND2).unwrap();
     assert!(bound.has_child("enabled", ns::SM));
     let metadata = bound.child("metadata", ns::MAM).unwrap();
-    let (start, end) = (metadata.child("start", ns::MAM), metadata.child("end", ns::MAM));
+    let (start, end) = (
+        metadata.child("start", ns::MAM),
+        metadata.child("end", ns::MAM),
+    );
     assert_eq!(start.unwrap().attr("id"), end.unwrap().attr("id"));
     assert!(end.unwrap().attr("timestamp").is_some());
     phone.close().await.unwrap();
@@ -153,7 +156,10 @@ async fn a_young_token_stays_and_another_may_be_asked_for() {
     let jid = server.account("alice").await.unwrap();
     let first = token(&server, &jid, NONE).await;
     assert_eq!(come(&server, &jid, &first).await, None);
-    let stronger = server.client(&jid).token(&first).want_token("HT-SHA-512-EXPR");
+    let stronger = server
+        .client(&jid)
+        .token(&first)
+        .want_token("HT-SHA-512-EXPR");
     let mut client = back(stronger, &server).await.unwrap();
     let second = client.token.take().unwrap();
     client.close().await.unwrap();

@@ -55,9 +55,7 @@ fn scram<S: ScramProvider + Send + 'static>(
     let binding = match binding {
         Binding::None => ChannelBinding::None,
         Binding::NotOffered => ChannelBinding::Unsupported,
-        Binding::Exporter => {
-            ChannelBinding::TlsExporter(exporter(tls)?)
-        }
+        Binding::Exporter => ChannelBinding::TlsExporter(exporter(tls)?),
         Binding::EndPoint => {
             let data = end_point(tls)?;
             return Ok(Box::new(EndPointScram::<S>::new(user, password, data)));

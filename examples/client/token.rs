@@ -72,11 +72,7 @@ pub(super) struct Ht {
 
 impl Ht {
     /// By its name; nothing for another mechanism.
-    pub fn new(
-        user: &str,
-        token: &Token,
-        tls: Option<&ClientConnection>,
-    ) -> Result<Ht, Error> {
+    pub fn new(user: &str, token: &Token, tls: Option<&ClientConnection>) -> Result<Ht, Error> {
         let name = token.mechanism.as_str();
         let binding = match name.rsplit('-').next() {
             Some("EXPR") => exporter(tls)?,

@@ -338,7 +338,10 @@ mod tests {
         }
         let uid = tokens.look(&jid, "a").await.unwrap().uid.unwrap();
         let clients = || async {
-            let all = tokens.store.reading(move |view| of_account(view, uid)).await;
+            let all = tokens
+                .store
+                .reading(move |view| of_account(view, uid))
+                .await;
             let names = all.unwrap().into_iter().map(|(client, _)| client);
             names.collect::<String>()
         };
@@ -367,7 +370,10 @@ mod tests {
         accounts.set_password(&jid, "pen").await.unwrap();
         let changed = generation().await;
         assert!(!token.is_good(changed, 9));
-        accounts.set_disabled(&jid, Some("why".to_owned())).await.unwrap();
+        accounts
+            .set_disabled(&jid, Some("why".to_owned()))
+            .await
+            .unwrap();
         accounts.set_disabled(&jid, None).await.unwrap();
         assert_eq!(generation().await, changed + 1);
     }

@@ -139,8 +139,8 @@ impl Fast {
             return Box::pin(std::future::ready(Vec::new()));
         };
         let mut others = request.elements.iter();
-        let silent = is_invalidated(element)
-            || others.any(|other| other.is("request-token", ns::FAST));
+        let silent =
+            is_invalidated(element) || others.any(|other| other.is("request-token", ns::FAST));
         if silent {
             return Box::pin(std::future::ready(Vec::new()));
         }
@@ -150,7 +150,10 @@ impl Fast {
     async fn renew(&self, visit: &Visit, ht: Ht) -> Option<Element> {
         let look = self.tokens.look(&visit.user, &visit.client).await.ok()?;
         let now = self.clock.wall();
-        let used = look.held.used.filter(|token| token.is_good(look.generation, now));
+        let used = look
+            .held
+            .used
+            .filter(|token| token.is_good(look.generation, now));
         let Some(used) = used.filter(|_| look.generation == visit.generation) else {
             // It was taken away while its client came in with it.
             self.shut_out(visit);
