@@ -25,6 +25,7 @@ mod operations;
 mod portable;
 mod quickstart;
 mod registration;
+mod reports;
 mod resumption;
 mod scenario;
 mod settings;

@@ -238,7 +238,7 @@ impl Registration {
         self.note(address.clone(), true);
         tracing::info!(%account, %address, approval = self.config.approval, "registered");
         if self.config.approval {
-            self.tell_administrators(&account);
+            self.tell_administrators(&account).await;
         }
         Ok(())
     }
@@ -255,11 +255,13 @@ impl Registration {
         Ok(all.any(|admin| admin == account))
     }
 
-    fn tell_administrators(&self, account: &Jid) {
+    async fn tell_administrators(&self, account: &Jid) {
         use crate::hooks::Envelope;
         use crate::proto::stanza::{MessageType, Stanza};
         let text = format!("{account} was registered and waits: waxwing user enable {account}");
-        for admin in self.admins.fixed(self.host.domain()) {
+        let host = self.host.domain();
+        let added = self.admins.added(host).await.unwrap_or_default();
+        for admin in self.admins.fixed(host).chain(&added) {
             let message = Stanza::message(MessageType::Normal)
                 .with_from(self.host.clone())
                 .with_to(admin.clone())

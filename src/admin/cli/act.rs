@@ -66,6 +66,7 @@ fn about(group: &str) -> &'static str {
         "announce" => "Tell something to everybody",
         "motd" => "The message of the day",
         "welcome" => "What new accounts are told",
+        "report" => "What people report of spam and abuse",
         "blacklist" => "With whom nothing is exchanged",
         "whitelist" => "With whom alone something is exchanged",
         _ => "",

@@ -1,13 +1,17 @@
 //! XEP-0377: Blocking Command Reports (0.4.1)
 
+mod desk;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::config::Period;
+use crate::hooks::command::Command;
 use crate::hooks::{
-    Deps, Envelope, Info, Module, ModuleError, Path, Phase, Registrar, To, Turn, Verdict,
+    Deps, Effect, Envelope, Floor, Info, Module, ModuleError, Path, Phase, Registrar, To, Turn, Verdict,
 };
 use crate::metrics::{Counter, Registry};
 use crate::proto::jid::Jid;
@@ -15,6 +19,7 @@ use crate::proto::ns;
 use crate::proto::stanza::{IqType, Kind, MessageType, Stanza};
 use crate::runtime::clock::Clock;
 use crate::settings;
+use crate::state::admins::Admins;
 use crate::store::{Batch, Direction, Mid, Range, Rows, Space, Store, StoreError};
 use crate::xml::{El, Element};
 
@@ -49,7 +54,12 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Keeps reports and tells administrators.
 pub struct Reporting {
     host: Jid,
+    /// Whom the configuration names.
     tell: Vec<Jid>,
+    /// Who else administers, if they are told.
+    admins: Option<Admins>,
+    runtime: Handle,
+    floor: Arc<dyn Floor>,
     keep: usize,
     keep_for: Duration,
     per_hour: u32,
@@ -98,6 +108,7 @@ impl Module for Reporting {
         on_by_default: true,
     };
     type Config = Config;
+    const COMMANDS: &'static [Command] = &desk::DECLARED;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
         let mut tell = match config.tell_admins {
@@ -116,6 +127,10 @@ impl Module for Reporting {
         Ok(Reporting {
             host: deps.host.clone(),
             tell,
+            admins: (config.tell_admins)
+                .then(|| Admins::new(deps.administration.clone(), deps.store.clone())),
+            runtime: Handle::current(),
+            floor: deps.floor.clone(),
             keep: config.keep as usize,
             keep_for: config.keep_for.0,
             per_hour: config.per_hour,
@@ -128,6 +143,7 @@ impl Module for Reporting {
 
     fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
         r.feature(To::Host, ns::REPORTING);
+        desk::offer(&self, r);
         let this = self.clone();
         r.every(TRIM, move || this.trim());
         // With the block itself: both are stored, or neither is.
@@ -245,14 +261,21 @@ impl Reporting {
             body.push_str(text);
         }
         for admin in &self.tell {
-            let leaf = |name, text: &str| Element::new(name, ns::CLIENT).with_text(text);
-            turn.send(
-                Stanza::message(MessageType::Normal)
-                    .with_from(self.host.clone())
-                    .with_to(admin.clone())
-                    .with_child(leaf("subject", "Report"))
-                    .with_child(leaf("body", &body)),
-            );
+            turn.send(message(&self.host, admin, &body));
+        }
+        if let Some(admins) = self.admins.clone() {
+            let (this, floor) = (self.host.clone(), self.floor.clone());
+            let (told, runtime) = (self.tell.clone(), self.runtime.clone());
+            let tell = async move {
+                let added = admins.added(this.domain()).await.unwrap_or_default();
+                for admin in added.iter().filter(|admin| !told.contains(admin)) {
+                    if let Some(envelope) = Envelope::from_server(message(&this, admin, &body)) {
+                        floor.route(Box::new(envelope));
+                    }
+                }
+            };
+            let after = Effect::Free(Box::new(move || drop(runtime.spawn(tell))));
+            turn.ledger.effects.push(after);
         }
     }
 
@@ -279,6 +302,15 @@ impl Reporting {
             },
         );
     }
+}
+
+fn message(host: &Jid, admin: &Jid, body: &str) -> Stanza {
+    let leaf = |name, text: &str| Element::new(name, ns::CLIENT).with_text(text);
+    Stanza::message(MessageType::Normal)
+        .with_from(host.clone())
+        .with_to(admin.clone())
+        .with_child(leaf("subject", "Report"))
+        .with_child(leaf("body", body))
 }
 
 fn short(text: &str, longest: usize) -> String {
