@@ -8,7 +8,12 @@ use crate::administration::{act, administered, ask, command};
 use crate::support::client::Client;
 
 /// Gives a command what it asks for.
-async fn fill(client: &mut Client, node: &str, var: &str, value: &str) -> Result<Element, Condition> {
+async fn fill(
+    client: &mut Client,
+    node: &str,
+    var: &str,
+    value: &str,
+) -> Result<Element, Condition> {
     let begun = ask(client, command(node, None, None)).await;
     let begun = begun.map_err(|error| error.condition)?;
     let session = begun.attr("sessionid").unwrap().to_owned();
@@ -26,7 +31,9 @@ async fn column(client: &mut Client, name: &str) -> Vec<String> {
     let x = listed.child("x", ns::DATA_FORM).unwrap();
     let items = x.children().filter(|el| el.name() == "item");
     let value = |item: waxwing::xml::El<'_>| {
-        let field = item.children().find(|field| field.attr("var") == Some(name));
+        let field = item
+            .children()
+            .find(|field| field.attr("var") == Some(name));
         let value = field.unwrap().children().next().unwrap();
         value.text().into_owned()
     };
@@ -41,11 +48,19 @@ async fn administrators_see_and_dismiss_them() {
     let mut juliet = server.client(&jid).connect(server.addr).await.unwrap();
     // Who was made an administrator while the server ran is told as well.
     let helper_jid = server.account("helper").await.unwrap();
-    let mut helper = server.client(&helper_jid).connect(server.addr).await.unwrap();
-    helper.presence().await.unwrap();
-    act(&mut boss, "edit-admin", &[("adminjids", helper_jid.as_str())])
+    let mut helper = server
+        .client(&helper_jid)
+        .connect(server.addr)
         .await
         .unwrap();
+    helper.presence().await.unwrap();
+    act(
+        &mut boss,
+        "edit-admin",
+        &[("adminjids", helper_jid.as_str())],
+    )
+    .await
+    .unwrap();
     for who in ["tybalt@verona.example", "paris@verona.example"] {
         let report = Element::new("report", ns::REPORTING)
             .with_attr("reason", "urn:xmpp:reporting:spam")
@@ -64,20 +79,38 @@ async fn administrators_see_and_dismiss_them() {
     assert_eq!(ids.len(), 2);
     let about = column(&mut boss, "about").await;
     assert_eq!(about, ["paris@verona.example", "tybalt@verona.example"]);
-    let shown = fill(&mut boss, "waxwing:reports#show", "id", &ids[0]).await.unwrap();
+    let shown = fill(&mut boss, "waxwing:reports#show", "id", &ids[0])
+        .await
+        .unwrap();
     let form = Form::of(shown.root()).unwrap().unwrap();
     assert_eq!(form.value("about"), Some("paris@verona.example"));
     assert_eq!(form.value("by"), Some(jid.as_str()));
     assert_eq!(form.value("text"), Some("He bites his thumb."));
-    fill(&mut boss, "waxwing:reports#dismiss", "id", &ids[0]).await.unwrap();
-    assert_eq!(column(&mut helper, "about").await, ["tybalt@verona.example"]);
-    for (id, refusal) in [(ids[0].as_str(), Condition::BadRequest), ("x", Condition::BadRequest)] {
+    fill(&mut boss, "waxwing:reports#dismiss", "id", &ids[0])
+        .await
+        .unwrap();
+    assert_eq!(
+        column(&mut helper, "about").await,
+        ["tybalt@verona.example"]
+    );
+    for (id, refusal) in [
+        (ids[0].as_str(), Condition::BadRequest),
+        ("x", Condition::BadRequest),
+    ] {
         let again = fill(&mut boss, "waxwing:reports#dismiss", "id", id).await;
         assert_eq!(again.unwrap_err(), refusal);
     }
-    fill(&mut boss, "waxwing:reports#dismiss", "id", "all").await.unwrap();
-    let listed = fill(&mut boss, "waxwing:reports#list", "", "").await.unwrap();
-    assert!(!listed.children().any(|el| el.children().any(|el| el.name() == "item")));
+    fill(&mut boss, "waxwing:reports#dismiss", "id", "all")
+        .await
+        .unwrap();
+    let listed = fill(&mut boss, "waxwing:reports#list", "", "")
+        .await
+        .unwrap();
+    assert!(
+        !listed
+            .children()
+            .any(|el| el.children().any(|el| el.name() == "item"))
+    );
     let curious = fill(&mut juliet, "waxwing:reports#list", "", "").await;
     assert_eq!(curious.unwrap_err(), Condition::Forbidden);
     drop((boss, helper, juliet));

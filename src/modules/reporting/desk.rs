@@ -43,7 +43,10 @@ pub(super) static DECLARED: [Command; 3] = [
         &[
             Argument::optional(
                 "limit",
-                Kind::Number { min: 1, max: 10_000 },
+                Kind::Number {
+                    min: 1,
+                    max: 10_000,
+                },
                 "How many at most [default: 50].",
             ),
             HOST,
@@ -209,16 +212,16 @@ impl Desk {
     }
 
     fn of_here(&self, page: Vec<(Mid, Vec<u8>)>) -> impl Iterator<Item = (Mid, Vec<Report>)> {
-        let read = page.into_iter().map(|(mid, value)| (mid, self.read(&value)));
+        let read = page
+            .into_iter()
+            .map(|(mid, value)| (mid, self.read(&value)));
         read.filter(|(_, told)| !told.is_empty())
     }
 
     /// What of it was reported by accounts of the host.
     fn read(&self, value: &[u8]) -> Vec<Report> {
         let mut told: Vec<Report> = serde_json::from_slice(value).unwrap_or_default();
-        told.retain(|one| {
-            Jid::parse(&one.by).is_ok_and(|by| by.domain() == self.host.domain())
-        });
+        told.retain(|one| Jid::parse(&one.by).is_ok_and(|by| by.domain() == self.host.domain()));
         told
     }
 

@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use crate::config::Period;
 use crate::hooks::command::Command;
 use crate::hooks::{
-    Deps, Effect, Envelope, Floor, Info, Module, ModuleError, Path, Phase, Registrar, To, Turn, Verdict,
+    Deps, Effect, Envelope, Floor, Info, Module, ModuleError, Path, Phase, Registrar, To, Turn,
+    Verdict,
 };
 use crate::metrics::{Counter, Registry};
 use crate::proto::jid::Jid;
