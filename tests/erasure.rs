@@ -42,6 +42,7 @@ const LEFT: &[Space] = &[
     Space::PRIVATE_XML,
     Space::ACCOUNT_USAGE,
     Space::LAST_ACTIVITY,
+    Space::ACCOUNT_CHOICE,
 ];
 
 async fn online(running: &Running, jid: &Jid) -> Client {
@@ -80,6 +81,7 @@ async fn scene(running: &Running) -> (Jid, Jid, Client) {
     let mut other = online(running, &staying).await;
     subscribe(&mut one, &mut other).await;
     subscribe(&mut other, &mut one).await;
+    crate::strangers::choose(&mut one, "rate").await.unwrap();
     one.close().await.unwrap();
     for n in 0..5 {
         let message =

@@ -58,6 +58,7 @@ async fn furnished(process: &Process) {
     let tybalt = Element::new("item", ns::BLOCKING).with_attr("jid", "tybalt@example.org");
     let block = Element::new("block", ns::BLOCKING).with_child(tybalt);
     romeo.request("set", None, block).await.unwrap();
+    crate::strangers::choose(&mut romeo, "hold").await.unwrap();
     let subscribe = Stanza::presence(PresenceType::Subscribe).with_to(jid("juliet"));
     romeo.send(subscribe).await.unwrap();
     romeo.close().await.unwrap();
@@ -90,6 +91,7 @@ async fn accounts_move_with_all_that_is_theirs() {
         "Romeo Montague",
         "exodus:prefs",
         "tybalt@example.org",
+        "<strangers xmlns='waxwing:account:0'>hold</strangers>",
         "offline-messages",
         "type='subscribe'",
     ] {

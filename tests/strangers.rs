@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use waxwing::proto::form::{Field, FieldType, Form, FormType};
 use waxwing::proto::{Condition, StanzaError, ns};
 use waxwing::xml::Element;
 
-use crate::support::client::Client;
+use crate::administration::command;
+use crate::support::client::{Client, Error};
 use crate::support::server::{Running, start_own};
 
 const QUIET: Duration = Duration::from_millis(250);
@@ -184,4 +186,99 @@ async fn held_until_the_sender_is_known() {
     hears(&mut juliet, "p1").await;
     say(&mut paris, &juliet, "p2").await;
     hears(&mut juliet, "p2").await;
+}
+
+const NODE: &str = "waxwing:account#protection";
+
+/// Chooses by an ad-hoc command on the account's own address; what is in force then.
+pub async fn choose(client: &mut Client, policy: &str) -> Result<String, Condition> {
+    let own = client.jid.bare();
+    let begun = client
+        .request("set", Some(own.as_str()), command(NODE, None, None))
+        .await
+        .unwrap();
+    let begun = begun.child("command", ns::COMMANDS).unwrap();
+    let session = begun.attr("sessionid").unwrap().to_owned();
+    let field = Field::new(FieldType::ListSingle, "policy").with_value(policy);
+    let form = Form::new(FormType::Submit).with_field(field);
+    let filled = command(NODE, Some(&session), None).with_child(form.to_element());
+    match client.request("set", Some(own.as_str()), filled).await {
+        Ok(done) => {
+            let done = done.child("command", ns::COMMANDS).unwrap();
+            let form = Form::of(done).unwrap().unwrap();
+            Ok(form.value("in force").unwrap().to_owned())
+        }
+        Err(Error::Refused(error)) => Err(error.condition),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_account_chooses_for_itself() {
+    let running = server(&["modules.strangers.hold_messages=2"]).await;
+    let mut juliet = online(&running, "juliet").await;
+    let mut romeo = online(&running, "romeo").await;
+    say(&mut romeo, &juliet, "m0").await;
+    hears(&mut juliet, "m0").await;
+
+    let own = juliet.jid.bare();
+    let items = Element::new("query", ns::DISCO_ITEMS).with_attr("node", ns::COMMANDS);
+    let found = juliet
+        .request("get", Some(own.as_str()), items)
+        .await
+        .unwrap();
+    let found = found.child("query", ns::DISCO_ITEMS).unwrap();
+    let item = found.children().next().unwrap();
+    assert_eq!((item.attr("jid"), item.attr("node")), (Some(own.as_str()), Some(NODE)));
+    // What administers the server is not there, and others do not get at it.
+    assert_eq!(found.children().count(), 1);
+    let foreign = romeo
+        .request("set", Some(own.as_str()), command(NODE, None, None))
+        .await;
+    assert!(matches!(foreign, Err(Error::Refused(_))));
+
+    assert_eq!(choose(&mut juliet, "hold").await.as_deref(), Ok("hold"));
+    let mut nurse = online(&running, "nurse").await;
+    for id in ["m1", "m2"] {
+        say(&mut romeo, &juliet, id).await;
+    }
+    romeo.expect_nothing(QUIET).await.unwrap();
+    say(&mut romeo, &juliet, "m3").await;
+    is_refused(&mut romeo, "m3").await;
+    // Only for her.
+    say(&mut romeo, &nurse, "m4").await;
+    hears(&mut nurse, "m4").await;
+    // Looser again: what waited comes in, in its order.
+    assert_eq!(choose(&mut juliet, "rate").await.as_deref(), Ok("rate"));
+    hears(&mut juliet, "m1").await;
+    hears(&mut juliet, "m2").await;
+    assert_eq!(choose(&mut juliet, "refuse").await.as_deref(), Ok("refuse"));
+    say(&mut romeo, &juliet, "m5").await;
+    is_refused(&mut romeo, "m5").await;
+    // It is there after a restart.
+    for client in [juliet, romeo, nurse] {
+        client.close().await.unwrap();
+    }
+    let folder = running.stop().await.unwrap();
+    let sets = ["modules.strangers.same_host=false"];
+    let running = start_own(folder, &sets, &[]).await.unwrap();
+    let mut juliet = running.client(&own).connect(running.addr).await.unwrap();
+    juliet.presence().await.unwrap();
+    let mut paris = online(&running, "paris").await;
+    say(&mut paris, &juliet, "p1").await;
+    is_refused(&mut paris, "p1").await;
+    assert_eq!(choose(&mut juliet, "default").await.as_deref(), Ok("accept"));
+    say(&mut paris, &juliet, "p2").await;
+    hears(&mut juliet, "p2").await;
+}
+
+#[tokio::test]
+async fn within_what_the_server_allows() {
+    let running = server(&["modules.strangers.policy=hold", "modules.strangers.least=rate"]).await;
+    let mut juliet = online(&running, "juliet").await;
+    assert_eq!(choose(&mut juliet, "accept").await, Err(Condition::BadRequest));
+    assert_eq!(choose(&mut juliet, "rate").await.as_deref(), Ok("rate"));
+    let fixed = server(&["modules.strangers.own_choice=false"]).await;
+    let mut nurse = online(&fixed, "nurse").await;
+    assert_eq!(choose(&mut nurse, "refuse").await, Err(Condition::NotAllowed));
 }

@@ -48,7 +48,7 @@ impl Builtin {
             return offered;
         };
         let acts = acts.clone();
-        offered.filled(move |host| {
+        offered.filled(move |host, _| {
             let acts = acts.clone();
             Box::pin(async move { fill(&host, &*acts).await })
         })

@@ -201,7 +201,7 @@ pub enum Disco {
     Items,
 }
 
-/// Answers for the nodes of the host that it knows.
+/// Answers for the nodes of the host, or of an account, that it knows.
 pub type HostNode = Arc<dyn Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync>;
 /// Sees a point of a session's life.
 pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync>;

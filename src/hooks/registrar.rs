@@ -184,6 +184,15 @@ impl Registrar<'_> {
         self.builder.tables.host_nodes.push(Arc::new(f));
     }
 
+    /// Answers what disco asks of nodes of an account that asks itself; `None` for a node that is
+    /// somebody else's.
+    pub fn own_node(
+        &mut self,
+        f: impl Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.own_nodes.push(Arc::new(f));
+    }
+
     /// Answers an iq to an account, in that account's turn.
     pub fn account_iq(
         &mut self,

@@ -106,6 +106,7 @@ pub struct Tables {
     pub(super) commands: Vec<Offered>,
     pub(super) strangers: ByName<(), OnStranger>,
     pub(super) host_nodes: Vec<HostNode>,
+    pub(super) own_nodes: Vec<HostNode>,
 }
 
 impl Tables {
@@ -232,6 +233,11 @@ impl Tables {
     /// Who answers for nodes of the host.
     pub fn host_nodes(&self) -> &[HostNode] {
         &self.host_nodes
+    }
+
+    /// Who answers an account for nodes of its own.
+    pub fn own_nodes(&self) -> &[HostNode] {
+        &self.own_nodes
     }
 
     /// The administrative commands of this host, in their order.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::hooks::command::{
-    Act, ActError, AdHoc, Argument, Call, Command, Given, Kind, Offered, Permission,
+    Act, ActError, AdHoc, Argument, Call, Caller, Command, Given, Kind, Offered, Permission,
 };
 use crate::hooks::{
     Deps, Envelope, Event, Info, Module, ModuleError, Registrar, SessionEvent, Turn,
@@ -257,7 +257,7 @@ impl Announcements {
             Box::pin(async move { this.change(&call, change).await })
         });
         let this = self.clone();
-        let fill = move |_: Jid| -> Act<'static, Given> {
+        let fill = move |_: Jid, _: Caller| -> Act<'static, Given> {
             let notices = this.notices();
             let text = match shown {
                 "motd" => notices.motd.map(|motd| motd.text),

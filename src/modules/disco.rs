@@ -33,6 +33,7 @@ struct Known {
     others: disco::Info,
     services: Vec<String>,
     nodes: Vec<HostNode>,
+    own_nodes: Vec<HostNode>,
 }
 
 impl Module for Disco {
@@ -74,8 +75,10 @@ impl Module for Disco {
                 }
                 this.account_info(q, to)
             });
+            let this = self.clone();
             r.account_iq(to, Verb::Get, ITEMS, move |q, turn| {
-                account_items(q, turn, to)
+                let own = this.of_own_node(q, to, Asked::Items);
+                own.unwrap_or_else(|| account_items(q, turn, to))
             });
         }
         r.frozen(move |tables| {
@@ -105,17 +108,20 @@ impl Known {
                 .map(|service| service.domain.to_string())
                 .collect(),
             nodes: tables.host_nodes().to_vec(),
+            own_nodes: tables.own_nodes().to_vec(),
         }
     }
 
-    /// What a module says of a node.
+    /// What a module says of a node of the host.
     fn of_module(&self, request: &Request<'_>, what: Asked) -> Option<Reply> {
-        let node = request
-            .payload
-            .attr("node")
-            .filter(|node| !node.is_empty())?;
-        self.nodes.iter().find_map(|hook| hook(request, what, node))
+        asked(&self.nodes, request, what)
     }
+}
+
+fn asked(nodes: &[HostNode], request: &Request<'_>, what: Asked) -> Option<Reply> {
+    let node = request.payload.attr("node");
+    let node = node.filter(|node| !node.is_empty())?;
+    nodes.iter().find_map(|hook| hook(request, what, node))
 }
 
 impl Disco {
@@ -160,7 +166,16 @@ impl Disco {
             .into()
     }
 
+    /// What a module says of a node of the account that asks.
+    fn of_own_node(&self, request: &Request<'_>, to: To, what: Asked) -> Option<Reply> {
+        let known = self.known.get().filter(|_| to == To::OwnAccount)?;
+        asked(&known.own_nodes, request, what)
+    }
+
     fn account_info(&self, request: &Request<'_>, to: To) -> Reply {
+        if let Some(reply) = self.of_own_node(request, to, Asked::Info) {
+            return reply;
+        }
         if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
             return Reply::Error(Condition::ItemNotFound.into());
         }

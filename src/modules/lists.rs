@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::hooks::command::{
-    Act, ActError, AdHoc, Argument, Call, Command, Given, Kind, Offered, Permission, Values,
+    Act, ActError, AdHoc, Argument, Call, Caller, Command, Given, Kind, Offered, Permission, Values,
 };
 use crate::hooks::{Deps, Info, Module, ModuleError, Registrar};
 use crate::proto::jid::Jid;
@@ -147,7 +147,7 @@ impl HostGate {
             Box::pin(async move { this.edit(&call, which).await })
         });
         let this = self.clone();
-        let fill = move |_: Jid| -> Act<'static, Given> {
+        let fill = move |_: Jid, _: Caller| -> Act<'static, Given> {
             let listed = Values(this.listed(which));
             Box::pin(async move { Ok(Given::from([("jids".to_owned(), listed)])) })
         };

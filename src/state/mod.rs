@@ -13,6 +13,7 @@ pub mod lists;
 pub mod log;
 pub mod outbox;
 pub mod owned;
+pub mod protection;
 pub mod resume;
 pub mod roster;
 pub mod secret;

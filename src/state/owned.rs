@@ -17,6 +17,7 @@ use crate::store::{Batch, CommitError, Key, Snapshot, Space, Store, StoreError, 
 /// The server's own spaces that accounts own.
 pub const BUILT_IN: &[Space] = &[
     Space::ACCOUNT_USAGE,
+    Space::ACCOUNT_CHOICE,
     Space::LAST_ACTIVITY,
     Space::ROSTER,
     Space::ROSTER_VERSION,

@@ -46,6 +46,8 @@ spaces! {
     ACCOUNT_USAGE = 0x13;
     /// uid → host, user of a removed account whose data is being removed; host, user → uid while its contacts are told.
     ERASURE = 0x14;
+    /// uid, name → what an account chose for itself.
+    ACCOUNT_CHOICE = 0x15;
     /// uid, jid → name, groups, subscription, ask, approved, ver.
     ROSTER = 0x20;
     /// uid → ver.

@@ -16,6 +16,7 @@ use crate::state::arrival::{Arrival, Login};
 use crate::state::blocklist::BlockList;
 use crate::state::log;
 use crate::state::owned::{AccountSpace, Owner, Quota, WriteError};
+use crate::state::protection::Chosen;
 use crate::state::roster::{Item, Roster};
 use crate::state::subscription::Subscription;
 use crate::store::{Batch, CommitError, Mid, MidSource, Store};
@@ -183,6 +184,8 @@ impl Incoming {
             self.blocked(part, left_out);
         } else if part.is("disabled", DISABLED) {
             self.disabled = Some(part.text().into_owned());
+        } else if let Some(chosen) = Chosen::parse(part.root()) {
+            Chosen::write(&mut self.batch, self.arrival.uid(), Some(chosen.0));
         } else if let Some((space, changes)) = stored::changes(part) {
             let owner = Owner::new(self.arrival.uid(), self.arrival.jid());
             let space = AccountSpace::built_in(&self.store, space, Quota::NONE);

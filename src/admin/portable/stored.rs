@@ -1,8 +1,9 @@
-//! What of an account is one element each in the store and in the file: vCard and private XML.
+//! What of an account is one element each in the store and in the file: vCard, private XML, and what it chose for itself.
 
 use crate::hooks::Uid;
 use crate::proto::ns;
 use crate::state::owned::Change;
+use crate::state::protection::Chosen;
 use crate::state::stored_xml;
 use crate::store::{Direction, Key, Range, Snapshot, Space, StoreError};
 use crate::xml::{El, Element};
@@ -30,6 +31,8 @@ pub fn parts(view: &dyn Snapshot, uid: Uid) -> Result<Vec<Element>, StoreError> 
     if !private.is_empty() {
         parts.push(Element::new("query", ns::PRIVATE).with_children(private));
     }
+    let chosen = Chosen::load(view, uid)?;
+    parts.extend(chosen.map(Chosen::to_element));
     Ok(parts)
 }
 

@@ -169,6 +169,15 @@ impl Args {
         matches!(self.0.get(name), Some(Value::Flag(true)))
     }
 
+    /// The accounts that the arguments name.
+    pub fn accounts(&self) -> impl Iterator<Item = &Jid> {
+        self.0.values().flat_map(|value| match value {
+            Value::Account(jid) => std::slice::from_ref(jid),
+            Value::Accounts(jids) => jids.as_slice(),
+            _ => &[],
+        })
+    }
+
     /// The hosts that the arguments name.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.0.values().flat_map(|value| {

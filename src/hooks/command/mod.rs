@@ -179,7 +179,8 @@ impl Kind {
 pub enum Permission {
     /// Everybody who can reach the host.
     Anyone,
-    /// Every account of the host, for itself: the caller's address says which it is.
+    /// Every account of the host, for itself: the caller's address says which it is. And administrators, who
+    /// name the account.
     User,
     /// Administrators of the host that it is asked of or that the arguments name, and of the server.
     Host,
@@ -225,8 +226,8 @@ pub struct Call {
 /// What a command does.
 pub type Handler = Arc<dyn Fn(Call) -> Act<'static, ()> + Send + Sync>;
 
-/// What a form shows before anything was filled in, for a host.
-pub type Fill = Arc<dyn Fn(Jid) -> Act<'static, Given> + Send + Sync>;
+/// What a form shows before anything was filled in, for a host and for who asks.
+pub type Fill = Arc<dyn Fn(Jid, Caller) -> Act<'static, Given> + Send + Sync>;
 
 /// A command as a host offers it.
 #[derive(Clone)]
@@ -256,7 +257,7 @@ impl Offered {
     #[must_use]
     pub fn filled(
         mut self,
-        fill: impl Fn(Jid) -> Act<'static, Given> + Send + Sync + 'static,
+        fill: impl Fn(Jid, Caller) -> Act<'static, Given> + Send + Sync + 'static,
     ) -> Self {
         self.fill = Some(Arc::new(fill));
         self
@@ -268,11 +269,15 @@ impl Command {
     pub fn may(&self, caller: &Caller, host: Option<&str>) -> bool {
         match (self.permission, &caller.rights) {
             (Permission::Anyone, _) => true,
+            (_, Rights::Server) => true,
+            (Permission::Host | Permission::User, Rights::Host(own))
+                if host.is_some_and(|host| host == own) =>
+            {
+                true
+            }
             (Permission::User, _) => caller.jid.as_ref().is_some_and(|jid| {
                 jid.node().is_some() && host.is_some_and(|host| host == jid.domain())
             }),
-            (Permission::Host | Permission::Server, Rights::Server) => true,
-            (Permission::Host, Rights::Host(own)) => host.is_some_and(|host| host == own),
             (Permission::Host | Permission::Server, _) => false,
         }
     }
@@ -291,8 +296,13 @@ impl Command {
         // Without a host the act concerns every host.
         let of = host.or_else(|| args.hosts().next());
         let own = match &caller.rights {
-            Rights::Host(own) if self.permission == Permission::Host => {
+            Rights::Host(own) if self.permission != Permission::Server => {
                 named.all(|host| host == own)
+            }
+            // For itself alone.
+            Rights::None if self.permission == Permission::User => {
+                let own = caller.jid.as_ref().map(Jid::bare);
+                args.accounts().all(|account| Some(account) == own.as_ref())
             }
             _ => true,
         };

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::config::Period;
-use crate::hooks::command::{Caller, Given, Kind, Offered, Report, Values};
+use crate::hooks::command::{Caller, Given, Kind, Offered, Permission, Report, Values};
 use crate::hooks::{Deps, Disco, Info, Module, ModuleError, Registrar, Reply, Request, To, Verb};
 use crate::proto::disco::Identity;
 use crate::proto::error::{Condition, StanzaError};
@@ -87,10 +87,13 @@ impl Module for Commands {
         r.host_iq(Verb::Set, (ns::COMMANDS, "command"), move |request| {
             let (this, from) = (this.clone(), request.from.clone());
             let command = request.payload.to_element();
-            Reply::Later(Box::pin(async move { this.command(from, command).await }))
+            Reply::Later(Box::pin(async move {
+                this.command(At::Host, from, command).await
+            }))
         });
         let this = self.clone();
-        r.host_node(move |request, what, node| this.node(request, what, node));
+        r.host_node(move |request, what, node| this.node(At::Host, request, what, node));
+        self.clone().own(r);
         r.frozen(move |tables| {
             let offered = tables.commands().iter();
             let adhoc = offered.filter(|offered| offered.command.adhoc.is_some());
@@ -99,13 +102,45 @@ impl Module for Commands {
     }
 }
 
+/// Whose address commands are asked of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The host's: everything that may be done.
+    Host,
+    /// That of the account which asks: what it may do for itself.
+    Own,
+}
+
+impl At {
+    fn offers(self, offered: &Offered) -> bool {
+        self == At::Host || offered.command.permission == Permission::User
+    }
+}
+
 impl Commands {
+    fn own(self: Arc<Self>, r: &mut Registrar<'_>) {
+        r.feature(To::OwnAccount, ns::COMMANDS);
+        let this = self.clone();
+        let command = (ns::COMMANDS, "command");
+        r.account_iq(To::OwnAccount, Verb::Set, command, move |request, turn| {
+            if turn.account.guest {
+                return Reply::Error(Condition::NotAllowed.into());
+            }
+            let (this, from) = (this.clone(), request.from.clone());
+            let command = request.payload.to_element();
+            Reply::Later(Box::pin(async move {
+                this.command(At::Own, from, command).await
+            }))
+        });
+        r.own_node(move |request, what, node| self.node(At::Own, request, what, node));
+    }
+
     fn offered(&self) -> &[Offered] {
         self.offered.get().map_or(&[], Vec::as_slice)
     }
 
-    fn find(&self, node: &str) -> Option<&Offered> {
-        let mut all = self.offered().iter();
+    fn find(&self, at: At, node: &str) -> Option<&Offered> {
+        let mut all = self.offered().iter().filter(|offered| at.offers(offered));
         all.find(|offered| node_of(offered) == node)
     }
 
@@ -117,9 +152,15 @@ impl Commands {
     }
 
     /// XEP-0050 §2.2: the list has what the asker may do, and nothing else.
-    fn node(self: &Arc<Self>, request: &Request<'_>, what: Disco, node: &str) -> Option<Reply> {
+    fn node(
+        self: &Arc<Self>,
+        at: At,
+        request: &Request<'_>,
+        what: Disco,
+        node: &str,
+    ) -> Option<Reply> {
         let list = node == ns::COMMANDS;
-        if !list && self.find(node).is_none() {
+        if !list && self.find(at, node).is_none() {
             return None;
         }
         let (this, from, node) = (self.clone(), request.from.clone(), node.to_owned());
@@ -129,18 +170,24 @@ impl Commands {
                 Err(error) => return Reply::Error(error),
             };
             match (list, what) {
-                (true, Disco::Items) => this.list(&caller).into(),
+                (true, Disco::Items) => this.list(at, &caller).into(),
                 (true, Disco::Info) => info("command-list", None).to_element(Some(&node)).into(),
-                (false, what) => this.of_command(&caller, what, &node),
+                (false, what) => this.of_command(at, &caller, what, &node),
             }
         })))
     }
 
-    fn list(&self, caller: &Caller) -> Element {
-        let may = |offered: &&Offered| offered.command.may(caller, Some(self.host.domain()));
+    fn list(&self, at: At, caller: &Caller) -> Element {
+        let host = self.host.domain();
+        let may =
+            |offered: &&Offered| at.offers(offered) && offered.command.may(caller, Some(host));
+        let jid = match &caller.jid {
+            Some(own) if at == At::Own => own.bare(),
+            _ => self.host.clone(),
+        };
         let items = self.offered().iter().filter(may).map(|offered| {
             Element::new("item", ns::DISCO_ITEMS)
-                .with_attr("jid", self.host.as_str())
+                .with_attr("jid", jid.as_str())
                 .with_attr("node", node_of(offered))
                 .with_attr("name", form::title(offered.command))
         });
@@ -149,8 +196,8 @@ impl Commands {
             .with_children(items)
     }
 
-    fn of_command(&self, caller: &Caller, what: Disco, node: &str) -> Reply {
-        let Ok(offered) = self.permitted(caller, node) else {
+    fn of_command(&self, at: At, caller: &Caller, what: Disco, node: &str) -> Reply {
+        let Ok(offered) = self.permitted(at, caller, node) else {
             return Reply::Error(Condition::Forbidden.into());
         };
         match what {
@@ -166,10 +213,10 @@ impl Commands {
     }
 
     /// Who may not do it does not learn whether there is such a command.
-    fn permitted(&self, caller: &Caller, node: &str) -> Result<&Offered, StanzaError> {
+    fn permitted(&self, at: At, caller: &Caller, node: &str) -> Result<&Offered, StanzaError> {
         let domain = Some(self.host.domain());
         let may = |offered: &Offered| offered.command.may(caller, domain);
-        match self.find(node) {
+        match self.find(at, node) {
             Some(offered) if may(offered) => Ok(offered),
             None if caller.rights != crate::hooks::command::Rights::None => {
                 Err(Condition::ItemNotFound.into())
@@ -178,17 +225,22 @@ impl Commands {
         }
     }
 
-    async fn command(self: Arc<Self>, from: Jid, command: Element) -> Reply {
-        let answer = self.try_command(&from, command.root()).await;
+    async fn command(self: Arc<Self>, at: At, from: Jid, command: Element) -> Reply {
+        let answer = self.try_command(at, &from, command.root()).await;
         answer.unwrap_or_else(Reply::Error)
     }
 
-    async fn try_command(self: &Arc<Self>, from: &Jid, el: El<'_>) -> Result<Reply, StanzaError> {
+    async fn try_command(
+        self: &Arc<Self>,
+        at: At,
+        from: &Jid,
+        el: El<'_>,
+    ) -> Result<Reply, StanzaError> {
         let node = el.attr("node").filter(|node| !node.is_empty());
         let node = node.ok_or_else(|| StanzaError::from(Condition::BadRequest))?;
         let action = Action::parse(el.attr("action"))?;
         let caller = self.caller(from).await?;
-        let offered = self.permitted(&caller, node)?.clone();
+        let offered = self.permitted(at, &caller, node)?.clone();
         match el.attr("sessionid") {
             None if action == Action::Execute => self.begin(&caller, from, &offered).await,
             None => Err(refused(Condition::BadRequest, "bad-action")),
@@ -203,7 +255,7 @@ impl Commands {
         offered: &Offered,
     ) -> Result<Reply, StanzaError> {
         let given = match &offered.fill {
-            Some(fill) => fill(self.host.clone())
+            Some(fill) => fill(self.host.clone(), caller.clone())
                 .await
                 .map_err(|error| outcome::refusal(&error))?,
             None => Given::new(),

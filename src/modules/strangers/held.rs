@@ -54,6 +54,7 @@ impl Held {
         if let Some(from) = envelope.from() {
             known.released.remove(from.bare_str());
         }
+        known.all_released = false;
         let mut value = now.to_be_bytes().to_vec();
         envelope.stanza.write(Some(ns::CLIENT), &mut value);
         let prefix = Key::new().u64(uid.0).u8(HELD);
@@ -61,17 +62,24 @@ impl Held {
         true
     }
 
-    /// Sends on what waits from somebody, as what it is: late.
-    pub(super) fn release(&self, turn: &mut Turn<'_>, from: &Jid) {
+    /// Sends on what waits from somebody, or from everybody, as what it is: late.
+    pub(super) fn release(&self, turn: &mut Turn<'_>, from: Option<&Jid>) {
         let Some(known) = turn.account.parts.find_mut::<Known>() else {
             return;
         };
-        if known.held == 0 || !known.released.insert(from.bare()) {
+        let from = from.map(Jid::bare);
+        let begun = match &from {
+            Some(from) => known.all_released || !known.released.insert(from.clone()),
+            None => std::mem::replace(&mut known.all_released, true),
+        };
+        if known.held == 0 || begun {
             return;
         }
+        // Those are on their way already.
+        let released = known.released.clone();
         let (account, floor) = (turn.account.jid.clone(), turn.floor.clone());
         let range = Range::prefix(Key::new().u64(turn.account.uid.0).u8(HELD));
-        let (space, limit, from) = (self.space, self.most as usize, from.bare());
+        let (space, limit) = (self.space, self.most as usize);
         let host = self.host.clone();
         floor.clone().store().read(
             move |view| view.scan(space, &range, Direction::Forward, limit),
@@ -80,7 +88,12 @@ impl Held {
                     let Some(stanza) = read(&value, &host) else {
                         continue;
                     };
-                    if stanza.from.as_ref().map(Jid::bare_str) != Some(from.as_str()) {
+                    let sender = stanza.from.as_ref().map(Jid::bare);
+                    let meant = match &from {
+                        Some(_) => sender == from,
+                        None => sender.is_none_or(|sender| !released.contains(&sender)),
+                    };
+                    if !meant {
                         continue;
                     }
                     let to = stanza.to.clone().unwrap_or_else(|| account.clone());

@@ -19,6 +19,8 @@ pub(super) struct Known {
     pub(super) held: u32,
     /// Whose messages are on their way already.
     pub(super) released: HashSet<Jid>,
+    /// Those of everybody are.
+    pub(super) all_released: bool,
 }
 
 impl Known {

@@ -1,5 +1,6 @@
 //! Protection from strangers: people an account neither has in its roster nor wrote to first (in the spirit of XEP-0161)
 
+mod choice;
 mod held;
 mod known;
 mod rate;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Period;
+use crate::hooks::command::Command;
 use crate::hooks::{
     Account, Class, Deps, Envelope, Event, Floor, Info, Module, ModuleError, Origin, Path, Phase,
     Registrar, Turn, Verdict,
@@ -17,10 +19,11 @@ use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType, PresenceType};
 use crate::runtime::clock::Clock;
+use crate::settings;
 use crate::state::owned::{AccountSpace, Quota};
+use crate::state::protection::{Chosen, Policy};
 use crate::state::roster::Roster;
 use crate::store::Space;
-use crate::{choice, settings};
 
 use held::Held;
 use known::Known;
@@ -33,6 +36,10 @@ settings! {
         /// "accept" all; "rate": so many in an hour; "hold": as "rate", and messages wait until the account writes to their
         /// sender or takes him into its roster; "refuse" all.
         pub policy: Policy = Policy::Accept;
+        /// Whether an account may choose for itself.
+        pub own_choice: bool = true;
+        /// The least protection it may choose; without it, `policy`.
+        pub least: Option<Policy> = None => example("\"accept\"");
         /// Whether accounts of the same domain are no strangers.
         pub same_host: bool = true;
         /// Messages and requests of strangers to one account in an hour.
@@ -48,36 +55,24 @@ settings! {
     }
 }
 
-choice! {
-    /// What becomes of what strangers send.
-    pub enum Policy {
-        /// It is accepted.
-        Accept = "accept",
-        /// It is accepted up to a rate.
-        Rate = "rate",
-        /// Messages wait until their sender is known.
-        Hold = "hold",
-        /// It is refused.
-        Refuse = "refuse",
-    }
-}
-
 /// How often messages that waited too long are looked for.
 const EXPIRY: Duration = Duration::from_secs(3_600);
 
 /// Looks at what strangers send.
 pub struct Strangers {
     policy: Policy,
+    own_choice: bool,
+    least: Policy,
     same_host: bool,
     host: Jid,
     rates: Rates,
-    /// Where it is kept whom accounts wrote to and what waits; none where all are accepted.
-    kept: Option<Kept>,
+    kept: Kept,
     clock: Clock,
     floor: Arc<dyn Floor>,
     metrics: Registry,
 }
 
+/// Where it is kept whom accounts wrote to and what waits.
 #[derive(Clone)]
 struct Kept {
     space: Space,
@@ -93,31 +88,29 @@ impl Module for Strangers {
         on_by_default: true,
     };
     type Config = Config;
+    const COMMANDS: &'static [Command] = &choice::DECLARED;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
-        let kept = match config.policy {
-            Policy::Accept => None,
-            _ => {
-                let space = AccountSpace::named(&deps.store, "strangers", 1, Quota::NONE);
-                let space = space.map_err(|error| ModuleError {
-                    module: Self::INFO.name,
-                    reason: error.to_string(),
-                })?;
-                let held = Held::new(
-                    space.space(),
-                    config.hold_messages,
-                    config.hold_for.0,
-                    deps.host.clone(),
-                );
-                Some(Kept {
-                    space: space.space(),
-                    remembered: config.remembered as usize,
-                    held,
-                })
-            }
+        let space = AccountSpace::named(&deps.store, "strangers", 1, Quota::NONE);
+        let space = space.map_err(|error| ModuleError {
+            module: Self::INFO.name,
+            reason: error.to_string(),
+        })?;
+        let held = Held::new(
+            space.space(),
+            config.hold_messages,
+            config.hold_for.0,
+            deps.host.clone(),
+        );
+        let kept = Kept {
+            space: space.space(),
+            remembered: config.remembered as usize,
+            held,
         };
         Ok(Strangers {
             policy: config.policy,
+            own_choice: config.own_choice,
+            least: config.least.unwrap_or(config.policy),
             same_host: config.same_host,
             host: deps.host.clone(),
             rates: Rates::new(config.per_account, config.per_domain),
@@ -129,14 +122,19 @@ impl Module for Strangers {
     }
 
     fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
-        let Some(kept) = self.kept.clone() else {
-            return;
-        };
-        let space = kept.space;
-        r.part(move |view, uid| Known::load(view, space, uid));
+        choice::offer(&self, r);
+        let this = self.clone();
+        r.part(move |view, uid| {
+            // Where everything is accepted there is nothing to know.
+            let chosen = Chosen::load(view, uid)?.map(|chosen| chosen.0);
+            match chosen.is_some() || this.policy != Policy::Accept {
+                true => Known::load(view, this.kept.space, uid),
+                false => Ok(None),
+            }
+        });
         let this = self.clone();
         r.message(Path::ToClient, Phase::Check, move |envelope, turn| {
-            this.message(&kept, envelope, turn)
+            this.message(envelope, turn)
         });
         let this = self.clone();
         r.presence(Path::ToClient, Phase::Check, move |envelope, turn| {
@@ -147,15 +145,26 @@ impl Module for Strangers {
             this.written(envelope, turn);
             Verdict::Continue
         });
-        if self.policy == Policy::Hold {
-            let this = self.clone();
-            r.event(move |event| this.event(event));
-            r.every(EXPIRY, move || self.expire());
-        }
+        let this = self.clone();
+        r.event(move |event| this.event(event));
+        r.every(EXPIRY, move || self.expire());
     }
 }
 
 impl Strangers {
+    /// What is in force for who chose this.
+    fn effective(&self, chosen: Option<Policy>) -> Policy {
+        match chosen.filter(|_| self.own_choice) {
+            Some(chosen) => chosen.max(self.least),
+            None => self.policy,
+        }
+    }
+
+    fn policy_of(&self, account: &Account) -> Policy {
+        let chosen = account.parts.find::<Chosen>();
+        self.effective(chosen.map(|chosen| chosen.0))
+    }
+
     /// Whether the sender is a stranger to the account.
     fn is_strange(&self, envelope: &Envelope, account: &Account) -> bool {
         if matches!(envelope.origin, Origin::Server | Origin::Service) || account.guest {
@@ -182,24 +191,28 @@ impl Strangers {
                 .is_some_and(|known| known.wrote_to(bare))
     }
 
-    fn message(&self, kept: &Kept, envelope: &mut Envelope, turn: &mut Turn<'_>) -> Verdict {
+    fn message(&self, envelope: &mut Envelope, turn: &mut Turn<'_>) -> Verdict {
         let Kind::Message(kind) = envelope.stanza.kind else {
             return Verdict::Continue;
         };
-        if kind == MessageType::Error || !self.is_strange(envelope, turn.account) {
+        let policy = self.policy_of(turn.account);
+        if policy == Policy::Accept
+            || kind == MessageType::Error
+            || !self.is_strange(envelope, turn.account)
+        {
             return Verdict::Continue;
         }
-        if self.policy == Policy::Refuse || !self.in_rate(envelope, turn) {
+        if policy == Policy::Refuse || !self.in_rate(envelope, turn) {
             return self.refused(kind);
         }
-        if self.policy != Policy::Hold {
+        if policy != Policy::Hold {
             self.count("accepted");
             return Verdict::Continue;
         }
         let speaks = envelope.facts.storable(kind) && envelope.facts.class == Class::Content;
         match (kind, speaks) {
             (MessageType::Chat | MessageType::Normal, true) => {
-                if kept.held.keep(envelope, turn, self.clock.wall()) {
+                if self.kept.held.keep(envelope, turn, self.clock.wall()) {
                     self.count("held");
                     Verdict::Consume
                 } else {
@@ -221,12 +234,14 @@ impl Strangers {
     }
 
     fn presence(&self, envelope: &mut Envelope, turn: &mut Turn<'_>) -> Verdict {
-        if envelope.stanza.kind != Kind::Presence(PresenceType::Subscribe)
+        let policy = self.policy_of(turn.account);
+        if policy == Policy::Accept
+            || envelope.stanza.kind != Kind::Presence(PresenceType::Subscribe)
             || !self.is_strange(envelope, turn.account)
         {
             return Verdict::Continue;
         }
-        if self.policy == Policy::Refuse || !self.in_rate(envelope, turn) {
+        if policy == Policy::Refuse || !self.in_rate(envelope, turn) {
             self.count("refused");
             return Verdict::Consume;
         }
@@ -241,14 +256,16 @@ impl Strangers {
 
     /// Whoever is written to is no stranger from then on.
     fn written(&self, envelope: &mut Envelope, turn: &mut Turn<'_>) {
-        let Some(kept) = &self.kept else {
-            return;
-        };
+        let kept = &self.kept;
         let Kind::Message(MessageType::Chat | MessageType::Normal) = envelope.stanza.kind else {
             return;
         };
         let to = envelope.to.bare();
-        if turn.account.guest || self.is_known(&to, turn.account) || to.node().is_none() {
+        if self.policy_of(turn.account) == Policy::Accept
+            || turn.account.guest
+            || self.is_known(&to, turn.account)
+            || to.node().is_none()
+        {
             return;
         }
         let (uid, now) = (turn.account.uid, self.clock.wall());
@@ -263,42 +280,38 @@ impl Strangers {
             now,
             kept.remembered,
         );
-        if self.policy == Policy::Hold {
-            kept.held.release(turn, &to);
-        }
+        kept.held.release(turn, Some(&to));
     }
 
     /// Whoever comes into the roster is no stranger from then on.
     fn event(&self, event: &Event) {
-        let (Some(kept), Event::RosterChanged(account, contact)) = (&self.kept, event) else {
+        let Event::RosterChanged(account, contact) = event else {
             return;
         };
         if account.domain() != self.host.domain() {
             return;
         }
-        let (held, contact) = (kept.held.clone(), contact.clone());
+        let (held, contact) = (self.kept.held.clone(), contact.clone());
         self.floor.in_turn(
             account,
             Box::new(move |turn| {
                 let roster = turn.account.parts.find::<Roster>();
                 let item = roster.and_then(|roster| roster.item(&contact));
                 if item.is_some_and(|item| item.listed) {
-                    held.release(turn, &contact);
+                    held.release(turn, Some(&contact));
                 }
             }),
         );
     }
 
     fn expire(&self) {
-        if let Some(kept) = &self.kept {
-            let (held, store) = (kept.held.clone(), self.floor.store().clone());
-            let now = self.clock.wall();
-            tokio::spawn(async move {
-                if let Err(error) = held.expire(&store, now).await {
-                    tracing::warn!(%error, "messages of strangers that waited too long are still there");
-                }
-            });
-        }
+        let (held, store) = (self.kept.held.clone(), self.floor.store().clone());
+        let now = self.clock.wall();
+        tokio::spawn(async move {
+            if let Err(error) = held.expire(&store, now).await {
+                tracing::warn!(%error, "messages of strangers that waited too long are still there");
+            }
+        });
     }
 
     fn count(&self, outcome: &'static str) {
