@@ -229,7 +229,10 @@ async fn an_account_chooses_for_itself() {
         .unwrap();
     let found = found.child("query", ns::DISCO_ITEMS).unwrap();
     let item = found.children().next().unwrap();
-    assert_eq!((item.attr("jid"), item.attr("node")), (Some(own.as_str()), Some(NODE)));
+    assert_eq!(
+        (item.attr("jid"), item.attr("node")),
+        (Some(own.as_str()), Some(NODE))
+    );
     // What administers the server is not there, and others do not get at it.
     assert_eq!(found.children().count(), 1);
     let foreign = romeo
@@ -267,18 +270,31 @@ async fn an_account_chooses_for_itself() {
     let mut paris = online(&running, "paris").await;
     say(&mut paris, &juliet, "p1").await;
     is_refused(&mut paris, "p1").await;
-    assert_eq!(choose(&mut juliet, "default").await.as_deref(), Ok("accept"));
+    assert_eq!(
+        choose(&mut juliet, "default").await.as_deref(),
+        Ok("accept")
+    );
     say(&mut paris, &juliet, "p2").await;
     hears(&mut juliet, "p2").await;
 }
 
 #[tokio::test]
 async fn within_what_the_server_allows() {
-    let running = server(&["modules.strangers.policy=hold", "modules.strangers.least=rate"]).await;
+    let running = server(&[
+        "modules.strangers.policy=hold",
+        "modules.strangers.least=rate",
+    ])
+    .await;
     let mut juliet = online(&running, "juliet").await;
-    assert_eq!(choose(&mut juliet, "accept").await, Err(Condition::BadRequest));
+    assert_eq!(
+        choose(&mut juliet, "accept").await,
+        Err(Condition::BadRequest)
+    );
     assert_eq!(choose(&mut juliet, "rate").await.as_deref(), Ok("rate"));
     let fixed = server(&["modules.strangers.own_choice=false"]).await;
     let mut nurse = online(&fixed, "nurse").await;
-    assert_eq!(choose(&mut nurse, "refuse").await, Err(Condition::NotAllowed));
+    assert_eq!(
+        choose(&mut nurse, "refuse").await,
+        Err(Condition::NotAllowed)
+    );
 }
