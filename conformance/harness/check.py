@@ -18,8 +18,9 @@ class Skip(Exception):
 
 
 class Check:
-    def __init__(self, client, name, behaviour, body):
+    def __init__(self, client, name, behaviour, body, apart):
         self.client, self.name, self.behaviour, self.body = client, name, behaviour, body
+        self.apart = apart
 
     async def run(self, server):
         """The result, "pass", "fail" or "skip", and why if it is not "pass"."""
@@ -40,11 +41,11 @@ class Check:
             await case.close()
 
 
-def check(client, behaviour):
-    """Registers a check; its name is CLIENT.FUNCTION."""
+def check(client, behaviour, apart=False):
+    """Registers a check; its name is CLIENT.FUNCTION. One that is apart has its own servers, and runs beside others."""
 
     def register(body):
-        CHECKS.append(Check(client, f"{client}.{body.__name__}", behaviour, body))
+        CHECKS.append(Check(client, f"{client}.{body.__name__}", behaviour, body, apart))
         return body
 
     return register

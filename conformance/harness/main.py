@@ -16,7 +16,10 @@ from report import Outcome, table, versions
 from server import Server
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
-CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs"]
+CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "peers"]
+
+# Checks with servers of their own that run at once.
+AT_ONCE = 4
 
 # Seconds for all checks together.
 LIMIT = 900
@@ -76,24 +79,39 @@ async def run(arguments, checks, expected):
     await server.start()
     outcomes, complaints = [], []
     end = time.monotonic() + LIMIT
+
+    async def one(check):
+        if time.monotonic() > end:
+            complaints.append(f"{LIMIT} s were over before {check.name}")
+            return
+        started = time.monotonic()
+        result, why = await check.run(server)
+        outcome = Outcome(check, result, why, time.monotonic() - started, expected.get(check.name))
+        outcomes.append(outcome)
+        print(f"{outcome.verdict:9} {check.name:40} {outcome.seconds:5.1f} s  {why}", flush=True)
+        if server.process.returncode is not None:
+            complaints.append(f"the server ended during {check.name}")
+
     try:
         for check in checks:
-            if time.monotonic() > end:
-                complaints.append(f"{LIMIT} s were over before {check.name}")
-                break
-            started = time.monotonic()
-            result, why = await check.run(server)
-            outcome = Outcome(check, result, why, time.monotonic() - started, expected.get(check.name))
-            outcomes.append(outcome)
-            print(f"{outcome.verdict:9} {check.name:40} {outcome.seconds:5.1f} s  {why}", flush=True)
-            if server.process.returncode is not None:
-                complaints.append(f"the server ended during {check.name}")
-                break
+            if not check.apart and server.process.returncode is None:
+                await one(check)
+        await side_by_side(one, [check for check in checks if check.apart])
     finally:
         status = await server.stop()
     if status != 0:
         complaints.append(f"the server did not stop cleanly: exit status {status}")
     return outcomes, complaints + server.complaints()
+
+
+async def side_by_side(one, checks):
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(check):
+        async with places:
+            await one(check)
+
+    await asyncio.gather(*map(in_turn, checks))
 
 
 main()

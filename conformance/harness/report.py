@@ -54,6 +54,8 @@ def versions(work):
         "profanity": debian("profanity"),
         "nbxmpp": debian("python3-nbxmpp"),
         "go_sendxmpp": debian("go-sendxmpp"),
+        "prosody": debian("prosody"),
+        "ejabberd": debian("ejabberd"),
         "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
     }
 

@@ -161,10 +161,10 @@ def make_ca(ca):
     openssl("rehash", ca.parent / "hashed")
 
 
-def sign(ca, folder, domains):
+def sign(ca, folder, domains, usage="serverAuth"):
     request, extensions = folder / "request.pem", folder / "extensions"
     names = ",".join(f"DNS:{domain}" for domain in domains)
-    extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
+    extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
     openssl("req", *KEY, "-subj", f"/CN={domains[0]}", "-keyout", folder / "server.key", "-out", request)
     openssl(
         *["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"],

@@ -125,6 +125,8 @@ fn listener(config: &Config) -> ListenerOptions {
 fn stream(config: &Config, clients: &Settings) -> Arc<Settings> {
     let mut limits = settings::stream(config);
     limits.login = config.federation.connect_timeout.0;
+    // What is left of the time after the header must be enough for the rest.
+    limits.header = limits.header.min(limits.login / 2);
     Arc::new(Settings {
         hosts: clients.hosts.clone(),
         limits,

@@ -22,7 +22,7 @@ const SEND_BUFFER_BYTES: usize = 32 * 1024;
 
 /// The handshake failed: bytes that are no TLS, nothing in common, or the peer left.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS handshake failed: {0}")]
+#[error("{0}")]
 pub struct HandshakeError(#[from] io::Error);
 
 /// A finished handshake: the stream, and the identity that was presented on it.

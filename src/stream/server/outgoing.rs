@@ -110,9 +110,11 @@ impl Outgoing {
         let root = element.root();
         match (self.stage, root.ns(), root.name()) {
             (_, ns::STREAM, "error") => {
-                let error = StreamError::parse(root);
-                self.call.fail(Failure::theirs(&error));
-                Flow::Close
+                let failure = Failure::theirs(&StreamError::parse(root));
+                self.give_up(match &self.refused {
+                    Some(why) => Failure::Rejected(format!("our certificate: {why}; {failure}")),
+                    None => failure,
+                })
             }
             (Stage::Features, ns::STREAM, "features") => self.features(root, out),
             (Stage::Proceed, ns::TLS, "proceed") => {
@@ -133,8 +135,7 @@ impl Outgoing {
                 Flow::Stay
             }
             (Stage::External, ns::SASL, _) => {
-                let condition = root.children().next().map(|child| child.name().to_owned());
-                self.refused = condition.or_else(|| Some("SASL EXTERNAL failed".to_owned()));
+                self.refused = Some(refusal(root));
                 self.give_key(out)
             }
             (Stage::Dialback, ns::DIALBACK, "result") => self.judged(root, out),
@@ -360,6 +361,17 @@ impl Outgoing {
 
     pub fn lost(&mut self, why: Failure) {
         self.call.fail(why);
+    }
+}
+
+/// Why SASL EXTERNAL failed, as they say it.
+fn refusal(failure: El<'_>) -> String {
+    let is_text = |child: &El<'_>| child.name() == "text";
+    let condition = failure.children().find(|child| !is_text(child));
+    let condition = condition.map_or("SASL EXTERNAL failed", |child| child.name());
+    match failure.children().find(is_text) {
+        Some(text) => format!("{condition} ({})", text.text().trim()),
+        None => condition.to_owned(),
     }
 }
 

@@ -1,0 +1,200 @@
+"""A waxwing and a server that others wrote, which find each other by a DNS of their own."""
+
+import asyncio
+import itertools
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from check import Wrong, within
+from nameserver import NameServer
+from peers import Peer
+from server import Server, make_ca, openssl, sign
+from terminal import own_folder
+from xmpp import Client
+
+# Not below .test, which resolvers answer themselves.
+OURS, THEIRS = "verona.lit", "mantua.lit"
+
+CONFIG = """
+[server]
+data_dir = "{work}/data"
+
+[hosts."{domain}"]
+certificate = "{work}/server.pem"
+key = "{work}/server.key"
+
+[[listen]]
+address = "127.0.0.1:0"
+
+[federation]
+enabled = true
+listen = ["{host}:15269"]
+authorities = ["{authorities}"]
+dns_servers = ["{dns_host}:{dns_port}"]
+demand = "{demand}"
+bidi = {bidi}
+connect_timeout = "4s"
+retry = "1s"
+retry_max = "1s"
+give_up_after = "{give_up_after}"
+
+[auth]
+scram_iterations = 4096
+
+[log]
+level = "debug"
+"""
+
+NUMBERS = itertools.count(1)
+
+
+def loopback():
+    """An address that nobody else uses."""
+    high, low = (os.getpid() >> 8) & 63, os.getpid() & 255
+    return f"127.{64 | high}.{low}.{next(NUMBERS)}"
+
+
+class Waxwing(Server):
+    """The one under test; `servers` is where other servers reach it."""
+
+    domain = OURS
+
+    def __init__(self, binary, folder, servers):
+        super().__init__(binary, folder)
+        self.servers = servers
+
+    def configure(self, **values):
+        text = CONFIG.format(work=self.work, domain=OURS, host=self.servers, **values)
+        (self.work / "waxwing.toml").write_text(text)
+
+    async def serve(self):
+        with self.log.open("ab") as log:
+            begin = log.tell()
+            self.process = await asyncio.create_subprocess_exec(*self.command("serve"), stderr=log)
+        for _ in range(300):
+            text = self.log.read_text(errors="replace")[begin:]
+            if self.process.returncode is not None:
+                break
+            if listening := re.search(r"clients can connect address=127\.0\.0\.1:(\d+)", text):
+                self.port = int(listening[1])
+                return
+            await asyncio.sleep(0.1)
+        raise Wrong(f"waxwing does not start: {text[-500:]}")
+
+    async def kill(self):
+        self.process.kill()
+        await self.process.wait()
+
+    async def ask(self, *arguments):
+        """What an administrative command prints."""
+        process = await asyncio.create_subprocess_exec(
+            *self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        output, _ = await process.communicate()
+        return output.decode()
+
+
+class Neighbours:
+    """`own` is the waxwing, `peer` the other; `names` their DNS."""
+
+    def __init__(self, case):
+        self.case = case
+        self.folder = Path(own_folder(case.server.work))
+
+    @classmethod
+    async def settle(cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", peer=True):
+        """`proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
+        self = cls(case)
+        certified = proof == "EXTERNAL"
+        self.names = await NameServer.start(case, loopback())
+        ca, unknown = self.folder / "ca/ca.pem", self.folder / "unknown/ca.pem"
+        for authority in (ca, unknown):
+            make_ca(authority)
+        self.ca = ca if certified else unknown
+        folders = {domain: self.folder / domain for domain in (OURS, THEIRS)}
+        for domain, folder in folders.items():
+            folder.mkdir()
+            sign(self.ca, folder, [domain], kind.usage)
+        self.own = Waxwing(case.server.binary, folders[OURS], loopback())
+        self.own.ca = self.ca
+        self.own.configure(
+            authorities=ca,
+            dns_host=self.names.host,
+            dns_port=self.names.port,
+            demand="require-valid-certificate" if certified else "dialback-over-tls",
+            bidi="true" if bidi else "false",
+            give_up_after=give_up_after,
+        )
+        self.peer = kind(folders[THEIRS], loopback(), THEIRS, ca, self.ca, self.names)
+        self.peer.configure(certified=certified, bidi=bidi)
+        self.true_names(direct)
+        case.closing(self.leave)
+        starts = [self.own.serve()] + ([self.peer.start()] if peer else [])
+        await asyncio.gather(*starts)
+        return self
+
+    def true_names(self, direct=False):
+        for domain, ip in ((OURS, self.own.servers), (THEIRS, self.peer.host)):
+            host = f"xmpp.{domain}" if domain == THEIRS else self.peer.finds(f"xmpp.{domain}", ip)
+            self.names.address(f"xmpp.{domain}", ip)
+            port = Peer.server_port if domain == OURS or not direct else Peer.direct_port
+            self.names.service(domain, (5, 5, port, host), direct=direct)
+
+    async def leave(self):
+        await self.peer.stop()
+        if self.own.process.returncode is None:
+            await self.own.stop()
+
+    async def people(self):
+        """Romeo here and Juliet there, both available."""
+        self.romeo_account = await self.own.new_account("romeo", OURS)
+        self.juliet_account = await self.peer.new_account("juliet")
+        return await self.romeo(), await self.juliet()
+
+    async def romeo(self):
+        return await self.enter(self.own, self.romeo_account)
+
+    async def juliet(self):
+        return await self.enter(self.peer, self.juliet_account)
+
+    async def enter(self, server, account):
+        plugins = ("xep_0054", "xep_0092")
+        client = Client(server, f"{account.address}/r", account.password, ca=self.ca, plugins=plugins)
+        self.case.closing(client.close)
+        await client.login()
+        client.send_presence()
+        await client.presence(client.boundjid.full)
+        return client
+
+    def certificate(self, server, names, *, expired=False):
+        """Gives `server` a certificate for other names, or one that has expired; it has to be told or restarted."""
+        folder = self.folder / server.domain
+        sign(self.ca, folder, names, self.peer.usage)
+        if expired:
+            openssl(
+                *["x509", "-req", "-in", folder / "request.pem", "-CA", self.ca, "-CAkey", self.ca.with_suffix(".key")],
+                *["-not_before", "20240101000000Z", "-not_after", "20240301000000Z"],
+                *["-extfile", folder / "extensions", "-out", folder / "server.pem"],
+            )
+
+    async def links(self):
+        """The lines of `s2s list` that are about the other."""
+        text = await self.own.ask("s2s", "list")
+        return [line for line in text.splitlines() if THEIRS in line]
+
+    async def linked(self, right, what):
+        """Waits for links of which `right` is true."""
+
+        async def search():
+            while not right(links := await self.links()):
+                await asyncio.sleep(0.3)
+            return links
+
+        return await within(15, search(), what)
+
+
+def frozen(peer):
+    peer.signal(signal.SIGSTOP)

@@ -1,0 +1,95 @@
+"""Links with Prosody and ejabberd when all is well: each way of proving who one is, and all that goes over a link."""
+
+from check import check, equal, expect
+from neighbours import OURS, THEIRS, Neighbours
+from peers import Ejabberd, Prosody
+from xmpp import PATIENCE, befriend, condition
+
+
+def with_each(behaviour):
+    """Registers a check for each of the servers."""
+
+    def register(body):
+        for kind in (Prosody, Ejabberd):
+
+            async def run(case, kind=kind):
+                await body(case, kind)
+
+            run.__name__ = body.__name__
+            check(kind.name, behaviour, apart=True)(run)
+        return body
+
+    return register
+
+
+async def there_and_back(one, other, count=20):
+    """Messages by turns, then many at once; each once, in order."""
+    for sender, receiver in ((one, other), (other, one)):
+        for number in range(count):
+            sender.send_message(receiver.boundjid.bare, f"number {number}", mtype="chat")
+        bodies = [(await receiver.message())["body"] for _ in range(count)]
+        equal(bodies, [f"number {number}" for number in range(count)], f"messages from {sender.boundjid.bare}")
+
+
+@with_each("EXTERNAL: messages, subscriptions, presence, disco, vCard and errors both ways, bidi where it is known")
+async def external(case, kind):
+    here = await Neighbours.settle(case, kind)
+    romeo, juliet = await here.people()
+    await there_and_back(romeo, juliet)
+    links = await here.links()
+    expect(all("EXTERNAL" in link for link in links), f"links: {links}")
+    # Prosody's link carries both ways, ejabberd has one each way.
+    equal(len(links), 1 if kind is Prosody else 2, f"number of links in {links}")
+    await befriend(romeo, juliet)
+    await questions(romeo, juliet)
+    await going_and_coming(here, romeo, juliet)
+
+
+async def questions(romeo, juliet):
+    for one, other, domain in ((romeo, juliet, THEIRS), (juliet, romeo, OURS)):
+        info = await one["xep_0030"].get_info(domain, timeout=PATIENCE)
+        expect("http://jabber.org/protocol/disco#info" in info["disco_info"]["features"], f"disco of {domain}: {info}")
+        card = one["xep_0054"].make_vcard()
+        card["FN"] = f"The card of {one.boundjid.user}"
+        await one["xep_0054"].publish_vcard(card, timeout=PATIENCE)
+        seen = await other["xep_0054"].get_vcard(one.boundjid.bare, timeout=PATIENCE)
+        equal(seen["vcard_temp"]["FN"], f"The card of {one.boundjid.user}", "vCard")
+        nobody = other.make_iq_get("urn:example:nothing", f"nobody@{one.boundjid.domain}")
+        expect(condition(await other.request(nobody)) in ("service-unavailable", "item-not-found"), "an error for nobody")
+        other.send_message(f"nobody@{one.boundjid.domain}", "hello?", mtype="chat")
+        answer = await other.message()
+        equal((answer["type"], str(answer["from"])), ("error", f"nobody@{one.boundjid.domain}"), "a message to nobody")
+
+
+async def going_and_coming(here, romeo, juliet):
+    """Each sees the other go and come; who comes sees who is there."""
+    await romeo.close()
+    await juliet.presence(romeo.boundjid.full, "unavailable")
+    romeo = await here.romeo()
+    await juliet.presence(romeo.boundjid.full)
+    await romeo.presence(juliet.boundjid.full)
+    await juliet.close()
+    await romeo.presence(juliet.boundjid.full, "unavailable")
+    juliet = await here.juliet()
+    await romeo.presence(juliet.boundjid.full)
+    await juliet.presence(romeo.boundjid.full)
+
+
+@with_each("dialback, with certificates that nobody believes; a link each way")
+async def dialback(case, kind):
+    here = await Neighbours.settle(case, kind, proof="dialback", bidi=False)
+    romeo, juliet = await here.people()
+    await there_and_back(romeo, juliet)
+    links = await here.links()
+    expect(all("dialback" in link for link in links), f"links: {links}")
+    equal(len(links), 2, f"number of links in {links}")
+    await befriend(romeo, juliet)
+
+
+@with_each("direct TLS, where DNS names nothing else")
+async def direct_tls(case, kind):
+    here = await Neighbours.settle(case, kind, direct=True)
+    romeo, juliet = await here.people()
+    await there_and_back(romeo, juliet)
+    links = await here.links()
+    expect(any(f":{here.peer.direct_port}," in link for link in links), f"links: {links}")
