@@ -115,8 +115,8 @@ pub trait Floor: Send + Sync {
     fn in_turn(&self, account: &Jid, f: TurnFn);
     /// Ends all sessions of an account with an error, and tells its contacts.
     fn end_sessions(&self, account: &Jid, error: StreamError);
-    /// Ends the session bound to a full JID, connected or not; whether there is one.
-    fn end_session(&self, full: &Jid, error: StreamError) -> bool;
+    /// Ends the session bound to a full JID, connected or not, if there is one.
+    fn end_session(&self, full: &Jid, error: StreamError);
     /// An account changed on disk behind its owner: it is read again before anything else.
     fn reread(&self, account: &Jid);
     /// Sends a question and resolves with its answer.

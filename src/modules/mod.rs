@@ -13,6 +13,7 @@ pub mod blocking;
 pub mod caps;
 pub mod carbons;
 pub mod claims;
+pub mod client_access;
 pub mod commands;
 pub mod contact;
 pub mod csi;
@@ -51,6 +52,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<archive_search::ArchiveSearch>(),
     Listed::of::<csi::Csi>(),
     Listed::of::<fast::Fast>(),
+    Listed::of::<client_access::ClientAccess>(),
     Listed::of::<ping::Ping>(),
     Listed::of::<time::Time>(),
     Listed::of::<version::Version>(),

@@ -30,9 +30,10 @@ impl Floor for Router {
         }
     }
 
-    fn end_session(&self, full: &Jid, error: StreamError) -> bool {
-        let router = self.me.upgrade();
-        router.is_some_and(|router| Router::end_session(&router, full, error))
+    fn end_session(&self, full: &Jid, error: StreamError) {
+        if let Some(router) = self.me.upgrade() {
+            router.cease_at(full, error);
+        }
     }
 
     fn reread(&self, account: &Jid) {

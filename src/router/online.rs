@@ -41,6 +41,15 @@ impl Router {
         if there != Some(true) {
             return false;
         }
+        self.cease_at(full, error);
+        true
+    }
+
+    /// The same, from within turns too.
+    pub(super) fn cease_at(self: &Arc<Self>, full: &Jid, error: StreamError) {
+        let Some(slot) = self.owners().awake(&full.bare()) else {
+            return;
+        };
         let (router, full) = (self.clone(), full.clone());
         slot.post(Work::Turn(Box::new(move |turn| {
             let Some(session) = turn.account.resource(&full) else {
@@ -49,7 +58,6 @@ impl Router {
             let id = session.id;
             router.cease(turn.account, id, error);
         })));
-        true
     }
 }
 

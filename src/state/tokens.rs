@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::accounts::{self, account_key};
 use crate::hooks::Uid;
+use crate::metrics::Counter;
 use crate::proto::jid::Jid;
 use crate::runtime::random;
 use crate::store::{
@@ -117,12 +118,13 @@ pub struct Look {
 pub struct Tokens {
     store: Store,
     most: usize,
+    full: Counter,
 }
 
 impl Tokens {
-    /// Over a store; `most` clients of one account may have some.
-    pub fn new(store: Store, most: usize) -> Tokens {
-        Tokens { store, most }
+    /// Over a store; `most` clients of one account may have some, and `full` counts those that lose theirs to others.
+    pub fn new(store: Store, most: usize, full: Counter) -> Tokens {
+        Tokens { store, most, full }
     }
 
     /// Looks at a client. For an account that is not there the same is read as for one that is.
@@ -182,6 +184,7 @@ impl Tokens {
         let room = self.most.saturating_sub(1);
         let too_many = others.len().saturating_sub(room);
         for (client, _) in others.iter().take(too_many) {
+            self.full.count();
             forget(batch, uid, client);
         }
         Ok(())
@@ -284,7 +287,7 @@ mod tests {
         let accounts = Accounts::new(store.clone(), Clock::system(), 4096, secret);
         let jid = Jid::parse("juliet@example.org").unwrap();
         accounts.create(&jid, "pencil").await.unwrap();
-        (Tokens::new(store, most), accounts, jid)
+        (Tokens::new(store, most, Counter::default()), accounts, jid)
     }
 
     fn held(expires: u64) -> Held {

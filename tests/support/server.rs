@@ -217,6 +217,11 @@ impl Running {
         Some(folder)
     }
 
+    /// Where its data lie; of our own server only.
+    pub fn data_dir(&self) -> std::path::PathBuf {
+        self.own.as_ref().unwrap().1.path().join("data")
+    }
+
     /// A figure of its metrics, over all labels it has none of.
     pub fn figure(&self, name: &str) -> f64 {
         let own = self.own.as_ref().map(|own| own.0.metrics());

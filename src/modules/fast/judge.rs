@@ -125,6 +125,7 @@ fn broken(presented: &Presented, error: &dyn std::fmt::Display) -> SaslFailure {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::metrics::Counter;
     use crate::runtime::clock::Clock;
     use crate::state::accounts::Accounts;
     use crate::state::tokens::Tokens;
@@ -141,7 +142,8 @@ mod tests {
         let accounts = Accounts::new(store.clone(), Clock::system(), 4096, secret);
         let jid = Jid::parse("juliet@example.org").unwrap();
         accounts.create(&jid, "pencil").await.unwrap();
-        Tokens::new(store, 3).look(&jid, CLIENT).await.unwrap()
+        let tokens = Tokens::new(store, 3, Counter::default());
+        tokens.look(&jid, CLIENT).await.unwrap()
     }
 
     fn local() -> Secret {

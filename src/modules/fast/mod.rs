@@ -68,9 +68,10 @@ impl Module for Fast {
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
         let most = deps.limits.clients as usize;
+        let full = deps.metrics.limit("limits.account.clients");
         Ok(Fast {
             config,
-            tokens: Tokens::new(deps.store.clone(), most),
+            tokens: Tokens::new(deps.store.clone(), most, full),
             local: deps.local.clone(),
             clock: deps.clock.clone(),
             floor: deps.floor.clone(),
