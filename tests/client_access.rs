@@ -38,7 +38,10 @@ async fn list(client: &mut Client) -> Vec<Shown> {
         let time = |name| child(name).unwrap().text().into_owned();
         assert!(time("first-seen") <= time("last-seen"));
         assert_eq!(client.attr("type"), Some("session"));
-        let status = child("permission").unwrap().attr("status").map(str::to_owned);
+        let status = child("permission")
+            .unwrap()
+            .attr("status")
+            .map(str::to_owned);
         assert_eq!(status.as_deref(), Some("unrestricted"));
         let agent = child("user-agent");
         let software = agent.and_then(|agent| agent.child("software", ns::CLIENT_ACCESS));
@@ -64,7 +67,11 @@ async fn revoke(client: &mut Client, id: &str) -> Result<(), StanzaError> {
 
 /// Logs in with the password, for a token.
 async fn with_password(server: &Running, jid: &Jid, id: &str) -> (Client, Token) {
-    let builder = server.client(jid).client_id(id).want_token(NONE).resumable();
+    let builder = server
+        .client(jid)
+        .client_id(id)
+        .want_token(NONE)
+        .resumable();
     let mut client = builder.connect(server.addr).await.unwrap();
     let token = client.token.take().unwrap();
     (client, token)
@@ -83,13 +90,20 @@ fn is_refused(result: Result<Client, Error>) -> bool {
 async fn is_shut_out(client: &mut Client) {
     while client.next(Duration::from_secs(5)).await.is_some() {}
     let error = client.stream_error.as_ref().unwrap();
-    assert_eq!(error.condition, waxwing::proto::StreamCondition::NotAuthorized);
+    assert_eq!(
+        error.condition,
+        waxwing::proto::StreamCondition::NotAuthorized
+    );
 }
 
 /// The same password, set anew: as another one, it is known to nobody who was there before.
 async fn set_password(server: &Running, jid: &Jid) {
     let password = waxwing::admin::Password("pencil".to_owned());
-    server.accounts().set_password(jid, &password).await.unwrap();
+    server
+        .accounts()
+        .set_password(jid, &password)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -103,21 +117,40 @@ async fn the_list_tells_what_has_access() {
     let both = ["password".to_owned(), "fast".to_owned()];
     assert_eq!(shown.len(), 2);
     assert!(shown.iter().all(|client| client.by == both));
-    assert!(shown.iter().all(|client| client.software.as_deref() == Some("waxwing client")));
+    assert!(
+        shown
+            .iter()
+            .all(|client| client.software.as_deref() == Some("waxwing client"))
+    );
     let phones = shown.iter().filter(|client| !client.connected);
     let phones: Vec<_> = phones.map(|client| client.id.clone()).collect();
     let [phone_is] = &phones[..] else {
         panic!("{phones:?}");
     };
     // It is there while it is detached, under the same name.
-    drop(with_token(&server, &jid, PHONE, &token).await.unwrap().cut());
+    drop(
+        with_token(&server, &jid, PHONE, &token)
+            .await
+            .unwrap()
+            .cut(),
+    );
     let shown = list(&mut desk).await;
-    assert!(shown.iter().any(|client| client.id == *phone_is && client.connected));
+    assert!(
+        shown
+            .iter()
+            .any(|client| client.id == *phone_is && client.connected)
+    );
     // Who does not name itself is there for as long as it is.
     let old = server.client(&jid).connect(server.addr).await.unwrap();
     let shown = list(&mut desk).await;
-    let unnamed: Vec<_> = shown.iter().filter(|client| client.software.is_none()).collect();
-    assert_eq!((unnamed.len(), unnamed[0].by.join(" ").as_str()), (1, "password"));
+    let unnamed: Vec<_> = shown
+        .iter()
+        .filter(|client| client.software.is_none())
+        .collect();
+    assert_eq!(
+        (unnamed.len(), unnamed[0].by.join(" ").as_str()),
+        (1, "password")
+    );
     old.close().await.unwrap();
     assert_eq!(list(&mut desk).await.len(), 2);
     // Nobody else gets it.
@@ -125,7 +158,9 @@ async fn the_list_tells_what_has_access() {
     let mut bob = server.client(&bob).connect(server.addr).await.unwrap();
     let element = Element::new("list", ns::CLIENT_ACCESS);
     let refused = bob.request("get", Some(jid.as_str()), element).await;
-    assert!(matches!(refused, Err(Error::Refused(error)) if error.condition == Condition::ServiceUnavailable));
+    assert!(
+        matches!(refused, Err(Error::Refused(error)) if error.condition == Condition::ServiceUnavailable)
+    );
     drop((desk, bob));
     server.stop().await;
 }
@@ -151,10 +186,17 @@ async fn who_knows_the_password_is_shut_out_until_it_is_used() {
     // It is still listed, for it can come back.
     let shown = list(&mut desk).await;
     let phone = shown.iter().find(|client| client.id == id).unwrap();
-    assert_eq!((phone.connected, phone.by.join(" ").as_str()), (false, "password"));
+    assert_eq!(
+        (phone.connected, phone.by.join(" ").as_str()),
+        (false, "password")
+    );
     set_password(&server, &jid).await;
     let (mut desk, _) = with_password(&server, &jid, DESK).await;
-    assert_eq!(list(&mut desk).await.len(), 1, "that is over with the new password");
+    assert_eq!(
+        list(&mut desk).await.len(),
+        1,
+        "that is over with the new password"
+    );
     let error = revoke(&mut desk, &id).await.unwrap_err();
     assert_eq!(error.condition, Condition::ItemNotFound);
     let bad = Element::new("revoke", ns::CLIENT_ACCESS);
@@ -200,7 +242,11 @@ async fn who_has_but_a_token_is_shut_out_for_good() {
     let token = granted(&server, &jid, PHONE).await;
     let mut phone = with_token(&server, &jid, PHONE, &token).await.unwrap();
     let shown = list(&mut desk).await;
-    let id = &shown.iter().find(|client| client.by == ["fast"]).unwrap().id;
+    let id = &shown
+        .iter()
+        .find(|client| client.by == ["fast"])
+        .unwrap()
+        .id;
     revoke(&mut desk, id).await.unwrap();
     is_shut_out(&mut phone).await;
     assert!(is_refused(with_token(&server, &jid, PHONE, &token).await));
@@ -248,7 +294,9 @@ impl waxwing::hooks::Module for Ear {
 #[tokio::test]
 async fn tokens_sessions_and_what_modules_keep_go_together() {
     let folder = tempfile::tempdir().unwrap();
-    let server = start_own(folder, &[], &[Listed::of::<Ear>()]).await.unwrap();
+    let server = start_own(folder, &[], &[Listed::of::<Ear>()])
+        .await
+        .unwrap();
     let jid = server.account("alice").await.unwrap();
     let (mut phone, token) = with_password(&server, &jid, PHONE).await;
     let id = list(&mut phone).await.remove(0).id;
@@ -266,11 +314,7 @@ async fn tokens_sessions_and_what_modules_keep_go_together() {
 }
 
 /// A command of administration; what it says.
-async fn run(
-    server: &Running,
-    name: &str,
-    arguments: &[(&str, &str)],
-) -> Result<String, ActError> {
+async fn run(server: &Running, name: &str, arguments: &[(&str, &str)]) -> Result<String, ActError> {
     let acts = server.own().acts();
     let mut commands = acts.commands().into_iter();
     let (host, offered) = commands.find(|(_, it)| it.command.name == name).unwrap();
@@ -285,7 +329,15 @@ async fn run(
     };
     let (report, mut lines) = Report::new();
     let running = async move {
-        act::run(&offered, &given, &caller, Some(&host), &report, acts.audit()).await
+        act::run(
+            &offered,
+            &given,
+            &caller,
+            Some(&host),
+            &report,
+            acts.audit(),
+        )
+        .await
     };
     let heard = async {
         let mut text = String::new();
@@ -306,7 +358,10 @@ async fn administrators_see_and_do_the_same() {
     let id = list(&mut phone).await.remove(0).id;
     let lines = run(&server, "user clients", &[("account", jid.as_str())]).await;
     let shown = lines.unwrap();
-    assert!(shown.contains(&id) && shown.contains("password, token"), "{shown}");
+    assert!(
+        shown.contains(&id) && shown.contains("password, token"),
+        "{shown}"
+    );
     let arguments = [("account", jid.as_str()), ("client", id.as_str())];
     let said = run(&server, "user revoke", &arguments).await.unwrap();
     assert!(said.contains("set a new one"), "{said}");

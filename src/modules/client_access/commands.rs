@@ -40,7 +40,15 @@ pub(super) async fn list(access: &ClientAccess, call: &Call) -> Result<(), ActEr
     let account = call.args.account("account")?;
     let entries = access.list(account).await;
     let entries = entries.map_err(|error| ActError::Failed(error.to_string()))?;
-    let columns = ["client", "connected", "first", "last", "by", "software", "device"];
+    let columns = [
+        "client",
+        "connected",
+        "first",
+        "last",
+        "by",
+        "software",
+        "device",
+    ];
     call.report.columns(&columns).await?;
     for entry in entries {
         let by = match (entry.password, entry.fast) {

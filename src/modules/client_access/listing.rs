@@ -117,7 +117,9 @@ impl ClientAccess {
             let name = named.unwrap_or(session.jid.as_str());
             let mut alone = self.entry(account, named, name);
             let entry = match named {
-                Some(client) => clients.entry(client.to_owned()).or_insert_with(|| of(client)),
+                Some(client) => clients
+                    .entry(client.to_owned())
+                    .or_insert_with(|| of(client)),
                 None => &mut alone,
             };
             // What is still here after a new password was set knows that one too, and who has no token came by one.
@@ -135,7 +137,11 @@ impl ClientAccess {
     }
 
     fn entry(&self, account: &Jid, client: Option<&str>, name: &str) -> Entry {
-        let kind = if client.is_some() { "client" } else { "session" };
+        let kind = if client.is_some() {
+            "client"
+        } else {
+            "session"
+        };
         let label = format!("{kind}\0{}\0{name}", account.bare_str());
         let digest = ScramHash::Sha256.hmac(self.deps.local.expose(), label.as_bytes());
         Entry {
@@ -181,7 +187,9 @@ impl Entry {
         let software = self.software.as_deref().map(|name| text("software", name));
         let device = self.device.as_deref().map(|name| text("device", name));
         let named = software.is_some() || device.is_some();
-        let agent = new("user-agent").with_children(software).with_children(device);
+        let agent = new("user-agent")
+            .with_children(software)
+            .with_children(device);
         new("client")
             .with_attr("connected", &self.is_connected().to_string())
             .with_attr("id", &self.reference)

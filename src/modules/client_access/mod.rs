@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use crate::config::Period;
 use crate::hooks::command::{Command, Offered};
 use crate::hooks::{
-    Deps, Event, Info, Inlined, Module, ModuleError, Registrar, Reply, SessionEvent, SessionId,
-    To, Turn, Verb,
+    Deps, Event, Info, Inlined, Module, ModuleError, Registrar, Reply, SessionEvent, SessionId, To,
+    Turn, Verb,
 };
 use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::proto::{Jid, ns};
@@ -287,9 +287,7 @@ fn refusal(account: &Jid, error: &RevokeError) -> StanzaError {
             let refusal = StanzaError::from(Condition::ServiceUnavailable);
             refusal.with_app(required).with_text(text)
         }
-        RevokeError::NotStored => {
-            StanzaError::from(Condition::ResourceConstraint).with_text(text)
-        }
+        RevokeError::NotStored => StanzaError::from(Condition::ResourceConstraint).with_text(text),
         RevokeError::Store(_) => {
             tracing::error!(%account, %error, "clients cannot be read; run `waxwing check`");
             Condition::InternalServerError.into()
