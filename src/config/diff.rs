@@ -23,15 +23,15 @@ pub struct Change {
 
 /// Every effective value that differs, by key.
 pub fn diff(old: &Loaded, new: &Loaded) -> Vec<Change> {
-    let (old, new) = (effective(old), effective(new));
+    let (old, new) = (values(old), values(new));
     let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = keys.into_iter().filter_map(|key| {
         let (before, after) = (old.get(key), new.get(key));
-        (before.map(|value| &value.0) != after.map(|value| &value.0)).then(|| Change {
+        (before.map(|value| &value.text) != after.map(|value| &value.text)).then(|| Change {
             key: key.clone(),
-            old: before.map(|value| value.0.clone()),
-            new: after.map(|value| value.0.clone()),
-            needs_restart: before.or(after).is_some_and(|value| value.1),
+            old: before.map(Value::shown),
+            new: after.map(Value::shown),
+            needs_restart: before.or(after).is_some_and(|value| value.restart),
         })
     });
     changed.collect()
@@ -115,8 +115,29 @@ fn keep_table(
     }
 }
 
-/// Every value in force, defaults included, by dotted key: its TOML and whether a change needs a restart.
-pub fn effective(loaded: &Loaded) -> BTreeMap<String, (String, bool)> {
+/// Every value in force, defaults included, by dotted key: its TOML, unless it is a secret.
+pub fn effective(loaded: &Loaded) -> BTreeMap<String, String> {
+    let values = values(loaded).into_iter();
+    values.map(|(key, value)| (key, value.shown())).collect()
+}
+
+/// One value in force.
+struct Value {
+    text: String,
+    restart: bool,
+    hidden: bool,
+}
+
+impl Value {
+    fn shown(&self) -> String {
+        match self.hidden && self.text != "\"\"" {
+            true => "(not shown)".to_owned(),
+            false => self.text.clone(),
+        }
+    }
+}
+
+fn values(loaded: &Loaded) -> BTreeMap<String, Value> {
     let mut walk = Walk {
         loaded,
         values: BTreeMap::new(),
@@ -128,7 +149,7 @@ pub fn effective(loaded: &Loaded) -> BTreeMap<String, (String, bool)> {
 
 struct Walk<'a> {
     loaded: &'a Loaded,
-    values: BTreeMap<String, (String, bool)>,
+    values: BTreeMap<String, Value>,
 }
 
 impl Walk<'_> {
@@ -144,7 +165,13 @@ impl Walk<'_> {
                         .map(toml::Value::to_string)
                         .or_else(|| key.default.clone());
                     if let Some(text) = text {
-                        self.values.insert(path, (text, key.restart));
+                        let (restart, hidden) = (key.restart, key.hidden);
+                        let value = Value {
+                            text,
+                            restart,
+                            hidden,
+                        };
+                        self.values.insert(path, value);
                     }
                 }
                 Shape::Section(section) => self.section(&path, inner, &section()),

@@ -7,7 +7,7 @@ use super::check::join;
 use super::levels::log_levels;
 use super::load::Loaded;
 use super::problem::{Place, Problem};
-use super::tree::{Host, Listen, ListenTls, Mechanism};
+use super::tree::{Component, Host, Listen, ListenKind, ListenTls, Mechanism};
 use crate::proto::jid::Jid;
 
 /// A ceiling below this is a missing unit.
@@ -20,6 +20,7 @@ pub fn broken(loaded: &Loaded) -> Vec<Problem> {
         problems: Vec::new(),
     };
     rules.hosts();
+    rules.components();
     rules.listeners();
     rules.pairs();
     rules.modules();
@@ -106,6 +107,56 @@ impl Rules<'_> {
         }
     }
 
+    fn components(&mut self) {
+        let loaded = self.loaded;
+        let mut seen = BTreeSet::new();
+        for (name, component) in &loaded.config.components {
+            self.component(name, component, &mut seen);
+        }
+        let mut listeners = loaded.config.listen.iter();
+        let reached = listeners.any(|listen| listen.kind == ListenKind::Component);
+        if !reached && !loaded.config.components.is_empty() {
+            let what = "no component can connect: add a [[listen]] with kind = \"component\" and address = \"127.0.0.1:5347\"";
+            self.add("components", what);
+        }
+    }
+
+    fn component<'a>(
+        &mut self,
+        name: &'a str,
+        component: &'a Component,
+        seen: &mut BTreeSet<&'a str>,
+    ) {
+        let path = join("components", name);
+        if component.secret.is_empty() {
+            let what = "a component proves itself with a secret: add secret = \"…\" with what `openssl rand -hex 32` prints, and give the program the same";
+            self.add(&format!("{path}.secret"), what);
+        }
+        let key = match component.domains.is_empty() {
+            true => path.clone(),
+            false => format!("{path}.domains"),
+        };
+        for domain in component.domains(name) {
+            match canonical_domain(domain) {
+                None => self.add(
+                    &key,
+                    format!("\"{domain}\" is not a domain; write it as \"irc.example.org\""),
+                ),
+                Some(right) if right != domain => {
+                    self.add(&key, format!("write this domain as \"{right}\""))
+                }
+                Some(_) if self.loaded.config.hosts.contains_key(domain) => {
+                    let what = format!("{domain} is a host of its own; give the component another domain");
+                    self.add(&key, what);
+                }
+                Some(_) if !seen.insert(domain) => {
+                    self.add(&key, format!("{domain} belongs to another component already"))
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     fn listeners(&mut self) {
         let loaded = self.loaded;
         let mut seen = BTreeSet::new();
@@ -116,7 +167,10 @@ impl Rules<'_> {
                     format!("{} is used by another [[listen]] already", listen.address),
                 );
             }
-            if exposed(listen) {
+            if exposed(listen) && listen.kind == ListenKind::Component {
+                let what = "without TLS components may connect from this machine only: use a loopback address such as \"127.0.0.1:5347\", or \"starttls-and-direct\" and TLS from the first byte";
+                self.add(&format!("listen[{index}].tls"), what);
+            } else if exposed(listen) {
                 let what = "without TLS passwords would cross the network readable: use \"starttls-and-direct\", a loopback address such as \"127.0.0.1:5222\", or name trusted `proxies`";
                 self.add(&format!("listen[{index}].tls"), what);
             }

@@ -61,6 +61,8 @@ pub struct Key {
     pub example: Option<&'static str>,
     /// A change takes effect only after a restart.
     pub restart: bool,
+    /// It is a secret: never shown.
+    pub hidden: bool,
     /// Reads a value.
     pub canonical: Canonical,
 }
@@ -135,6 +137,7 @@ impl<T: Setting> KeyOf<T> {
                 default: default.map(|value| value.to_string()),
                 example: None,
                 restart: false,
+                hidden: false,
                 canonical: Arc::new(canonical),
             },
             of: PhantomData,
@@ -163,6 +166,12 @@ impl<T: Setting> KeyOf<T> {
         self
     }
 
+    /// It is a secret: never shown.
+    pub fn hidden(mut self) -> Self {
+        self.key.hidden = true;
+        self
+    }
+
     /// What to show where there is no default, as TOML.
     pub fn example(mut self, text: &'static str) -> Self {
         self.key.example = Some(text);
@@ -177,7 +186,8 @@ impl<T: Setting> KeyOf<T> {
 
 /// Declares sections: each makes a struct with `Default`, serde's traits, [`Describe`] and [`Setting`].
 ///
-/// A key is `pub name: Type = default;`, optionally followed by `=> within(a..=b)`, `restart()` and `example("…")`.
+/// A key is `pub name: Type = default;`, optionally followed by `=> within(a..=b)`, `restart()`, `hidden()` and
+/// `example("…")`.
 ///
 /// ```
 /// waxwing::settings! {

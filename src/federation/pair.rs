@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::trouble::Trouble;
 use crate::hooks::Pushed;
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{IqType, Kind, Stanza};
+use crate::proto::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::runtime::backoff::Backoff;
 use crate::state::outbox::Kept;
 use crate::store::Mid;
@@ -427,12 +427,14 @@ impl Pair {
     }
 }
 
-/// Whether the sender hears that a stanza did not arrive: presence is told of again by itself.
-pub(super) fn is_answered(stanza: &Stanza) -> bool {
-    matches!(
-        stanza.kind,
-        Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set)
-    )
+/// Whether the sender hears that a stanza for `to` did not arrive: presence is told of again by itself, but for one that
+/// enters somewhere (XEP-0045 §7.2).
+pub(super) fn is_answered(stanza: &Stanza, to: Option<&Jid>) -> bool {
+    match stanza.kind {
+        Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) => true,
+        Kind::Presence(PresenceType::Available) => to.is_some_and(Jid::is_full),
+        Kind::Presence(_) | Kind::Iq(_) => false,
+    }
 }
 
 #[cfg(test)]

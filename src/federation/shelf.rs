@@ -168,10 +168,10 @@ impl Shelf {
 
     /// Tells the sender of a stanza that it did not arrive.
     pub fn refuse(&self, pair: &outbox::Pair, item: &Item, trouble: &Trouble) {
-        if !is_answered(&item.stanza) {
+        let to = item.to.as_ref().or(item.stanza.to.as_ref());
+        if !is_answered(&item.stanza, to) {
             return;
         }
-        let to = item.to.as_ref().or(item.stanza.to.as_ref());
         let answer = item.stanza.error(&trouble.to_error(&pair.remote));
         if let Some(mut answer) = answer {
             answer.from = to.cloned();

@@ -23,6 +23,9 @@ pub enum Trouble {
     /// It answers, but the stream does not come about.
     #[error("{0}")]
     Stream(Failure),
+    /// The program of ours that serves it is not there.
+    #[error("the program that serves this address is not connected")]
+    Away,
     /// More is waiting for it than may.
     #[error("too much is waiting for the server already")]
     Full,
@@ -40,7 +43,7 @@ impl Trouble {
             Trouble::Nothing(_) => Condition::RemoteServerNotFound,
             Trouble::Policy(_) => Condition::NotAllowed,
             Trouble::Full => Condition::ResourceConstraint,
-            Trouble::Dns(_) | Trouble::Dial(_) | Trouble::Stream(_) => {
+            Trouble::Away | Trouble::Dns(_) | Trouble::Dial(_) | Trouble::Stream(_) => {
                 Condition::RemoteServerTimeout
             }
         };

@@ -1,10 +1,11 @@
-//! The way to addresses that are not served here; implemented by the federation room.
+//! The way to addresses that this process does not serve: those of other servers, and domains of this one that other
+//! processes serve.
 
 use super::envelope::Envelope;
 use crate::proto::error::StanzaError;
 use crate::store::Mid;
 
-/// The way to other domains. Nothing of it waits.
+/// A way to other domains. Nothing of it waits.
 pub trait Elsewhere: Send + Sync {
     /// A stanza is about to leave: whether it is kept until the other side has it. What keeps it
     /// is put into its batch.

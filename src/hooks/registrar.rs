@@ -112,6 +112,11 @@ impl Builder {
         Ok(())
     }
 
+    /// Another process serves this domain, which belongs to the host.
+    pub fn neighbour(&mut self, domain: Jid) {
+        self.tables.neighbours.push(domain);
+    }
+
     /// Freezes the tables.
     pub fn freeze(self) -> Tables {
         let mut tables = self.tables;

@@ -16,6 +16,7 @@ use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
 use crate::proto::disco::Info;
 use crate::proto::error::Condition;
+use crate::proto::jid::Jid;
 use crate::stream::{self, InlineRequest};
 use crate::xml::{El, Element};
 
@@ -100,6 +101,7 @@ pub struct Tables {
     pub(super) outbox: Vec<(SessionFlag, OutboxFilter)>,
     pub(super) jobs: Vec<(Duration, Job)>,
     pub(super) services: Vec<ServiceEntry>,
+    pub(super) neighbours: Vec<Jid>,
     pub(super) disco: HashMap<To, Info>,
     pub(super) stream: Arc<stream::Tables>,
     pub(super) modules: Vec<ModuleInfo>,
@@ -213,6 +215,11 @@ impl Tables {
     /// Services under their own addresses.
     pub fn services(&self) -> &[ServiceEntry] {
         &self.services
+    }
+
+    /// Domains that other processes serve and that belong to this host.
+    pub fn neighbours(&self) -> &[Jid] {
+        &self.neighbours
     }
 
     /// What disco tells of this kind of address.

@@ -102,11 +102,11 @@ impl Known {
             host_nodes,
             own: info(To::OwnAccount),
             others: info(To::Account),
-            services: tables
-                .services()
-                .iter()
-                .map(|service| service.domain.to_string())
-                .collect(),
+            services: {
+                let services = tables.services().iter().map(|service| &service.domain);
+                let all = services.chain(tables.neighbours());
+                all.map(ToString::to_string).collect()
+            },
             nodes: tables.host_nodes().to_vec(),
             own_nodes: tables.own_nodes().to_vec(),
         }

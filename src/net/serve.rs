@@ -16,6 +16,7 @@ use super::listen::{self, ListenError};
 use super::options::{ConnectionLimits, ListenerOptions};
 use super::stats::NetStats;
 use super::tls::TlsStore;
+use crate::stream::component::Porter;
 use crate::stream::server::{Call, Office};
 use crate::stream::{Desk, Settings};
 
@@ -40,6 +41,7 @@ pub(super) struct Live {
 pub(super) enum Role {
     Client,
     Server(Arc<dyn Office>),
+    Component(Arc<dyn Porter>),
 }
 
 /// What the listeners need of the rest of the server.
@@ -100,6 +102,18 @@ pub fn serve_bound(
     around: Surroundings,
 ) -> Listeners {
     serve_sockets(sockets, options, settings, around, Role::Client)
+}
+
+/// Accepts components from sockets that are bound already, where `porter` lets them in; the addresses in `options` are not
+/// looked at. Call it on the runtime.
+pub fn serve_components(
+    sockets: Vec<TcpListener>,
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    porter: Arc<dyn Porter>,
+    around: Surroundings,
+) -> Listeners {
+    serve_sockets(sockets, options, settings, around, Role::Component(porter))
 }
 
 fn serve_sockets(

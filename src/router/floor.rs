@@ -71,7 +71,9 @@ impl Floor for Router {
     }
 
     fn is_local(&self, domain: &str) -> bool {
-        self.host(domain).is_some() || self.service_entries.load().contains_key(domain)
+        self.host(domain).is_some()
+            || self.service_entries.load().contains_key(domain)
+            || self.neighbours.load().contains_key(domain)
     }
 
     fn clock(&self) -> &Clock {

@@ -6,7 +6,7 @@ use super::commit::{Settled, Then};
 use super::iq::{unknown, verb};
 use super::{Host, Router};
 use crate::hooks::command::Offered;
-use crate::hooks::{Envelope, Event, Origin, Reply, Request};
+use crate::hooks::{Elsewhere, Envelope, Event, Origin, Reply, Request};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType};
@@ -48,7 +48,7 @@ impl Router {
     }
 
     /// To another domain, if there is a way: what is kept for it is on disk before it leaves.
-    pub(super) fn to_elsewhere(self: &Arc<Self>, mut envelope: Box<Envelope>) {
+    pub(super) fn to_elsewhere(self: &Arc<Self>, envelope: Box<Envelope>) {
         let Some(elsewhere) = self.elsewhere() else {
             return self.bounce(&envelope, &Condition::RemoteServerNotFound.into());
         };
@@ -56,6 +56,15 @@ impl Router {
             // Nobody is passed on from one foreign server to another.
             return self.bounce(&envelope, &Condition::ItemNotFound.into());
         }
+        self.leave_by(&*elsewhere, envelope);
+    }
+
+    /// Out of the house, this way.
+    pub(super) fn leave_by(
+        self: &Arc<Self>,
+        elsewhere: &dyn Elsewhere,
+        mut envelope: Box<Envelope>,
+    ) {
         match elsewhere.admit(&mut envelope) {
             Err(error) => self.bounce(&envelope, &error),
             Ok(kept) => {
@@ -74,7 +83,8 @@ impl Router {
         kept: bool,
     ) {
         let effects = std::mem::take(&mut envelope.ledger.effects);
-        if let Some(elsewhere) = self.elsewhere() {
+        let neighbour = self.neighbour(envelope.to.domain());
+        if let Some(elsewhere) = neighbour.or_else(|| self.elsewhere()) {
             elsewhere.take(envelope, mid.filter(|_| kept));
         }
         self.run_effects(effects, mid);

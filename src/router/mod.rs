@@ -85,6 +85,9 @@ pub struct Host {
 /// The hosts by domain.
 pub type Hosts = HashMap<Box<str>, Arc<Host>>;
 
+/// The domains of this server that other processes serve, and the ways to them.
+pub type Neighbours = HashMap<Box<str>, Arc<dyn Elsewhere>>;
+
 /// When a job is due, how often, and the job.
 type Due = (std::time::Instant, Duration, crate::hooks::kinds::Job);
 
@@ -97,6 +100,7 @@ pub struct Router {
     elsewhere: RwLock<Option<Arc<dyn Elsewhere>>>,
     gates: gate::Gates,
     shared: Arc<crate::hooks::Shared>,
+    neighbours: ArcSwap<Neighbours>,
     store: Store,
     clock: Clock,
     limits: ArcSwap<Limits>,
@@ -120,6 +124,7 @@ impl Router {
             elsewhere: RwLock::default(),
             gates: Default::default(),
             shared: Arc::default(),
+            neighbours: ArcSwap::default(),
             clock: clock.clone(),
             limits: ArcSwap::from_pointee(limits),
             seats: Arc::new(Shared {
@@ -186,6 +191,16 @@ impl Router {
             .elsewhere
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(elsewhere);
+    }
+
+    /// Puts the ways to domains in place that other processes serve; they count as served here.
+    pub fn set_neighbours(&self, neighbours: Neighbours) {
+        self.neighbours.store(Arc::new(neighbours));
+    }
+
+    /// The way to a domain that another process serves.
+    fn neighbour(&self, domain: &str) -> Option<Arc<dyn Elsewhere>> {
+        self.neighbours.load().get(domain).cloned()
     }
 
     /// The way to other domains, if there is one.
@@ -271,6 +286,7 @@ impl Router {
     /// Forgets all owners, so that nothing keeps the router alive.
     pub fn close(&self) {
         self.owners().clear();
+        self.neighbours.store(Arc::default());
         *self
             .elsewhere
             .write()
@@ -303,6 +319,8 @@ impl Router {
             }
         } else if let Some(entry) = self.service_entries.load().get(domain).cloned() {
             self.to_service(entry, envelope);
+        } else if let Some(way) = self.neighbour(domain) {
+            self.leave_by(&*way, envelope);
         } else {
             self.to_elsewhere(envelope);
         }

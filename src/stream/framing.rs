@@ -10,6 +10,8 @@ pub enum Framing {
     Tcp,
     /// The same between servers: in `jabber:server`, with the prefix of dialback (XEP-0220 §2.4.1).
     Server,
+    /// The same with components: in `jabber:component:accept`, without version and language, which it does not know (XEP-0114 §3).
+    Component,
 }
 
 /// Our stream header (RFC 6120 §4.7).
@@ -30,10 +32,13 @@ impl Framing {
                 attribute("xmlns", ns::SERVER, out);
                 attribute("xmlns:db", ns::DIALBACK, out);
             }
+            Framing::Component => attribute("xmlns", ns::COMPONENT, out),
         }
         attribute("xmlns:stream", ns::STREAM, out);
-        attribute("version", "1.0", out);
-        attribute("xml:lang", "en", out);
+        if self != Framing::Component {
+            attribute("version", "1.0", out);
+            attribute("xml:lang", "en", out);
+        }
         attribute("from", opening.from, out);
         if let Some(id) = opening.id {
             attribute("id", id, out);
@@ -47,7 +52,7 @@ impl Framing {
     /// Writes our footer.
     pub(super) fn close(self, out: &mut Vec<u8>) {
         match self {
-            Framing::Tcp | Framing::Server => out.extend_from_slice(b"</stream:stream>"),
+            Framing::Tcp | Framing::Server | Framing::Component => out.extend_from_slice(b"</stream:stream>"),
         }
     }
 
@@ -57,7 +62,7 @@ impl Framing {
             (_, ns::STREAM) => prefixed("stream", element, out),
             (Framing::Server, ns::DIALBACK) => prefixed("db", element, out),
             // What is `jabber:client` here is the content namespace on every stream.
-            (Framing::Tcp | Framing::Server, _) => {
+            (_, _) => {
                 write::element(element.root(), ns::CLIENT, out);
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bound::Bound;
+use super::component;
 use super::framing::Framing;
 use super::input::{Action, Input};
 use super::login::{Flow, Login};
@@ -26,6 +27,7 @@ pub struct Machine {
 enum Phase {
     Login(Box<Login>),
     Server(Box<server::Stream>),
+    Component(Box<component::Stream>),
     Bound(Bound),
     /// Our footer is out; theirs is waited for.
     Closing,
@@ -81,6 +83,26 @@ impl Machine {
         Machine::of_server(settings, server::Stream::Out(stream))
     }
 
+    /// A machine for a connection that a component of this server opened; `tls` if it came with TLS. The first deadline runs
+    /// from here.
+    pub fn accept_component(
+        settings: Arc<Settings>,
+        porter: Arc<dyn component::Porter>,
+        peer: Peer,
+        tls: Option<Tls>,
+        out: &mut Vec<Action>,
+    ) -> Machine {
+        out.push(Action::SetLimits(settings.limits.before_login));
+        out.push(Action::Deadline(Some(settings.limits.login)));
+        let stream = component::Stream::new(settings.clone(), porter, peer, tls.is_some());
+        Machine {
+            context: Context::client(),
+            framing: Framing::Component,
+            phase: Phase::Component(Box::new(stream)),
+            settings,
+        }
+    }
+
     fn of_server(settings: Arc<Settings>, stream: server::Stream) -> Machine {
         Machine {
             context: Context::client(),
@@ -134,6 +156,7 @@ impl Machine {
         match &self.phase {
             Phase::Bound(_) => true,
             Phase::Server(stream) => stream.is_bound(),
+            Phase::Component(stream) => stream.is_bound(),
             _ => false,
         }
     }
@@ -184,6 +207,12 @@ impl Machine {
             (Phase::Server(stream), Input::Element(element)) => stream.element(element, out),
             (Phase::Server(stream), Input::Secured(tls)) => stream.secured(tls, out),
             (Phase::Server(stream), Input::Answer(answer)) => stream.answer(answer, out),
+            (Phase::Component(stream), Input::Header(header)) => {
+                let flow = stream.header(&header, out);
+                self.context = header.context;
+                flow
+            }
+            (Phase::Component(stream), Input::Element(element)) => stream.element(element, out),
             (Phase::Bound(_), Input::Element(element)) if is_error(&element) => Flow::Close,
             (Phase::Bound(bound), Input::Element(element)) => match bound.element(element, out) {
                 Ok(()) => Flow::Stay,
@@ -215,6 +244,10 @@ impl Machine {
                     return self.shut(out);
                 }
                 stream.open_anyway(out);
+            }
+            Phase::Component(stream) => {
+                stream.open_anyway(out);
+                stream.close(end);
             }
             Phase::Bound(bound) => bound.close(end),
             Phase::Closing | Phase::Closed => return,

@@ -8,6 +8,7 @@ mod attempt;
 mod bind;
 pub mod bind2;
 mod bound;
+pub mod component;
 mod features;
 mod framing;
 mod header;

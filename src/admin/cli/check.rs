@@ -107,7 +107,7 @@ fn show(finding: &Finding, json: bool) {
 
 fn explained(loaded: &Loaded, json: bool) -> String {
     let values = effective(loaded).into_iter();
-    let rows = values.map(|(key, (value, _))| {
+    let rows = values.map(|(key, value)| {
         let place = match loaded.origins.get(&key) {
             Some(place) => place.to_string(),
             None => "default".to_owned(),

@@ -1,5 +1,6 @@
 //! The tree of settings: one struct per section of `waxwing.toml`.
 
+mod components;
 mod federation;
 mod hosts;
 mod limits;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use components::{Component, ComponentConflict};
 pub use federation::{Federation, FederationDemand, FederationPeer, FederationTls};
 pub use hosts::{Guests, Host, Modules, Reach};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
@@ -32,6 +34,9 @@ settings! {
         pub federation: Federation = Federation::default();
         /// Requests that features send to the web.
         pub web: Web = Web::default();
+        /// A program beside the server that serves domains of its own: a gateway, a bot (XEP-0114). It connects to a [[listen]]
+        /// of the kind "component".
+        pub components: BTreeMap<String, Component> = BTreeMap::new();
         /// Certificates and TLS.
         pub tls: Tls = Tls::default();
         /// How accounts log in.
@@ -66,11 +71,12 @@ settings! {
 
     /// One listener.
     pub struct Listen {
-        /// Who connects here.
+        /// Who connects here: "client", or "component" for the programs of [components], on a port of its own such as 5347.
         pub kind: ListenKind = ListenKind::Client;
         /// Address and port; [::] takes IPv4 as well.
         pub address: SocketAddr = SocketAddr::from(([0u16; 8], 5222));
         /// "starttls-and-direct": the first byte tells which; "none": no TLS, allowed on loopback addresses or behind `proxies` only.
+        /// Components begin with TLS or have none, which is allowed on loopback addresses only.
         pub tls: ListenTls = ListenTls::StarttlsAndDirect;
         /// Who announces clients with the PROXY protocol, and must.
         pub proxies: Vec<Network> = Vec::new() => example("[\"192.0.2.7\", \"10.0.0.0/8\"]");
@@ -188,6 +194,8 @@ choice! {
     pub enum ListenKind {
         /// Clients (RFC 6120).
         Client = "client",
+        /// Components of this server (XEP-0114).
+        Component = "component",
     }
 
     /// How a listener does TLS.

@@ -277,7 +277,16 @@ fn a_page_of_an_earlier_stream_is_not_sent_on_a_later_one() {
 
 #[test]
 fn presence_that_cannot_be_sent_is_forgotten() {
-    assert!(!is_answered(&Stanza::presence(PresenceType::Available)));
-    assert!(is_answered(&Stanza::iq(IqType::Set)));
-    assert!(!is_answered(&Stanza::iq(IqType::Result)));
+    let (bare, full) = (
+        Jid::parse("a@b.example").unwrap(),
+        Jid::parse("a@b.example/c").unwrap(),
+    );
+    let answered = |stanza: &Stanza, to: &Jid| is_answered(stanza, Some(to));
+    let available = Stanza::presence(PresenceType::Available);
+    assert!(!answered(&available, &bare));
+    assert!(answered(&available, &full), "it may enter a room");
+    let gone = Stanza::presence(PresenceType::Unavailable);
+    assert!(!answered(&gone, &full));
+    assert!(answered(&Stanza::iq(IqType::Set), &bare));
+    assert!(!answered(&Stanza::iq(IqType::Result), &bare));
 }

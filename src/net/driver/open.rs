@@ -128,7 +128,7 @@ impl Connection {
                 None => {
                     let to = self.login.as_mut().and_then(|login| login.to.take());
                     let side = match self.live.role {
-                        Role::Client => Side::Client,
+                        Role::Client | Role::Component(_) => Side::Client,
                         Role::Server(_) => Side::Server,
                     };
                     handshake(socket, tls, to, side)
@@ -173,6 +173,9 @@ impl Connection {
             (None, Role::Client) => Machine::accept_client(settings, peer, tls, &mut actions),
             (None, Role::Server(office)) => {
                 Machine::accept_server(settings, office.clone(), peer, tls, &mut actions)
+            }
+            (None, Role::Component(porter)) => {
+                Machine::accept_component(settings, porter.clone(), peer, tls, &mut actions)
             }
         };
         self.machine = Some(Box::new(machine));
