@@ -20,6 +20,7 @@
 //! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`federation`] | other servers: found, called, believed; links; what is kept for those that are away | net, session, router, state |
+//! | [`components`] | programs beside the server that serve domains of their own, and what is kept for them | federation, and what that uses |
 //! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
 //! | [`admin`] | commands, control socket, command line, moving in and out | config, state, stream (credentials) |
 //! | [`server`] | puts it all together, drains, stops | everything |
@@ -90,6 +91,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod components;
 pub mod config;
 pub mod federation;
 pub mod hooks;

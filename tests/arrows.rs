@@ -47,6 +47,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "components",
+        &[
+            "runtime", "xml", "proto", "config", "metrics", "store", "stream", "hooks", "state",
+            "net", "session", "router", "federation",
+        ],
+    ),
+    (
         "modules",
         &[
             "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state",

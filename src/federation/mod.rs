@@ -18,6 +18,10 @@ mod terms;
 mod trouble;
 mod view;
 
+pub(crate) use keeper::{Ground, Key, Pairs};
+pub(crate) use pair::{Input, Item, Mark, Times, Way};
+pub(crate) use shelf::{Bounds, Shelf, is_kept};
+
 pub use house::{House, Streams};
 pub use policy::{Found, Policy};
 pub use resolve::Resolver;

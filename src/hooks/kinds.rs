@@ -133,6 +133,8 @@ pub enum Event {
     AccountCreated(Jid),
     /// An account was removed with all it owned.
     AccountDeleted(Jid),
+    /// The process that serves this domain of ours is connected.
+    Attached(Jid),
     /// An account's password changed.
     PasswordChanged(Jid),
     /// An account was disabled.

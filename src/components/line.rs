@@ -1,0 +1,366 @@
+//! One stream of a component: the seat that the stream machine talks to, with its outgoing queue.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use super::house::Components;
+use crate::federation::{Input, Item, Key, Mark, Way};
+use crate::hooks::{Envelope, Origin, Pushed, Receipt, Source};
+use crate::proto::StreamError;
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::proto::ns;
+use crate::proto::stanza::{Kind, Stanza};
+use crate::session::tally::Tally;
+use crate::store::Batch;
+use crate::stream::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
+use crate::xml::Element;
+
+/// Bytes that wait to be written; what is kept waits on disk.
+const QUEUE_BYTES: usize = 1024 * 1024;
+/// Stanzas that wait to be written.
+const QUEUE: usize = 2_000;
+/// Stanzas from the component that are not through; further ones are not read yet.
+const WINDOW: u32 = 256;
+/// Bytes handed to the driver at once.
+const CHUNK: usize = 16 * 1024;
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A stream of a component for one of its domains.
+pub(super) struct Line {
+    id: u64,
+    /// From where.
+    pub address: String,
+    key: Key,
+    house: Arc<Components>,
+    inner: Mutex<Inner>,
+    me: Weak<Line>,
+}
+
+#[derive(Default)]
+struct Inner {
+    queue: VecDeque<Item>,
+    queued_bytes: usize,
+    writer: Option<Waker>,
+    reader: Option<Waker>,
+    ending: Option<Option<StreamError>>,
+    closed: bool,
+    /// Handed to the driver, and not known to have reached the socket.
+    on_the_wire: Vec<Mark>,
+    tally: Tally,
+    committing: u32,
+    wants_room: bool,
+}
+
+impl Line {
+    pub fn new(house: Arc<Components>, key: Key, address: String) -> Arc<Line> {
+        Arc::new_cyclic(|me| Line {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            address,
+            key,
+            house,
+            inner: Mutex::default(),
+            me: me.clone(),
+        })
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Ends the stream once what is queued is written.
+    pub fn end(&self, error: Option<StreamError>) {
+        let waker = {
+            let mut inner = self.lock();
+            inner.ending.get_or_insert(error);
+            inner.writer.take()
+        };
+        wake(waker);
+    }
+
+    /// Whether it is over or will be.
+    pub fn is_ending(&self) -> bool {
+        let inner = self.lock();
+        inner.closed || inner.ending.is_some()
+    }
+
+    fn domain(&self) -> &Jid {
+        &self.key.pair().remote
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken(&self, marks: Vec<Mark>) {
+        if !marks.is_empty() {
+            self.house.post(&self.key, Input::Taken(marks));
+        }
+    }
+
+    fn receipt(&self, kind: Option<Kind>) -> Option<Receipt> {
+        let me = self.me.upgrade()?;
+        let number = self.lock().tally.take();
+        let source: Arc<dyn Source> = match kind {
+            Some(Kind::Message(_)) => me,
+            _ => Arc::new(AtOnce(me)),
+        };
+        Some(Receipt::new(source, number))
+    }
+
+    /// A stanza whose sender is at a domain of the component.
+    fn came(&self, element: Element) {
+        let read = Stanza::from_element(element);
+        let receipt = self.receipt(read.as_ref().ok().map(|stanza| stanza.kind));
+        self.house.stats().received.count();
+        match read {
+            Ok(stanza) => match stanza.to.clone() {
+                Some(to) => {
+                    let mut envelope = Envelope::new(Arc::new(stanza), to, Origin::Service);
+                    envelope.receipt = receipt;
+                    self.house.route(envelope);
+                }
+                None => self.answer_unaddressed(&stanza),
+            },
+            Err(rejected) => {
+                if let Some(answer) = rejected.answer() {
+                    self.tell(answer);
+                }
+            }
+        }
+    }
+
+    /// XEP-0114 §3: every stanza has a `to`.
+    fn answer_unaddressed(&self, stanza: &Stanza) {
+        let error = StanzaError::from(Condition::BadRequest)
+            .with_text("a component says whom its stanzas are for");
+        if let Some(mut answer) = stanza.error(&error) {
+            answer.to = stanza.from.clone();
+            self.tell(answer);
+        }
+    }
+
+    fn tell(&self, mut answer: Stanza) {
+        answer.from.get_or_insert_with(|| self.domain().clone());
+        if let Some(envelope) = Envelope::from_server(answer) {
+            self.house.route(envelope);
+        }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// The line as its pair sees it.
+pub(super) struct LineWay(pub Arc<Line>);
+
+impl Way for LineWay {
+    fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    fn push(&self, item: Item) -> Pushed {
+        let size = item.stanza.size_hint();
+        let waker = {
+            let mut inner = self.0.lock();
+            if inner.closed || inner.ending.is_some() {
+                return Pushed::Closed;
+            }
+            let full = inner.queue.len() >= QUEUE || inner.queued_bytes + size > QUEUE_BYTES;
+            if full && !inner.queue.is_empty() {
+                inner.wants_room = true;
+                return Pushed::Full;
+            }
+            inner.queued_bytes += size;
+            inner.queue.push_back(item);
+            inner.writer.take()
+        };
+        wake(waker);
+        Pushed::Queued
+    }
+}
+
+impl Inner {
+    fn write(&mut self, item: &Item, out: &mut Vec<u8>) {
+        self.queued_bytes = self.queued_bytes.saturating_sub(item.stanza.size_hint());
+        match &item.to {
+            Some(to) => item.stanza.write_to(to, None, out),
+            None => item.stanza.write(None, out),
+        }
+        self.on_the_wire.extend(item.mark);
+    }
+
+    /// Whether who waits for room is to hear that half of it is free again.
+    fn room_again(&mut self) -> bool {
+        let free = self.queue.len() <= QUEUE / 2 && self.queued_bytes <= QUEUE_BYTES / 2;
+        self.wants_room && free && std::mem::replace(&mut self.wants_room, false)
+    }
+
+    fn is_full(&self) -> bool {
+        self.tally.outstanding() >= WINDOW
+    }
+}
+
+impl Source for Line {
+    fn submitted(&self, _: u32, _: &mut Batch) {
+        self.lock().committing += 1;
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    /// What could not be handled was answered: the protocol knows no sending again.
+    fn completed(&self, number: u32, submitted: bool, _: bool) {
+        let reader = {
+            let mut inner = self.lock();
+            inner.tally.complete(number, true);
+            if submitted {
+                inner.committing = inner.committing.saturating_sub(1);
+            }
+            match inner.is_full() {
+                true => None,
+                false => inner.reader.take(),
+            }
+        };
+        wake(reader);
+    }
+
+    fn committing(&self) -> bool {
+        self.lock().committing > 0
+    }
+}
+
+/// A line as source of what needs no disk: presence and questions do not wait for messages.
+struct AtOnce(Arc<Line>);
+
+impl Source for AtOnce {
+    fn submitted(&self, number: u32, batch: &mut Batch) {
+        self.0.submitted(number, batch);
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    fn completed(&self, number: u32, submitted: bool, handled: bool) {
+        self.0.completed(number, submitted, handled);
+    }
+
+    fn committing(&self) -> bool {
+        false
+    }
+}
+
+impl Seat for Line {
+    fn stanza(&self, element: Element) -> Intake {
+        self.came(element);
+        match self.lock().is_full() {
+            true => Intake::Busy,
+            false => Intake::Ready,
+        }
+    }
+
+    fn poll_intake(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.is_full() {
+            inner.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Outgoing> {
+        let before = out.len();
+        let mut inner = self.lock();
+        while out.len() < before + CHUNK {
+            let Some(item) = inner.queue.pop_front() else {
+                break;
+            };
+            inner.write(&item, out);
+            self.house.stats().sent.count();
+        }
+        if inner.queue.is_empty() && inner.queue.capacity() > 16 {
+            inner.queue = VecDeque::new();
+        }
+        let room = inner.room_again();
+        let answer = if out.len() > before {
+            Poll::Ready(Outgoing::Data)
+        } else if let Some(error) = inner.ending.clone() {
+            Poll::Ready(Outgoing::End(error))
+        } else {
+            inner.writer = Some(cx.waker().clone());
+            Poll::Pending
+        };
+        drop(inner);
+        if room {
+            self.house.post(&self.key, Input::Room);
+        }
+        answer
+    }
+
+    fn written(&self) {
+        let taken = std::mem::take(&mut self.lock().on_the_wire);
+        self.taken(taken);
+    }
+
+    fn enable_acks(&self, _: Enable) -> Option<Resumption> {
+        None
+    }
+
+    fn ack_requested(&self) {}
+
+    fn acked(&self, h: u32) -> Result<(), AckError> {
+        Err(AckError { h, sent: 0 })
+    }
+
+    fn handled(&self) -> u32 {
+        0
+    }
+
+    fn nonza(&self, _: Element) -> NonzaVerdict {
+        NonzaVerdict::Fault(crate::proto::StreamCondition::UnsupportedStanzaType.into())
+    }
+
+    /// An iq, which it must answer (RFC 6120 §8.2.3), be it with an error.
+    fn probe(&self) {
+        if let Some(question) = self.house.probe(self.domain()) {
+            let item = Item {
+                stanza: Arc::new(question),
+                to: None,
+                mark: None,
+            };
+            if let Some(me) = self.me.upgrade() {
+                LineWay(me).push(item);
+            }
+        }
+    }
+
+    fn closed(&self, end: End) {
+        let (first, left) = {
+            let mut inner = self.lock();
+            let first = !std::mem::replace(&mut inner.closed, true);
+            inner.on_the_wire = Vec::new();
+            (first, std::mem::take(&mut inner.queue))
+        };
+        if first {
+            tracing::info!(component = %self.domain(), address = %self.address, ?end, "a component is gone");
+            self.house.left(self, &self.key, left);
+        }
+    }
+}
+
+/// The question of a domain to the component under `ns`.
+pub(super) fn ping(from: &Jid, to: &Jid) -> Stanza {
+    Stanza::iq(crate::proto::stanza::IqType::Get)
+        .with_from(from.clone())
+        .with_to(to.clone())
+        .with_id(crate::runtime::random::id())
+        .with_child(Element::new("ping", ns::PING))
+}
