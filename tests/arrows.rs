@@ -49,8 +49,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "components",
         &[
-            "runtime", "xml", "proto", "config", "metrics", "store", "stream", "hooks", "state",
-            "net", "session", "router", "federation",
+            "runtime",
+            "metrics",
+            "xml",
+            "proto",
+            "config",
+            "store",
+            "stream",
+            "hooks",
+            "state",
+            "session",
+            "router",
+            "federation",
         ],
     ),
     (

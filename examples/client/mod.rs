@@ -4,6 +4,7 @@
 //! Not a part of the library: programs include it with `#[path]`.
 #![allow(dead_code)] // each program uses its own part of it
 
+mod component;
 mod connection;
 mod error;
 mod login;

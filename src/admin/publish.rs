@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::finding::{Finding, Level};
-use crate::config::{Config, ListenTls};
+use crate::config::{Config, ListenKind, ListenTls};
 
 /// How long others may remember a record, seconds.
 const TTL: u32 = 3600;
@@ -77,7 +77,7 @@ fn clients(config: &Config) -> BTreeSet<u16> {
     let with_tls = config
         .listen
         .iter()
-        .filter(|listen| listen.tls != ListenTls::None);
+        .filter(|listen| listen.kind == ListenKind::Client && listen.tls != ListenTls::None);
     reachable(with_tls.map(|listen| listen.address))
 }
 

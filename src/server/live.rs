@@ -8,6 +8,7 @@ use super::acts::ServerActs;
 use super::desk::ServerDesk;
 use super::ending::Ends;
 use super::memory::Memory;
+use crate::components::Components;
 use crate::config::{Listen, Loaded};
 use crate::federation::House;
 use crate::hooks::Listed;
@@ -41,6 +42,7 @@ pub(super) struct Live {
     pub(super) local: Secret,
     /// Sockets of the service manager.
     pub(super) inherited: Inherited,
+    pub(super) components: Arc<Components>,
     /// When it started.
     pub(super) started: u64,
     pub(super) state: Mutex<State>,

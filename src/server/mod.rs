@@ -27,7 +27,8 @@ use tokio::task::JoinHandle;
 
 use crate::admin::socket::ControlSocket;
 use crate::admin::{Acts, End};
-use crate::config::{Administration, Config, Loaded};
+use crate::components::{Components, Programs};
+use crate::config::{Administration, Config, ListenKind, Loaded};
 use crate::federation::House;
 use crate::hooks::{AccountActs, Builder, Listed, Tables, Web};
 use crate::http::{Client, serve_metrics};
@@ -180,6 +181,9 @@ impl Server {
             )),
             tokio::spawn(removals(accounts.clone())),
         ];
+        let programs = Programs::new(&config.components);
+        let components = Components::open(router.clone(), programs);
+        let components = components.await.map_err(|e| words(&e))?;
         let live = Arc::new(Live {
             extra: extra.to_vec(),
             started: clock.wall(),
@@ -197,6 +201,7 @@ impl Server {
             key: secret,
             local,
             inherited,
+            components,
             state: Mutex::new(State {
                 patience: config.server.drain_timeout.0,
                 ..State::default()
@@ -205,6 +210,8 @@ impl Server {
         });
         acts.operate(&live);
         let mut server = Server { live, acts, tasks };
+        let components = server.live.components.clone();
+        server.tasks.push(tokio::spawn(components.run()));
         let backups = backups::Backups::new(config, &server.live.store);
         let backups = backups.map(|backups| tokio::spawn(backups.run()));
         server.tasks.extend(backups);
@@ -287,9 +294,19 @@ impl Server {
 
     /// Where clients connect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listening(ListenKind::Client)
+    }
+
+    /// Where components connect.
+    pub fn component_addresses(&self) -> Vec<SocketAddr> {
+        self.listening(ListenKind::Component)
+    }
+
+    fn listening(&self, kind: ListenKind) -> Vec<SocketAddr> {
         let state = self.live.state();
         let listeners = state.listeners.iter();
         listeners
+            .filter(|(listen, _)| listen.kind == kind)
             .flat_map(|(_, listeners)| listeners.addresses().iter().copied())
             .collect()
     }
@@ -333,6 +350,7 @@ impl Server {
         if let Some(house) = house {
             house.stop(patience).await;
         }
+        live.components.stop();
         live.router.suspend_sessions(patience).await;
         live.router.suspend_services(patience).await;
         live.store.close().await;
@@ -436,6 +454,9 @@ fn hosts(
                 .command(offered)
                 .map_err(|error| StartError(format!("{domain}: {error}")))?;
         }
+        for component in components_below(config, &jid) {
+            builder.neighbour(component);
+        }
         let tables = builder.freeze();
         check_services(config, &hosts, domain, &tables)?;
         hosts.insert(
@@ -451,7 +472,24 @@ fn hosts(
     Ok(hosts)
 }
 
-/// A service's address is neither a host nor a service of another host.
+/// The listed components whose domain belongs to this host and to none of its hosts below.
+fn components_below(config: &Config, host: &Jid) -> Vec<Jid> {
+    let nearest = |domain: &str| {
+        let above = config.hosts.keys().filter(|host| {
+            let rest = domain.strip_suffix(host.as_str());
+            rest.is_some_and(|rest| rest.ends_with('.'))
+        });
+        above.max_by_key(|host| host.len())
+    };
+    let listed = config.components.iter().filter(|(_, component)| component.listed);
+    let domains = listed.flat_map(|(name, component)| component.domains(name));
+    domains
+        .filter(|domain| nearest(domain).is_some_and(|above| above == host.domain()))
+        .filter_map(|domain| Jid::parse(domain).ok())
+        .collect()
+}
+
+/// A service's address is neither a host nor a service of another host nor that of a component.
 fn check_services(
     config: &Config,
     earlier: &router::Hosts,
@@ -464,7 +502,12 @@ fn check_services(
             let mut services = host.tables.services().iter();
             services.any(|other| other.domain == service.domain)
         };
-        let taken = if config.hosts.contains_key(address) {
+        let mut components = config.components.iter();
+        let taken = if let Some((name, _)) =
+            components.find(|(name, component)| component.domains(name).contains(&address))
+        {
+            format!("belongs to the component {name}")
+        } else if config.hosts.contains_key(address) {
             "is a host of its own".to_owned()
         } else if let Some(host) = earlier.values().find(same) {
             format!("is a service of {} already", host.domain)

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::live::{Live, State};
 use super::{federation, guests, hosts, settings, stream_hosts};
 use crate::admin::{Reloaded, log};
-use crate::config::{Administration, Config, Listen, Loaded, diff, without_restart};
+use crate::components::Programs;
+use crate::config::{Administration, Config, Listen, ListenKind, Loaded, diff, without_restart};
 use crate::federation::Terms;
 use crate::http::{Exposition, serve_metrics};
-use crate::net::{ConnectionLimits, Listeners, bind_or_take, serve_bound, tls};
+use crate::net::{ConnectionLimits, Listeners, bind_or_take, serve_bound, serve_components, tls};
 use crate::router::Hosts;
 use crate::stream::Settings;
 
@@ -84,6 +85,16 @@ impl Live {
             let bound = bind_or_take(&[listen.address], &self.inherited);
             listeners.push((listen.clone(), bound.map_err(|error| error.to_string())?));
         }
+        let other_kind = |new: &&Listen| {
+            let mut old = state.listeners.iter();
+            old.any(|(old, _)| old.address == new.address && old.kind != new.kind)
+        };
+        if let Some(listen) = config.listen.iter().find(other_kind) {
+            return Err(format!(
+                "who connects to {} can only change with a restart (listen.kind)",
+                listen.address
+            ));
+        }
         let exposed = state.exposition.as_ref().map(|(address, _)| *address);
         let exposition = match config.metrics.listen {
             Some(address) if exposed != Some(address) => {
@@ -110,6 +121,7 @@ impl Live {
         reloaded.certificates = self.tls.apply(ready.certificates);
         self.router.set_limits(settings::router(config));
         self.router.set_hosts(ready.hosts);
+        self.components.reload(Programs::new(&config.components));
         self.accounts.set_iterations(config.auth.scram_iterations);
         self.acts.set_config(config);
         self.desk.set_rules(&config.auth, guests(config));
@@ -174,6 +186,13 @@ impl Live {
         settings: &Arc<Settings>,
     ) -> Listeners {
         let options = settings::listener(config, listen);
-        serve_bound(sockets, options, settings.clone(), self.around.clone())
+        let (settings, around) = (settings.clone(), self.around.clone());
+        match listen.kind {
+            ListenKind::Client => serve_bound(sockets, options, settings, around),
+            ListenKind::Component => {
+                let porter = self.components.clone();
+                serve_components(sockets, options, settings, porter, around)
+            }
+        }
     }
 }

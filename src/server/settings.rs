@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Config, Host, Mechanism, Network, StoreEngine, TlsVersion};
+use crate::config::{Config, Host, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion};
 use crate::http::ClientOptions;
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
@@ -155,7 +155,9 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     ListenerOptions {
         addresses: vec![listen.address],
-        plaintext: listen.tls == crate::config::ListenTls::None,
+        // What comes from this machine needs no TLS to be a component.
+        plaintext: listen.tls == ListenTls::None
+            || listen.kind == ListenKind::Component && listen.address.ip().is_loopback(),
         trusted_proxies: listen.proxies.iter().filter_map(subnet).collect(),
         timeouts: Timeouts {
             first_byte: stream.header_timeout.0,
@@ -163,11 +165,23 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
             dead_after: stream.ping_timeout.0,
             write: stream.write_timeout.0,
         },
-        rates: Rates {
-            bytes: narrow(session.bytes_per_second.0),
-            bytes_burst: narrow(session.bytes_burst.0),
-            stanzas: session.stanzas_per_second,
-            stanzas_burst: session.stanzas_burst,
+        rates: match listen.kind {
+            ListenKind::Client => Rates {
+                bytes: narrow(session.bytes_per_second.0),
+                bytes_burst: narrow(session.bytes_burst.0),
+                stanzas: session.stanzas_per_second,
+                stanzas_burst: session.stanzas_burst,
+            },
+            ListenKind::Component => {
+                let component = &config.limits.component;
+                let bytes = narrow(component.bytes_per_second.0);
+                Rates {
+                    bytes,
+                    bytes_burst: bytes.saturating_mul(4),
+                    stanzas: component.stanzas_per_second,
+                    stanzas_burst: component.stanzas_per_second.saturating_mul(4),
+                }
+            }
         },
     }
 }
@@ -177,11 +191,22 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
 /// # Errors
 /// In words: the self-signed certificate could not be made.
 pub(super) fn certificates(config: &Config) -> Result<Vec<CertificateSource>, String> {
-    config
-        .hosts
-        .keys()
-        .map(|domain| certificate(config, domain))
-        .collect()
+    let hosts = config.hosts.keys().map(|domain| certificate(config, domain));
+    hosts.chain(of_components(config).map(Ok)).collect()
+}
+
+/// Components may have certificates of their own, where those of hosts are looked for; others are covered by that of a host.
+fn of_components(config: &Config) -> impl Iterator<Item = CertificateSource> {
+    let components = config.components.iter();
+    let domains = components.flat_map(|(name, component)| component.domains(name));
+    domains.filter_map(|domain| {
+        let (chain, key) = config.certificate(domain);
+        chain.exists().then(|| CertificateSource {
+            domain: domain.to_owned(),
+            chain,
+            key,
+        })
+    })
 }
 
 pub(super) fn certificate(config: &Config, domain: &str) -> Result<CertificateSource, String> {

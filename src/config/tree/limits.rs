@@ -19,6 +19,16 @@ settings! {
         pub resume: ResumeLimits = ResumeLimits::default();
         /// One account.
         pub account: AccountLimits = AccountLimits::default();
+        /// One stream of a component.
+        pub component: ComponentLimits = ComponentLimits::default();
+    }
+
+    /// One stream of a component. Who sends faster is read more slowly.
+    pub struct ComponentLimits {
+        /// Bytes a second.
+        pub bytes_per_second: Bytes = Bytes::mib(4) => within(Bytes::kib(16)..=Bytes::gib(1));
+        /// Stanzas a second.
+        pub stanzas_per_second: u32 = 5_000 => within(10..=1_000_000);
     }
 
     /// One XML stream. What goes beyond ends it with policy-violation.
