@@ -13,6 +13,7 @@ mod backup;
 mod backup_load;
 mod client_access;
 mod command_line;
+mod components;
 mod erasure;
 mod extensions;
 mod federation;

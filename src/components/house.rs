@@ -82,7 +82,9 @@ impl Components {
         let ways: Neighbours = ways.collect();
         let lines: Vec<Arc<Line>> = {
             let lines = self.lock();
-            let gone = lines.iter().filter(|(domain, _)| !ways.contains_key(*domain));
+            let gone = lines
+                .iter()
+                .filter(|(domain, _)| !ways.contains_key(*domain));
             gone.map(|(_, line)| line.clone()).collect()
         };
         self.programs.store(Arc::new(programs));
@@ -164,10 +166,7 @@ impl Components {
             let rest = domain.domain().strip_suffix(host.domain());
             rest.is_some_and(|rest| rest.ends_with('.'))
         };
-        let host = above
-            .clone()
-            .find(below)
-            .or_else(|| above.clone().next())?;
+        let host = above.clone().find(below).or_else(|| above.clone().next())?;
         Some(ping(host, domain))
     }
 

@@ -1,6 +1,6 @@
 //! One stream of a component: the seat that the stream machine talks to, with its outgoing queue.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use crate::proto::StreamError;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
-use crate::proto::stanza::{Kind, Stanza};
+use crate::proto::stanza::{IqType, Stanza};
 use crate::session::tally::Tally;
 use crate::store::Batch;
 use crate::stream::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
@@ -51,7 +51,8 @@ struct Inner {
     /// Handed to the driver, and not known to have reached the socket.
     on_the_wire: Vec<Mark>,
     tally: Tally,
-    committing: u32,
+    /// Stanzas with the committer, by the bare address they are from.
+    committing: HashMap<Box<str>, u32>,
     wants_room: bool,
 }
 
@@ -101,20 +102,18 @@ impl Line {
         }
     }
 
-    fn receipt(&self, kind: Option<Kind>) -> Option<Receipt> {
-        let me = self.me.upgrade()?;
+    fn receipt(&self, from: Option<&Jid>) -> Option<Receipt> {
+        let line = self.me.upgrade()?;
         let number = self.lock().tally.take();
-        let source: Arc<dyn Source> = match kind {
-            Some(Kind::Message(_)) => me,
-            _ => Arc::new(AtOnce(me)),
-        };
-        Some(Receipt::new(source, number))
+        let name = from.map_or("", Jid::bare_str).into();
+        Some(Receipt::new(Arc::new(Speaker { line, name }), number))
     }
 
     /// A stanza whose sender is at a domain of the component.
     fn came(&self, element: Element) {
         let read = Stanza::from_element(element);
-        let receipt = self.receipt(read.as_ref().ok().map(|stanza| stanza.kind));
+        let from = read.as_ref().ok().and_then(|stanza| stanza.from.as_ref());
+        let receipt = self.receipt(from);
         self.house.stats().received.count();
         match read {
             Ok(stanza) => match stanza.to.clone() {
@@ -202,14 +201,31 @@ impl Inner {
         self.wants_room && free && std::mem::replace(&mut self.wants_room, false)
     }
 
+    fn committed(&mut self, name: &str) {
+        if let Some(count) = self.committing.get_mut(name) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.committing.remove(name);
+            }
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.tally.outstanding() >= WINDOW
     }
 }
 
-impl Source for Line {
+/// Somebody at the component's domains: what is from one goes through in its order (RFC 6120 §10.1), and waits for the disk
+/// with nobody else.
+struct Speaker {
+    line: Arc<Line>,
+    name: Box<str>,
+}
+
+impl Source for Speaker {
     fn submitted(&self, _: u32, _: &mut Batch) {
-        self.lock().committing += 1;
+        let mut inner = self.line.lock();
+        *inner.committing.entry(self.name.clone()).or_default() += 1;
     }
 
     fn is_stale(&self) -> bool {
@@ -219,10 +235,10 @@ impl Source for Line {
     /// What could not be handled was answered: the protocol knows no sending again.
     fn completed(&self, number: u32, submitted: bool, _: bool) {
         let reader = {
-            let mut inner = self.lock();
+            let mut inner = self.line.lock();
             inner.tally.complete(number, true);
             if submitted {
-                inner.committing = inner.committing.saturating_sub(1);
+                inner.committed(&self.name);
             }
             match inner.is_full() {
                 true => None,
@@ -233,28 +249,7 @@ impl Source for Line {
     }
 
     fn committing(&self) -> bool {
-        self.lock().committing > 0
-    }
-}
-
-/// A line as source of what needs no disk: presence and questions do not wait for messages.
-struct AtOnce(Arc<Line>);
-
-impl Source for AtOnce {
-    fn submitted(&self, number: u32, batch: &mut Batch) {
-        self.0.submitted(number, batch);
-    }
-
-    fn is_stale(&self) -> bool {
-        false
-    }
-
-    fn completed(&self, number: u32, submitted: bool, handled: bool) {
-        self.0.completed(number, submitted, handled);
-    }
-
-    fn committing(&self) -> bool {
-        false
+        self.line.lock().committing.contains_key(&self.name)
     }
 }
 
@@ -356,9 +351,9 @@ impl Seat for Line {
     }
 }
 
-/// The question of a domain to the component under `ns`.
+/// The question of a host to a component.
 pub(super) fn ping(from: &Jid, to: &Jid) -> Stanza {
-    Stanza::iq(crate::proto::stanza::IqType::Get)
+    Stanza::iq(IqType::Get)
         .with_from(from.clone())
         .with_to(to.clone())
         .with_id(crate::runtime::random::id())

@@ -146,12 +146,14 @@ impl Rules<'_> {
                     self.add(&key, format!("write this domain as \"{right}\""))
                 }
                 Some(_) if self.loaded.config.hosts.contains_key(domain) => {
-                    let what = format!("{domain} is a host of its own; give the component another domain");
+                    let what =
+                        format!("{domain} is a host of its own; give the component another domain");
                     self.add(&key, what);
                 }
-                Some(_) if !seen.insert(domain) => {
-                    self.add(&key, format!("{domain} belongs to another component already"))
-                }
+                Some(_) if !seen.insert(domain) => self.add(
+                    &key,
+                    format!("{domain} belongs to another component already"),
+                ),
                 Some(_) => {}
             }
         }

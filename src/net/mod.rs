@@ -20,5 +20,7 @@ pub use dial::{DialError, dial};
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
 pub use listen::{Inherited, ListenError, bind, bind_or_take};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
-pub use serve::{Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers};
+pub use serve::{
+    Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers,
+};
 pub use stats::NetStats;

@@ -481,7 +481,10 @@ fn components_below(config: &Config, host: &Jid) -> Vec<Jid> {
         });
         above.max_by_key(|host| host.len())
     };
-    let listed = config.components.iter().filter(|(_, component)| component.listed);
+    let listed = config
+        .components
+        .iter()
+        .filter(|(_, component)| component.listed);
     let domains = listed.flat_map(|(name, component)| component.domains(name));
     domains
         .filter(|domain| nearest(domain).is_some_and(|above| above == host.domain()))

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Config, Host, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion};
+use crate::config::{
+    Config, Host, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion,
+};
 use crate::http::ClientOptions;
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
@@ -191,7 +193,10 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
 /// # Errors
 /// In words: the self-signed certificate could not be made.
 pub(super) fn certificates(config: &Config) -> Result<Vec<CertificateSource>, String> {
-    let hosts = config.hosts.keys().map(|domain| certificate(config, domain));
+    let hosts = config
+        .hosts
+        .keys()
+        .map(|domain| certificate(config, domain));
     hosts.chain(of_components(config).map(Ok)).collect()
 }
 

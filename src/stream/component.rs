@@ -70,12 +70,7 @@ enum Stage {
 
 impl Stream {
     /// A stream with TLS, or without where `peer` is secure by its place.
-    pub fn new(
-        settings: Arc<Settings>,
-        porter: Arc<dyn Porter>,
-        peer: Peer,
-        tls: bool,
-    ) -> Stream {
+    pub fn new(settings: Arc<Settings>, porter: Arc<dyn Porter>, peer: Peer, tls: bool) -> Stream {
         Stream {
             secure: tls || peer.secure_by_place,
             settings,
@@ -187,8 +182,7 @@ impl Drop for Stream {
 /// §3: `from` must be at a domain of the component; where there is none it is the stream's domain.
 fn stanza(entered: &Entered, domain: &Jid, mut element: Element, out: &mut Out<'_>) -> Flow {
     let root = element.root();
-    let is_stanza =
-        root.ns() == ns::CLIENT && matches!(root.name(), "message" | "presence" | "iq");
+    let is_stanza = root.ns() == ns::CLIENT && matches!(root.name(), "message" | "presence" | "iq");
     if !is_stanza {
         return StreamCondition::UnsupportedStanzaType.into();
     }

@@ -52,7 +52,9 @@ impl Framing {
     /// Writes our footer.
     pub(super) fn close(self, out: &mut Vec<u8>) {
         match self {
-            Framing::Tcp | Framing::Server | Framing::Component => out.extend_from_slice(b"</stream:stream>"),
+            Framing::Tcp | Framing::Server | Framing::Component => {
+                out.extend_from_slice(b"</stream:stream>")
+            }
         }
     }
 

@@ -3,4 +3,4 @@
 mod links;
 mod lists;
 mod strangers;
-mod world;
+pub mod world;
