@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::Router;
-use super::commit::Settled;
-use super::commit::Then;
 use super::subscription::Act;
 use crate::hooks::{
-    Account, Backlog, Envelope, Origin, Outgoing, SessionEvent, SessionId, SessionInfo, Turn,
+    Account, Backlog, Effect, Envelope, Origin, Outgoing, SessionEvent, SessionId, SessionInfo,
+    Turn,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -213,31 +212,18 @@ impl Router {
     fn presence_in(
         self: &Arc<Self>,
         account: &mut Account,
-        envelope: Box<Envelope>,
+        mut envelope: Box<Envelope>,
         kind: PresenceType,
     ) {
-        let Settled::Now(envelope) = self.settle(envelope, Then::End) else {
-            // Presence writes nothing and nothing of its sender is being written: the session
-            // lets presence through only then.
-            return;
-        };
-        let stanza = &envelope.stanza;
-        if let Some(from) = &stanza.from
-            && kind != PresenceType::Available
-        {
-            for info in &mut account.sessions {
-                info.directed.retain(|known| known != from);
-            }
-        }
-        let to = (stanza.to.as_ref() != Some(&envelope.to)).then_some(&envelope.to);
-        if envelope.to.is_full() {
-            if let Some(info) = account.resource(&envelope.to) {
-                push(info, stanza, to);
-            }
+        let (stanza, to) = (envelope.stanza.clone(), envelope.to.clone());
+        let must_queue = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
+        if must_queue || !envelope.ledger.batch.is_empty() {
+            // It follows what its sender said before, which is being written.
+            let show = move |turn: &mut Turn<'_>| show(turn.account, &stanza, &to, kind);
+            let effect = Effect::InTurn(account.jid.clone(), Box::new(show));
+            envelope.ledger.effects.push(effect);
         } else {
-            for info in account.available() {
-                push(info, stanza, to);
-            }
+            show(account, &stanza, &to, kind);
         }
         self.finish(envelope);
     }
@@ -391,6 +377,27 @@ impl Router {
     pub(super) fn send(self: &Arc<Self>, stanza: Stanza) {
         if let Some(envelope) = Envelope::from_server(stanza) {
             self.route_on(Box::new(envelope));
+        }
+    }
+}
+
+/// Hands presence to the sessions it is for.
+fn show(account: &mut Account, stanza: &Arc<Stanza>, to: &Jid, kind: PresenceType) {
+    if let Some(from) = &stanza.from
+        && kind != PresenceType::Available
+    {
+        for info in &mut account.sessions {
+            info.directed.retain(|known| known != from);
+        }
+    }
+    let other = (stanza.to.as_ref() != Some(to)).then_some(to);
+    if to.is_full() {
+        if let Some(info) = account.resource(to) {
+            push(info, stanza, other);
+        }
+    } else {
+        for info in account.available() {
+            push(info, stanza, other);
         }
     }
 }
