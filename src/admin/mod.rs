@@ -11,6 +11,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 mod ending;
+mod components;
 mod finding;
 mod links;
 mod listing;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 pub use acts::{AccountInfo, Accounts, Acts, SessionInfo};
 pub use command::Builtin;
 pub use ending::{End, Ending};
+pub use components::ComponentInfo;
 pub use finding::{Finding, Level};
 pub use links::Link;
 pub use operations::{Operations, Reloaded, Status};
@@ -47,6 +49,7 @@ const BUILTINS: &[&[Builtin]] = &[
     administrators::COMMANDS,
     audit::COMMANDS,
     links::COMMANDS,
+    components::COMMANDS,
     store::COMMANDS,
     operations::COMMANDS,
     ending::COMMANDS,

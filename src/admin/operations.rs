@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::acts::Acts;
 use super::command::Builtin;
 use super::ending::{End, Ending};
+use super::components::ComponentInfo;
 use super::links::Link;
 use super::log;
 use crate::config::Change;
@@ -33,6 +34,11 @@ pub trait Operations: Send + Sync {
 
     /// Takes back an end that was asked for; which it was.
     fn cancel_end<'a>(&'a self, announcement: Option<String>) -> Act<'a, Option<End>>;
+    /// Every domain that a component serves.
+    fn components(&self) -> Vec<ComponentInfo>;
+
+    /// Ends the stream of a domain's component; whether there was one.
+    fn close_component(&self, domain: &Jid) -> bool;
 
     /// What is logged where nobody changed it since (`log.level`).
     fn configured_level(&self) -> String;

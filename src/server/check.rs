@@ -83,19 +83,24 @@ fn of_services(loaded: &Loaded, hosts: &Hosts) -> Vec<Finding> {
             continue;
         };
         let identity = tls.choose(None, None);
-        for service in host.tables.services() {
-            let name = service.domain.as_str();
+        let services = host.tables.services().iter();
+        let services = services.map(|service| (service.domain.as_str(), service.kind));
+        let components = host.tables.neighbours().iter();
+        // One with a certificate of its own needs no other.
+        let components = components
+            .map(|domain| (domain.as_str(), "component"))
+            .filter(|(name, _)| !loaded.config.certificate(name).0.exists());
+        for (name, kind) in services.chain(components) {
             findings.push(if identity.names.cover(name, "xmpp-server") {
                 Finding::new(
                     Level::Good,
-                    format!("the certificate of {domain} covers {name} ({})", service.kind),
+                    format!("the certificate of {domain} covers {name} ({kind})"),
                 )
             } else {
                 Finding::new(
                     Level::Warning,
                     format!(
-                        "the certificate of {domain} does not cover {name} ({}): other servers may refuse it; get one that names both",
-                        service.kind
+                        "the certificate of {domain} does not cover {name} ({kind}): other servers may refuse it; get one that names both"
                     ),
                 )
             });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::live::Live;
 use crate::admin::{Act, ActError, End, Ending, Link, Operations, Reloaded, Status};
+use crate::admin::{Act, ActError, ComponentInfo, Link, Operations, Reloaded, Status};
 use crate::config::{Bytes, Log, Period};
 use crate::federation::House;
 use crate::metrics::Samples;
@@ -73,6 +74,19 @@ impl Operations for Live {
 
     fn cancel_end<'a>(&'a self, announcement: Option<String>) -> Act<'a, Option<End>> {
         Box::pin(async move { Ok(self.take_end_back(announcement.as_deref())) })
+    fn components(&self) -> Vec<ComponentInfo> {
+        let all = self.components.list().into_iter();
+        let told = all.map(|one| ComponentInfo {
+            name: one.name,
+            domain: one.domain,
+            address: one.address,
+            kept: one.kept,
+        });
+        told.collect()
+    }
+
+    fn close_component(&self, domain: &Jid) -> bool {
+        self.components.close(domain)
     }
 
     fn configured_level(&self) -> String {
@@ -110,6 +124,9 @@ impl Live {
                 |micros| format!("{} ms", micros as f64 / 1e3),
             )
         };
+        let components = self.components.list();
+        let connected = components.iter().filter(|one| one.address.is_some());
+        let components = format!("{} of {} connected", connected.count(), components.len());
         let store = self.store.stats();
         let writes = if store.read_only { "no" } else { "yes" };
         let (used, ceiling) = (self.memory.used(), self.memory.ceiling());
@@ -120,6 +137,7 @@ impl Live {
             ("goes on", self.goes_on()),
             ("sessions", now("waxwing_sessions").to_string()),
             ("streams", by_label(after, "waxwing_streams")),
+            ("components", components),
             (
                 "stanzas in",
                 rates(before, after, "waxwing_stanzas_received_total"),

@@ -205,4 +205,17 @@ async fn administrators_see_who_is_connected() {
     };
     assert_eq!(connected(PLAYS), Some(1.0));
     assert_eq!(connected(POEMS), Some(0.0));
+    let operations = server.own().acts().operations().unwrap();
+    let told: Vec<_> = operations.components();
+    let told = told.iter().map(|one| {
+        let from = one.address.as_deref();
+        (one.domain.as_str(), one.name.as_str(), from, one.kept)
+    });
+    let expected = [
+        (PLAYS, "shakespeare", Some("127.0.0.1"), 0),
+        (POEMS, "shakespeare", None, 0),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert!(operations.close_component(&jid(PLAYS)));
+    assert!(!operations.close_component(&jid(POEMS)));
 }
