@@ -11,6 +11,7 @@ mod bind;
 mod bodies;
 mod bound;
 mod close;
+mod component;
 mod header;
 mod interop;
 mod junk;
