@@ -44,6 +44,20 @@ admins = ["boss@{domain}"]
 [[listen]]
 address = "127.0.0.1:0"
 
+[[listen]]
+kind = "component"
+address = "127.0.0.2:0"
+
+[components.echo]
+domains = ["echo.{domain}"]
+secret = "the echo of a name"
+patience = "1s"
+
+[components.irc]
+domains = ["irc.{domain}"]
+secret = "a plague on both your houses"
+patience = "30s"
+
 # The clients are here to show behaviour, not how fast Python computes PBKDF2.
 [auth]
 scram_iterations = 4096
@@ -62,16 +76,21 @@ class Account:
 class Server:
     """`ca` is the CA that signed for the server, `wrong_ca` another; both also as folders hashed for OpenSSL."""
 
-    host = "127.0.0.1"
+    host, component_host = "127.0.0.1", "127.0.0.2"
     domain = DOMAIN
     plain_domain = PLAIN_DOMAIN
     guest_domain = GUEST_DOMAIN
+    # Domain and secret of each.
+    components = {
+        "echo": (f"echo.{DOMAIN}", "the echo of a name"),
+        "irc": (f"irc.{DOMAIN}", "a plague on both your houses"),
+    }
 
     def __init__(self, binary, work):
         self.binary, self.work = Path(binary), Path(work)
         self.ca, self.wrong_ca = self.work / "ca/ca.pem", self.work / "wrong-ca/ca.pem"
         self.log = self.work / "server.log"
-        self.port = None
+        self.port = self.component_port = None
         self.accounts = []
 
     async def start(self):
@@ -90,8 +109,9 @@ class Server:
             text = self.log.read_text(errors="replace")
             if self.process.returncode is not None:
                 break
-            if listening := re.search(r"clients can connect address=127\.0\.0\.1:(\d+)", text):
-                self.port = int(listening[1])
+            port = lambda who: re.search(rf"{who} can connect address=127\.0\.0\.\d:(\d+)", text)
+            if (clients := port("clients")) and (components := port("components")):
+                self.port, self.component_port = int(clients[1]), int(components[1])
                 return
             await asyncio.sleep(0.1)
         await self.stop()

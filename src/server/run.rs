@@ -37,6 +37,9 @@ pub(super) async fn run(
     for address in server.addresses() {
         tracing::info!(%address, "clients can connect");
     }
+    for address in server.component_addresses() {
+        tracing::info!(%address, "components can connect");
+    }
     if let Some(address) = server.metrics_address() {
         tracing::info!(%address, "metrics can be read");
     }
