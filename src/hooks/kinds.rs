@@ -182,6 +182,8 @@ pub struct Request<'a> {
 
 /// Handles an iq in an account's turn.
 pub type AccountIq = Arc<dyn Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + Sync>;
+/// Handles a message to the host; what it lets pass is returned as if nobody had handled it.
+pub type HostMessage = Arc<dyn Fn(&Envelope) -> Verdict + Send + Sync>;
 /// Handles an iq to the host.
 pub type HostIq = Arc<dyn Fn(&Request<'_>) -> Reply + Send + Sync>;
 /// Sees a stanza in transit, in the turn of the account concerned.

@@ -181,6 +181,19 @@ impl Registrar<'_> {
         self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to the host"));
     }
 
+    /// Handles messages to the host that have such a child.
+    pub fn host_message(
+        &mut self,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Envelope) -> Verdict + Send + Sync + 'static,
+    ) {
+        let table = &mut self.builder.tables.host_messages;
+        let free = table.claim((ns, name), (), Arc::new(f));
+        self.refuse_if(!free, || {
+            format!("messages with {{{ns}}}{name} to the host")
+        });
+    }
+
     /// Answers what disco asks of nodes of the host; `None` for a node that is somebody else's.
     pub fn host_node(
         &mut self,

@@ -8,15 +8,14 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, Gate, HostIq, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound,
-    OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit,
-    Verb, Which,
+    AccountIq, Bar, Gate, HostIq, HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
 use crate::proto::disco::Info;
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
 use crate::stream::{self, InlineRequest};
 use crate::xml::{El, Element};
 
@@ -81,6 +80,7 @@ impl<K: PartialEq, H> ByName<K, H> {
 #[derive(Default)]
 pub struct Tables {
     pub(super) host_iq: ByName<Verb, HostIq>,
+    pub(super) host_messages: ByName<(), HostMessage>,
     pub(super) account_iq: ByName<(To, Verb), AccountIq>,
     pub(super) messages: TransitTable,
     pub(super) presences: TransitTable,
@@ -115,6 +115,13 @@ impl Tables {
     /// The handler of an iq to the host.
     pub fn host_iq(&self, verb: Verb, payload: El<'_>) -> Option<&HostIq> {
         self.host_iq.find(payload, verb)
+    }
+
+    /// The handler of a message to the host, by one of its children.
+    pub fn host_message(&self, stanza: &Stanza) -> Option<&HostMessage> {
+        stanza
+            .children()
+            .find_map(|child| self.host_messages.find(child, ()))
     }
 
     /// The handler of an iq to an account.

@@ -24,6 +24,7 @@ pub mod lists;
 pub mod offline;
 pub mod ping;
 pub mod private;
+pub mod privilege;
 pub mod registration;
 pub mod reporting;
 pub mod roster;
@@ -60,6 +61,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<contact::Contact>(),
     Listed::of::<vcard::VCard>(),
     Listed::of::<private::Private>(),
+    Listed::of::<privilege::Privilege>(),
     Listed::of::<addresses::Addresses>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),

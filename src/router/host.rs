@@ -6,7 +6,7 @@ use super::commit::{Settled, Then};
 use super::iq::{unknown, verb};
 use super::{Host, Router};
 use crate::hooks::command::Offered;
-use crate::hooks::{Elsewhere, Envelope, Event, Origin, Reply, Request};
+use crate::hooks::{Elsewhere, Envelope, Event, Origin, Reply, Request, Verdict};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType};
@@ -20,7 +20,19 @@ impl Router {
             Kind::Message(MessageType::Error | MessageType::Headline) | Kind::Presence(_) => {
                 self.finish(envelope);
             }
-            Kind::Message(_) => self.bounce(&envelope, &unknown()),
+            Kind::Message(_) => self.message_to_host(host, envelope),
+        }
+    }
+
+    fn message_to_host(self: &Arc<Self>, host: &Host, envelope: Box<Envelope>) {
+        let handler = host.tables.host_message(&envelope.stanza);
+        let verdict = handler.map(|handler| handler(&envelope));
+        match verdict {
+            Some(Verdict::Consume) => self.finish(envelope),
+            Some(Verdict::Bounce(error)) => self.bounce(&envelope, &error),
+            Some(Verdict::Continue | Verdict::Later(_)) | None => {
+                self.bounce(&envelope, &unknown());
+            }
         }
     }
 
