@@ -4,6 +4,7 @@ mod away;
 mod bad;
 mod example;
 mod federated;
+mod privileges;
 mod protocol;
 
 use std::time::Duration;

@@ -54,6 +54,8 @@ impl Privilege {
             (Some(presence), true) => Stanza::clone(presence),
             _ => Stanza::presence(PresenceType::Unavailable).with_from(info.jid.clone()),
         };
+        let from = info.jid.clone();
+        self.seen.is_new(&stanza, &from);
         for rights in self.watching(PresenceAccess::ManagedEntity) {
             turn.send(stanza.clone().with_to(rights.domain.clone()));
         }
@@ -74,8 +76,9 @@ impl Privilege {
         let roster = turn.account.parts.find::<Roster>();
         let sees = roster.is_some_and(|roster| roster.state(&from.bare()).subscription.to());
         let managed = from.domain() == self.deps.host.domain();
-        // What accounts say is told of already.
-        if !sees || managed || !self.seen.is_new(&envelope.stanza, from) {
+        // That an account of the host is gone is told of already.
+        let gone = envelope.stanza.kind == Kind::Presence(PresenceType::Unavailable);
+        if !sees || managed && gone || !self.seen.is_new(&envelope.stanza, from) {
             return;
         }
         for rights in self.watching(PresenceAccess::Roster) {
