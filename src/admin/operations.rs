@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::acts::Acts;
 use super::command::Builtin;
-use super::ending::{End, Ending};
 use super::components::ComponentInfo;
+use super::ending::{End, Ending};
 use super::links::Link;
 use super::log;
 use crate::config::Change;

@@ -8,6 +8,7 @@ use super::account::{Account, SessionId, Uid};
 use super::envelope::Envelope;
 use super::parts::Parts;
 use super::turn::Turn;
+use crate::proto::disco::Info;
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
@@ -205,6 +206,10 @@ pub enum Disco {
     Items,
 }
 
+/// Answers a question to the host or to an account before those who claimed it, or leaves it to them.
+pub type Divert = Arc<dyn Fn(To, &Request<'_>) -> Option<Reply> + Send + Sync>;
+/// Changes what is told at the moment of a kind of address, beside what stays.
+pub type DiscoNow = Arc<dyn Fn(To, &mut Info) + Send + Sync>;
 /// Answers for the nodes of the host, or of an account, that it knows.
 pub type HostNode = Arc<dyn Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync>;
 /// Sees a point of a session's life.

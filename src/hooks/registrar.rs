@@ -194,6 +194,22 @@ impl Registrar<'_> {
         });
     }
 
+    /// Answers iqs to the host and to accounts before those who claimed them; `None` leaves one to them.
+    pub fn divert(
+        &mut self,
+        f: impl Fn(To, &Request<'_>) -> Option<Reply> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.diverts.push(Arc::new(f));
+    }
+
+    /// Changes what disco tells at the moment, where it was asked for no node.
+    pub fn disco_now(
+        &mut self,
+        f: impl Fn(To, &mut crate::proto::disco::Info) + Send + Sync + 'static,
+    ) {
+        self.builder.tables.disco_now.push(Arc::new(f));
+    }
+
     /// Answers what disco asks of nodes of the host; `None` for a node that is somebody else's.
     pub fn host_node(
         &mut self,

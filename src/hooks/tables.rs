@@ -8,7 +8,9 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, Gate, HostIq, HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path, Phase, Probe, To, Transit, Verb, Which,
+    AccountIq, Bar, DiscoNow, Divert, Gate, HostIq, HostMessage, HostNode, Inlined, Job, Life,
+    Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path,
+    Phase, Probe, Reply, Request, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -109,12 +111,24 @@ pub struct Tables {
     pub(super) strangers: ByName<(), OnStranger>,
     pub(super) host_nodes: Vec<HostNode>,
     pub(super) own_nodes: Vec<HostNode>,
+    pub(super) diverts: Vec<Divert>,
+    pub(super) disco_now: Vec<DiscoNow>,
 }
 
 impl Tables {
     /// The handler of an iq to the host.
     pub fn host_iq(&self, verb: Verb, payload: El<'_>) -> Option<&HostIq> {
         self.host_iq.find(payload, verb)
+    }
+
+    /// The answer of who answers before the handlers of an iq, if somebody does.
+    pub fn divert(&self, to: To, request: &Request<'_>) -> Option<Reply> {
+        self.diverts.iter().find_map(|hook| hook(to, request))
+    }
+
+    /// Who changes what disco tells at the moment.
+    pub fn disco_changes(&self) -> &[DiscoNow] {
+        &self.disco_now
     }
 
     /// The handler of a message to the host, by one of its children.

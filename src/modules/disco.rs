@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::hooks::kinds::{Disco as Asked, HostNode};
+use crate::hooks::kinds::{Disco as Asked, DiscoNow, HostNode};
 use crate::hooks::{
     Deps, Info, Module, ModuleError, Registrar, Reply, Request, Tables, To, Turn, Verb,
 };
@@ -27,6 +27,7 @@ pub struct Disco {
 }
 
 struct Known {
+    now: Vec<DiscoNow>,
     host: disco::Info,
     host_nodes: Vec<String>,
     own: disco::Info,
@@ -98,6 +99,7 @@ impl Known {
         let ver = caps::ver(&host, caps::Hash::Sha1);
         host_nodes.push(format!("{}#{ver}", caps::NODE));
         Known {
+            now: tables.disco_changes().to_vec(),
             host,
             host_nodes,
             own: info(To::OwnAccount),
@@ -110,6 +112,15 @@ impl Known {
             nodes: tables.host_nodes().to_vec(),
             own_nodes: tables.own_nodes().to_vec(),
         }
+    }
+
+    /// What is told now.
+    fn at(&self, to: To, info: &disco::Info) -> Element {
+        let mut info = info.clone();
+        for hook in &self.now {
+            hook(to, &mut info);
+        }
+        info.to_element(None)
     }
 
     /// What a module says of a node of the host.
@@ -143,7 +154,11 @@ impl Disco {
         if node.is_some_and(|node| !known.host_nodes.iter().any(|known| known == node)) {
             return Reply::Error(Condition::ItemNotFound.into());
         }
-        known.host.to_element(node).into()
+        match node {
+            // What is known by its hash does not change.
+            Some(_) => known.host.to_element(node).into(),
+            None => known.at(To::Host, &known.host).into(),
+        }
     }
 
     fn host_items(&self, request: &Request<'_>) -> Reply {
@@ -180,8 +195,8 @@ impl Disco {
             return Reply::Error(Condition::ItemNotFound.into());
         }
         match self.known() {
-            Ok(known) if to == To::OwnAccount => known.own.to_element(None).into(),
-            Ok(known) => known.others.to_element(None).into(),
+            Ok(known) if to == To::OwnAccount => known.at(to, &known.own).into(),
+            Ok(known) => known.at(to, &known.others).into(),
             Err(error) => Reply::Error(error),
         }
     }

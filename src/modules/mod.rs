@@ -17,6 +17,7 @@ pub mod client_access;
 pub mod commands;
 pub mod contact;
 pub mod csi;
+pub mod delegation;
 pub mod disco;
 pub mod fast;
 pub mod last;
@@ -62,6 +63,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<vcard::VCard>(),
     Listed::of::<private::Private>(),
     Listed::of::<privilege::Privilege>(),
+    Listed::of::<delegation::Delegation>(),
     Listed::of::<addresses::Addresses>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),

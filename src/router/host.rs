@@ -6,7 +6,7 @@ use super::commit::{Settled, Then};
 use super::iq::{unknown, verb};
 use super::{Host, Router};
 use crate::hooks::command::Offered;
-use crate::hooks::{Elsewhere, Envelope, Event, Origin, Reply, Request, Verdict};
+use crate::hooks::{Elsewhere, Envelope, Event, Origin, Reply, Request, To, Verdict};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType};
@@ -44,15 +44,17 @@ impl Router {
         let stanza = envelope.stanza.clone();
         let reply = match (stanza.payload(), stanza.from.as_ref()) {
             (Some(payload), Some(from)) if envelope.to.is_bare() => {
-                match host.tables.host_iq(verb, payload) {
-                    Some(handler) => handler(&Request {
-                        stanza: &stanza,
-                        payload,
-                        from,
-                        session: None,
-                    }),
-                    None => Reply::Error(unknown()),
-                }
+                let request = Request {
+                    stanza: &stanza,
+                    payload,
+                    from,
+                    session: None,
+                };
+                let handler = || host.tables.host_iq(verb, payload);
+                host.tables
+                    .divert(To::Host, &request)
+                    .or_else(|| handler().map(|handler| handler(&request)))
+                    .unwrap_or_else(|| Reply::Error(unknown()))
             }
             _ => Reply::Error(unknown()),
         };

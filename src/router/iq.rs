@@ -66,14 +66,24 @@ impl Router {
             self.questions.answered(&envelope.stanza);
             return self.finish(envelope);
         };
-        let handler = envelope
-            .stanza
+        let stanza = envelope.stanza.clone();
+        if let (Some(payload), Some(from)) = (stanza.payload(), stanza.from.as_ref()) {
+            let request = Request {
+                stanza: &stanza,
+                payload,
+                from,
+                session: None,
+            };
+            if let Some(reply) = account.tables.divert(to, &request) {
+                return self.reply(envelope, reply);
+            }
+        }
+        let handler = stanza
             .payload()
             .and_then(|payload| account.tables.account_iq(to, verb, payload).cloned());
         let Some(handler) = handler else {
             return self.bounce(&envelope, &Condition::ServiceUnavailable.into());
         };
-        let stanza = envelope.stanza.clone();
         let reply = self.with_turn(account, &mut envelope, |envelope, turn| {
             let (Some(payload), Some(from)) = (stanza.payload(), stanza.from.as_ref()) else {
                 return Reply::Error(Condition::BadRequest.into());

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Live;
-use crate::admin::{Act, ActError, End, Ending, Link, Operations, Reloaded, Status};
-use crate::admin::{Act, ActError, ComponentInfo, Link, Operations, Reloaded, Status};
+use crate::admin::{Act, ActError, ComponentInfo, End, Ending, Link, Operations, Reloaded, Status};
 use crate::config::{Bytes, Log, Period};
 use crate::federation::House;
 use crate::metrics::Samples;
@@ -74,6 +73,8 @@ impl Operations for Live {
 
     fn cancel_end<'a>(&'a self, announcement: Option<String>) -> Act<'a, Option<End>> {
         Box::pin(async move { Ok(self.take_end_back(announcement.as_deref())) })
+    }
+
     fn components(&self) -> Vec<ComponentInfo> {
         let all = self.components.list().into_iter();
         let told = all.map(|one| ComponentInfo {
