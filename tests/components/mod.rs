@@ -2,6 +2,7 @@
 
 mod away;
 mod bad;
+mod delegations;
 mod example;
 mod federated;
 mod privileges;
