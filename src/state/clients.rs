@@ -283,7 +283,7 @@ fn odd() -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::runtime::clock::Clock;
     use crate::state::accounts::Accounts;
