@@ -62,7 +62,12 @@ impl Out<'_> {
                     self.header(&of.doc, &of, &format!("[{path}]"), &path, sign);
                 }
                 Shape::Named(of) => {
-                    let path = format!("{path}.\"example.org\"");
+                    let name = if path == "hosts" {
+                        "example.org"
+                    } else {
+                        "irc.example.org"
+                    };
+                    let path = format!("{path}.\"{name}\"");
                     self.header(&key.doc, &of(), &format!("[{path}]"), &path, "#");
                 }
                 Shape::List(of) => self.header(&key.doc, &of(), &format!("[[{path}]]"), &path, "#"),

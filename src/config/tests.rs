@@ -216,11 +216,20 @@ fn a_reload_knows_what_changed() {
 #[test]
 fn the_shipped_text_is_true() {
     let text = shipped_text(&modules());
+    // A component is nothing without a secret and a listener, which have no default.
+    let mut of_component = false;
     let written: Vec<&str> = text
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(key) if !key.starts_with(' ') && !key.contains(".NAME]") => key,
-            _ => line,
+            Some(key) if !key.starts_with(' ') && !key.contains(".NAME]") => {
+                of_component =
+                    key.starts_with("[components.") || (of_component && !key.starts_with('['));
+                if of_component { line } else { key }
+            }
+            _ => {
+                of_component &= !line.starts_with('[');
+                line
+            }
         })
         .collect();
     let written = Files::new(&[("waxwing.toml", &written.join("\n"))])
@@ -252,7 +261,7 @@ proptest::proptest! {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[limts]\ndepth = 5\n",
-        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, federation, web, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
+        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, federation, web, components, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
     ),
     (
         "[limits]\ndepth = 50\n",
