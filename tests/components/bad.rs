@@ -168,7 +168,9 @@ async fn a_flood() {
 /// What a component does not read is kept on disk if it must arrive, and goes back if not; the server holds a bounded part.
 #[tokio::test]
 async fn one_that_never_reads() {
-    let server = start("patience = \"100ms\"").await;
+    // Romeo is to be as fast as he can: what he sends is what piles up.
+    let fast = "patience = \"100ms\"\n[limits.session]\nbytes_per_second = \"1GiB\"\nbytes_burst = \"1GiB\"";
+    let server = start(fast).await;
     let plays = attach(&server, PLAYS).await.unwrap();
     let mut romeo = online(&server, "romeo").await;
     let hamlet = jid("hamlet@plays.localhost");
