@@ -4,13 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{self, account_key};
+use super::by_client::{self, PutError};
 use super::owned::{AccountSpace, Quota};
 use crate::hooks::Uid;
 use crate::metrics::Counter;
 use crate::proto::jid::Jid;
-use crate::store::{
-    Batch, CommitError, Direction, Fields, Key, Range, Snapshot, Space, Store, StoreError,
-};
+use crate::store::{Batch, CommitError, Key, Snapshot, Space, Store, StoreError};
 
 /// What is remembered of one client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +75,7 @@ impl Clients {
     ///
     /// # Errors
     /// The store's.
-    pub async fn came(&self, visit: &Visit, now: u64) -> Result<Option<u64>, NoteError> {
+    pub async fn came(&self, visit: &Visit, now: u64) -> Result<Option<u64>, PutError> {
         for _ in 0..ATTEMPTS {
             let look = self.look(&visit.account, &visit.client).await?;
             let Some(look) = look else { return Ok(None) };
@@ -89,7 +88,7 @@ impl Clients {
                 client.last = now;
             }
             match self.put(&look, &client).await {
-                Err(NoteError::Commit(CommitError::Precondition)) => {}
+                Err(PutError::Commit(CommitError::Precondition)) => {}
                 put => return put.map(|()| Some(look.generation)),
             }
         }
@@ -100,7 +99,7 @@ impl Clients {
     ///
     /// # Errors
     /// The store's.
-    pub async fn left(&self, account: &Jid, client: &str, now: u64) -> Result<(), NoteError> {
+    pub async fn left(&self, account: &Jid, client: &str, now: u64) -> Result<(), PutError> {
         let look = self.look(account, client).await?;
         let known = look.and_then(|look| Some((look.client.clone()?, look)));
         let Some((mut client, look)) = known else {
@@ -109,7 +108,7 @@ impl Clients {
         client.last = client.last.max(now);
         match self.put(&look, &client).await {
             // It came again.
-            Err(NoteError::Commit(CommitError::Precondition)) => Ok(()),
+            Err(PutError::Commit(CommitError::Precondition)) => Ok(()),
             put => put,
         }
     }
@@ -130,44 +129,22 @@ impl Clients {
         Ok(Some(Known {
             uid,
             generation: record.generation,
-            clients: self.all(view, uid)?,
+            clients: by_client::of_account(view, self.space, uid)?,
         }))
     }
 
     /// Forgets a client.
     pub fn forget(&self, batch: &mut Batch, uid: Uid, client: &str) {
-        batch.delete(self.space, &client_key(uid, client));
+        batch.delete(self.space, &by_client::key(uid, client));
     }
 
     /// Forgets the clients of all accounts that were not there since then (Unix milliseconds), reading `page` at a time.
     ///
     /// # Errors
     /// The store's.
-    pub async fn sweep(&self, since: u64, page: usize) -> Result<(), NoteError> {
-        let (mut range, space) = (Range::all(), self.space);
-        loop {
-            let from = range.clone();
-            let rows = self
-                .store
-                .reading(move |view| view.scan(space, &from, Direction::Forward, page));
-            let rows = rows.await?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            range = Range::all().after(last.as_slice());
-            for (key, value) in rows {
-                if decode(&value).is_ok_and(|client| client.last >= since) {
-                    continue;
-                }
-                let mut batch = Batch::new();
-                batch.require_equals(space, &key, value);
-                batch.delete(space, &key);
-                match self.store.commit(batch.relaxed()).await {
-                    Ok(_) | Err(CommitError::Precondition) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
+    pub async fn sweep(&self, since: u64, page: usize) -> Result<(), PutError> {
+        let space = (&self.store, self.space);
+        by_client::sweep(space, page, |client: &Client| client.last >= since).await
     }
 
     async fn look(&self, account: &Jid, client: &str) -> Result<Option<Look>, StoreError> {
@@ -178,12 +155,12 @@ impl Clients {
                     return Ok(None);
                 };
                 let uid = Uid(record.uid);
-                let key = client_key(uid, &client);
+                let key = by_client::key(uid, &client);
                 let before = view.get(space, &key)?;
                 Ok(Some(Look {
                     uid,
                     generation: record.generation,
-                    client: before.as_deref().map(decode).transpose()?,
+                    client: before.as_deref().map(by_client::decode).transpose()?,
                     account,
                     key,
                     before,
@@ -192,29 +169,26 @@ impl Clients {
             .await
     }
 
-    async fn put(&self, look: &Look, client: &Client) -> Result<(), NoteError> {
+    async fn put(&self, look: &Look, client: &Client) -> Result<(), PutError> {
         if look.client.as_ref() == Some(client) {
             return Ok(());
         }
-        let mut batch = Batch::new();
-        let name = look.account.as_str().as_bytes();
-        batch.require_equals(Space::ACCOUNT_BY_ID, &look.uid.to_key(), name);
-        match &look.before {
-            Some(before) => batch.require_equals(self.space, &look.key, before.as_slice()),
-            None => {
-                batch.require_absent(self.space, &look.key);
-                self.make_room(look.uid, &mut batch).await?;
-            }
+        let entry = (self.space, &look.key);
+        let before = look.before.as_deref();
+        let mut batch = by_client::unless_changed(&look.account, look.uid, entry, before);
+        if before.is_none() {
+            self.make_room(look.uid, &mut batch).await?;
         }
-        let value = serde_json::to_vec(client).unwrap_or_default();
-        batch.put(self.space, &look.key, value);
+        batch.put(self.space, &look.key, by_client::encode(client));
         self.store.commit(batch.relaxed()).await?;
         Ok(())
     }
 
     async fn make_room(&self, uid: Uid, batch: &mut Batch) -> Result<(), StoreError> {
-        let this = self.clone();
-        let others = self.store.reading(move |view| this.all(view, uid));
+        let space = self.space;
+        let others = self
+            .store
+            .reading(move |view| by_client::of_account::<Client>(view, space, uid));
         let mut others = others.await?;
         others.sort_by_key(|(_, client)| client.last);
         let too_many = others.len().saturating_sub(self.most.saturating_sub(1));
@@ -223,18 +197,6 @@ impl Clients {
             self.forget(batch, uid, client);
         }
         Ok(())
-    }
-
-    fn all(&self, view: &dyn Snapshot, uid: Uid) -> Result<Vec<(String, Client)>, StoreError> {
-        let range = Range::prefix(Key::new().u64(uid.0));
-        let rows = view.scan(self.space, &range, Direction::Forward, usize::MAX)?;
-        let read = |(key, value): (Vec<u8>, Vec<u8>)| {
-            let mut fields = Fields::of(&key);
-            fields.u64().ok_or_else(odd)?;
-            let client = fields.str().ok_or_else(odd)?.to_owned();
-            Ok((client, decode(&value)?))
-        };
-        rows.into_iter().map(read).collect()
     }
 }
 
@@ -249,17 +211,6 @@ pub struct Known {
     pub clients: Vec<(String, Client)>,
 }
 
-/// Why a client was not remembered.
-#[derive(Debug, thiserror::Error)]
-pub enum NoteError {
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store did not take it.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-}
-
 struct Look {
     uid: Uid,
     generation: u64,
@@ -267,18 +218,6 @@ struct Look {
     account: Jid,
     key: Key,
     before: Option<Vec<u8>>,
-}
-
-fn client_key(uid: Uid, client: &str) -> Key {
-    Key::new().u64(uid.0).str(client)
-}
-
-fn decode(value: &[u8]) -> Result<Client, StoreError> {
-    serde_json::from_slice(value).map_err(|_| odd())
-}
-
-fn odd() -> StoreError {
-    StoreError::Format("a client of an account".to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod admins;
 pub mod arrival;
 pub mod audit;
 pub mod blocklist;
+pub mod by_client;
 pub mod clients;
 pub mod consistency;
 pub mod erasure;

@@ -8,13 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::{self, account_key};
+use super::by_client::{self, PutError};
 use crate::hooks::Uid;
 use crate::metrics::Counter;
 use crate::proto::jid::Jid;
 use crate::runtime::random;
-use crate::store::{
-    Batch, CommitError, Direction, Fields, Key, Range, Snapshot, Space, Store, StoreError,
-};
+use crate::store::{Batch, CommitError, Key, Snapshot, Space, Store, StoreError};
 use crate::stream::{ScramHash, Secret};
 
 /// What is kept of one token.
@@ -137,9 +136,9 @@ impl Tokens {
             .reading(move |view| {
                 let record = accounts::read(view, &account_key(&account))?;
                 let uid = record.as_ref().map(|record| Uid(record.uid));
-                let key = token_key(uid.unwrap_or(Uid(0)), &client);
+                let key = by_client::key(uid.unwrap_or(Uid(0)), &client);
                 let before = view.get(Space::AUTH_TOKEN, &key)?.filter(|_| uid.is_some());
-                let held = before.as_deref().map(decode).transpose()?;
+                let held = before.as_deref().map(by_client::decode).transpose()?;
                 Ok(Look {
                     uid,
                     generation: record.map_or(0, |record| record.generation),
@@ -159,19 +158,15 @@ impl Tokens {
     /// The store's; nothing is written for an account that is not there.
     pub async fn put(&self, look: &Look, held: &Held) -> Result<(), PutError> {
         let uid = look.uid.ok_or(CommitError::Precondition)?;
-        let mut batch = Batch::new();
-        let name = look.account.as_str().as_bytes();
-        batch.require_equals(Space::ACCOUNT_BY_ID, &uid.to_key(), name);
-        match &look.before {
-            Some(before) => batch.require_equals(Space::AUTH_TOKEN, &look.key, before.as_slice()),
-            None => {
-                batch.require_absent(Space::AUTH_TOKEN, &look.key);
-                self.make_room(uid, &mut batch).await?;
-            }
+        let entry = (Space::AUTH_TOKEN, &look.key);
+        let mut batch =
+            by_client::unless_changed(&look.account, uid, entry, look.before.as_deref());
+        if look.before.is_none() {
+            self.make_room(uid, &mut batch).await?;
         }
         match *held == Held::default() {
             true => batch.delete(Space::AUTH_TOKEN, &look.key),
-            false => batch.put(Space::AUTH_TOKEN, &look.key, encode(held)),
+            false => batch.put(Space::AUTH_TOKEN, &look.key, by_client::encode(held)),
         }
         self.store.commit(batch).await?;
         Ok(())
@@ -195,42 +190,9 @@ impl Tokens {
     /// # Errors
     /// The store's.
     pub async fn sweep(&self, now: u64, page: usize) -> Result<(), PutError> {
-        let mut range = Range::all();
-        loop {
-            let from = range.clone();
-            let rows = self
-                .store
-                .reading(move |view| view.scan(Space::AUTH_TOKEN, &from, Direction::Forward, page))
-                .await?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            range = Range::all().after(last.as_slice());
-            for (key, value) in rows {
-                if decode(&value).is_ok_and(|held| held.expires() > now) {
-                    continue;
-                }
-                let mut batch = Batch::new();
-                batch.require_equals(Space::AUTH_TOKEN, &key, value);
-                batch.delete(Space::AUTH_TOKEN, &key);
-                match self.store.commit(batch.relaxed()).await {
-                    Ok(_) | Err(CommitError::Precondition) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
+        let space = (&self.store, Space::AUTH_TOKEN);
+        by_client::sweep(space, page, |held: &Held| held.expires() > now).await
     }
-}
-
-/// Why tokens were not written.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store did not take it.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
 }
 
 /// The clients of an account that have tokens.
@@ -238,36 +200,12 @@ pub enum PutError {
 /// # Errors
 /// The store's.
 pub fn of_account(view: &dyn Snapshot, uid: Uid) -> Result<Vec<(String, Held)>, StoreError> {
-    let range = Range::prefix(Key::new().u64(uid.0));
-    let rows = view.scan(Space::AUTH_TOKEN, &range, Direction::Forward, usize::MAX)?;
-    let read = |(key, value): (Vec<u8>, Vec<u8>)| {
-        let mut fields = Fields::of(&key);
-        fields.u64().ok_or_else(odd)?;
-        let client = fields.str().ok_or_else(odd)?.to_owned();
-        Ok((client, decode(&value)?))
-    };
-    rows.into_iter().map(read).collect()
+    by_client::of_account(view, Space::AUTH_TOKEN, uid)
 }
 
 /// Takes the tokens of a client away.
 pub fn forget(batch: &mut Batch, uid: Uid, client: &str) {
-    batch.delete(Space::AUTH_TOKEN, &token_key(uid, client));
-}
-
-fn token_key(uid: Uid, client: &str) -> Key {
-    Key::new().u64(uid.0).str(client)
-}
-
-fn encode(held: &Held) -> Vec<u8> {
-    serde_json::to_vec(held).unwrap_or_default()
-}
-
-fn decode(value: &[u8]) -> Result<Held, StoreError> {
-    serde_json::from_slice(value).map_err(|_| odd())
-}
-
-fn odd() -> StoreError {
-    StoreError::Format("the tokens of a client".to_owned())
+    batch.delete(Space::AUTH_TOKEN, &by_client::key(uid, client));
 }
 
 #[cfg(test)]

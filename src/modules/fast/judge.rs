@@ -4,7 +4,8 @@ use super::ht::Ht;
 use super::{ATTEMPTS, Fast};
 use crate::hooks::Uid;
 use crate::proto::Jid;
-use crate::state::tokens::{Held, Look, PutError, Token};
+use crate::state::by_client::PutError;
+use crate::state::tokens::{Held, Look, Token};
 use crate::store::CommitError;
 use crate::stream::{SaslCondition, SaslFailure, Secret};
 
