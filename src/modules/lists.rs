@@ -12,6 +12,7 @@ use crate::proto::ns;
 use crate::settings;
 use crate::state::admins::Admins;
 use crate::state::lists::{HostLists, Lists};
+use crate::store::CommitError;
 
 settings! {
     /// Lets administrators say with whom a domain does not communicate, and with whom alone.
@@ -134,6 +135,9 @@ impl Module for HostGate {
 
 type Which = fn(&mut Lists) -> &mut HashSet<Jid>;
 
+/// Attempts when somebody else changes the lists at the same time.
+const ATTEMPTS: usize = 8;
+
 impl HostGate {
     fn shut(&self, here: &Jid, there: &Jid) -> bool {
         let known = |domain: &str| self.deps.floor.is_local(domain);
@@ -165,7 +169,7 @@ impl HostGate {
         let args = &call.args;
         let changes = ["jids", "add", "remove", "clear"];
         if changes.iter().any(|name| args.is_given(name)) {
-            let change = async |lists: &mut Lists| {
+            self.change(|lists| {
                 let list = which(lists);
                 if args.is_given("jids") || args.flag("clear") {
                     list.clear();
@@ -175,15 +179,9 @@ impl HostGate {
                 for gone in args.addresses("remove") {
                     list.remove(gone);
                 }
-                if list.len() > self.entries {
-                    return Err(ActError::Bad(format!(
-                        "more than {} entries (modules.lists.entries)",
-                        self.entries
-                    )));
-                }
-                self.acceptable(lists).await
-            };
-            self.lists.change(change).await?;
+                list.len()
+            })
+            .await?;
         }
         let listed = self.listed(which);
         call.report.columns(&["entity"]).await?;
@@ -191,6 +189,28 @@ impl HostGate {
             call.report.row(vec![entity.clone()]).await?;
         }
         call.report.say(format!("Entries: {}.", listed.len())).await
+    }
+
+    /// Changes the lists as they are when nobody else changes them; `change` answers with how long one has become.
+    async fn change(&self, change: impl Fn(&mut Lists) -> usize) -> Result<(), ActError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.lists.now();
+            let mut lists = Lists::clone(&before);
+            if change(&mut lists) > self.entries {
+                return Err(ActError::Bad(format!(
+                    "more than {} entries (modules.lists.entries)",
+                    self.entries
+                )));
+            }
+            self.acceptable(&lists).await?;
+            match self.lists.replace(&before, lists).await {
+                Err(CommitError::Precondition) => {}
+                done => return Ok(done?),
+            }
+        }
+        Err(ActError::Failed(
+            "others change the lists at the same time; try again".to_owned(),
+        ))
     }
 
     /// The domain itself and those who administer it are never shut out.

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::proto::jid::Jid;
 use crate::store::{Batch, CommitError, Key, Space, Store, StoreError};
@@ -17,10 +17,10 @@ use crate::store::{Batch, CommitError, Key, Space, Store, StoreError};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lists {
     /// With whom nothing is exchanged.
-    #[serde(default)]
+    #[serde(default, serialize_with = "in_order")]
     pub black: HashSet<Jid>,
     /// Unless it is empty: with whom alone.
-    #[serde(default)]
+    #[serde(default, serialize_with = "in_order")]
     pub white: HashSet<Jid>,
 }
 
@@ -65,8 +65,6 @@ pub struct HostLists {
     store: Store,
     space: Space,
     current: ArcSwap<Lists>,
-    /// One change after the other.
-    changing: tokio::sync::Mutex<()>,
 }
 
 /// How long a store may take that is asked at the start.
@@ -98,7 +96,6 @@ impl HostLists {
             store: store.clone(),
             space,
             current: ArcSwap::from_pointee(current),
-            changing: Default::default(),
         })
     }
 
@@ -124,25 +121,37 @@ impl HostLists {
         both && (one.as_str() == host || other.as_str() == host)
     }
 
-    /// Changes the lists by `change`, which may refuse; they are in force when they are on disk.
+    /// Puts `after` in the place of the lists that were seen; they are in force when they are on disk.
     ///
     /// # Errors
-    /// Those of `change`, and the store's.
-    pub async fn change<E: From<CommitError>>(
-        &self,
-        change: impl AsyncFnOnce(&mut Lists) -> Result<(), E>,
-    ) -> Result<Arc<Lists>, E> {
-        let _one = self.changing.lock().await;
-        let mut lists = Lists::clone(&self.now());
-        change(&mut lists).await?;
-        let mut batch = Batch::new();
-        let value = serde_json::to_vec(&lists).unwrap_or_default();
-        batch.put(self.space, &key(&self.host), value);
+    /// [`CommitError::Precondition`] when somebody else changed them meanwhile; the store's.
+    pub async fn replace(&self, before: &Lists, after: Lists) -> Result<(), CommitError> {
+        let (mut batch, key) = (Batch::new(), key(&self.host));
+        match stored(before) {
+            Some(value) => batch.require_equals(self.space, &key, value),
+            None => batch.require_absent(self.space, &key),
+        }
+        match stored(&after) {
+            Some(value) => batch.put(self.space, &key, value),
+            None => batch.delete(self.space, &key),
+        }
         self.store.commit(batch).await?;
-        let lists = Arc::new(lists);
-        self.current.store(lists.clone());
-        Ok(lists)
+        // Nobody else's change is on disk before its maker has seen this one here.
+        self.current.store(Arc::new(after));
+        Ok(())
     }
+}
+
+/// As they lie in the store, the same for the same lists; nothing for empty ones.
+fn stored(lists: &Lists) -> Option<Vec<u8>> {
+    (!lists.is_empty()).then(|| serde_json::to_vec(lists).unwrap_or_default())
+}
+
+/// In order, so that the same list is always the same text.
+fn in_order<S: Serializer>(list: &HashSet<Jid>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut ordered: Vec<&Jid> = list.iter().collect();
+    ordered.sort_unstable();
+    ordered.serialize(serializer)
 }
 
 fn key(host: &Jid) -> Key {
@@ -211,11 +220,8 @@ mod tests {
         let host = jid("a.example");
         let open = || HostLists::open(&store, &host).unwrap();
         let one = open();
-        let changed = one.change::<CommitError>(async |lists| {
-            *lists = self::lists(&["u@a.example", "spam.example"], &[]);
-            Ok(())
-        });
-        changed.await.unwrap();
+        let wanted = lists(&["u@a.example", "spam.example"], &[]);
+        one.replace(&one.now(), wanted.clone()).await.unwrap();
         let again = open();
         assert_eq!(one.now(), again.now());
         let shut = |here: &str, there: &str| again.shut(&jid(here), &jid(there), |_| false);
@@ -227,5 +233,25 @@ mod tests {
         assert!(!shut("v@a.example", "x@other.example"));
         assert!(!shut("a.example", "u@a.example/r"));
         assert!(!shut("u@a.example/r", "a.example"));
+    }
+
+    #[tokio::test]
+    async fn nobody_undoes_what_he_has_not_seen() {
+        let store = Store::with_engine(testing::memory(), Options::memory(), Clock::system());
+        let of_host = HostLists::open(&store.unwrap(), &jid("a.example")).unwrap();
+        let empty = of_host.now();
+        let (first, second) = (
+            lists(&["one.example", "two.example"], &[]),
+            lists(&[], &["b.example"]),
+        );
+        of_host.replace(&empty, first.clone()).await.unwrap();
+        let late = of_host.replace(&empty, second.clone()).await;
+        assert_eq!(late, Err(CommitError::Precondition));
+        assert_eq!(*of_host.now(), first);
+        // The same list, however it came about.
+        let same = lists(&["two.example", "one.example"], &[]);
+        of_host.replace(&same, second.clone()).await.unwrap();
+        of_host.replace(&second, Lists::default()).await.unwrap();
+        of_host.replace(&empty, first).await.unwrap();
     }
 }
