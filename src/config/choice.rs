@@ -22,6 +22,8 @@ macro_rules! choice {
         $vis enum $name { $($(#[doc = $vdoc])* #[serde(rename = $word)] $variant),+ }
 
         impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
             /// Every allowed word.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 

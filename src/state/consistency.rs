@@ -146,7 +146,9 @@ fn owners(
             continue;
         };
         let known = view.get(Space::ACCOUNT_BY_ID, &Uid(uid).to_key());
-        let known = !matches!(known, Ok(None)) || super::erasure::is_marked(view, Uid(uid))?;
+        let known = !matches!(known, Ok(None))
+            || super::erasure::is_marked(view, Uid(uid))?
+            || super::nodes::is_host(view, Uid(uid))?;
         if !known {
             found(
                 format!("{name} holds what belongs to the number {uid}, which no account has"),

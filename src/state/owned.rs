@@ -31,6 +31,15 @@ pub const BUILT_IN: &[Space] = &[
     Space::LOG_BY_FOREIGN_ID,
     Space::LOG_PREFERENCES,
     Space::LOG_TOTALS,
+    Space::NODE,
+    Space::NODE_ITEM,
+    Space::NODE_ITEM_PLACE,
+    Space::NODE_SUBSCRIPTION,
+    Space::NODE_AFFILIATION,
+    Space::NODE_TOTALS,
+    Space::NODE_TIE,
+    Space::NODE_GONE,
+    Space::NODE_USAGE,
     Space::UPLOAD_BY_ACCOUNT,
     Space::UPLOAD_BYTES,
     Space::PUSH,
@@ -319,16 +328,29 @@ impl Line {
     /// [`WriteError::Busy`] when the line is too long.
     pub fn enter(account: &mut Account) -> Result<Place, WriteError> {
         let line = account.parts.of::<Line>().ok_or(WriteError::Busy)?;
-        if line.waiting.load(Ordering::Relaxed) >= WAITING {
+        line.join(WAITING)
+    }
+
+    /// Takes a place behind all that took one before, of at most so many.
+    ///
+    /// # Errors
+    /// [`WriteError::Busy`] when the line is too long.
+    pub fn join(&mut self, most: u32) -> Result<Place, WriteError> {
+        if self.waiting.load(Ordering::Relaxed) >= most {
             return Err(WriteError::Busy);
         }
-        line.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let (done, next) = oneshot::channel();
         Ok(Place {
-            before: line.last.replace(next),
-            waiting: line.waiting.clone(),
+            before: self.last.replace(next),
+            waiting: self.waiting.clone(),
             _done: done,
         })
+    }
+
+    /// Whether nobody waits in it.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
     }
 }
 

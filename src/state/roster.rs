@@ -156,6 +156,16 @@ impl Roster {
         Ok(roster)
     }
 
+    /// Reads one item of a roster that is not in memory.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn stored(view: &dyn Snapshot, uid: Uid, jid: &Jid) -> Result<Option<Item>, StoreError> {
+        let value = view.get(Space::ROSTER, &item_key(uid, jid))?;
+        let item = |value: Vec<u8>| serde_json::from_slice(&value).map_err(|_| odd());
+        value.map(item).transpose()
+    }
+
     /// The contact with this bare JID.
     pub fn item(&self, jid: &Jid) -> Option<&Item> {
         self.find(jid).ok().and_then(|at| self.items.get(at))

@@ -84,16 +84,26 @@ spaces! {
     ROOM_LOG = 0x53;
     /// rid, hash64(id) → mid.
     ROOM_LOG_BY_ID = 0x54;
-    /// owner, node → nid, configuration.
+    /// owner, name → number of the node, its configuration.
     NODE = 0x60;
-    /// owner, nid, item → mid, payload.
+    /// owner, number, place → one item: id, publisher, time, payload.
     NODE_ITEM = 0x61;
-    /// owner, nid, mid → item.
-    NODE_ITEM_BY_TIME = 0x62;
-    /// owner, nid, jid → subscription.
+    /// owner, number, item id → its place.
+    NODE_ITEM_PLACE = 0x62;
+    /// owner, number, jid → subscription.
     NODE_SUBSCRIPTION = 0x63;
-    /// owner, nid, jid → affiliation.
+    /// owner, number, jid → affiliation.
     NODE_AFFILIATION = 0x64;
+    /// owner, number → places, counts and bytes of the node.
+    NODE_TOTALS = 0x65;
+    /// owner, jid, kind, number → name of a node that the jid is subscribed to or affiliated with.
+    NODE_TIE = 0x66;
+    /// owner, number, place → nothing: what the node had below this place is to be erased; all of it, if it is the last place there can be.
+    NODE_GONE = 0x67;
+    /// owner, what, jid → how much is used (a counter).
+    NODE_USAGE = 0x68;
+    /// domain of a service → number of the owner of its nodes, and back.
+    NODE_HOST = 0x69;
     /// token → uid, size, type, hash, expiry, path.
     UPLOAD = 0x70;
     /// uid, mid → token.

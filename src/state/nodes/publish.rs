@@ -1,0 +1,206 @@
+//! Publishing (XEP-0060 §7.1).
+
+use super::config::{Config, WhenFull};
+use super::error::{NodeError, exact};
+use super::form::inside;
+use super::items::{self, Head, Place, Span};
+use super::record::{self, Node, Totals, Used};
+use super::{Answer, NAME, Work, events, name_of, present};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::ns;
+use crate::state::stored_xml;
+use crate::store::Space;
+use crate::xml::{El, Element};
+
+/// Items that one request removes at most, where a node has more than it may.
+const TRIM: u64 = 100;
+
+/// What was sent to be published.
+struct Sent<'a> {
+    id: Option<&'a str>,
+    payload: Option<El<'a>>,
+}
+
+impl Work<'_> {
+    /// §7.1: an item, or a mere notification, is published.
+    pub(super) fn publish(&mut self, act: El<'_>, options: Option<El<'_>>) -> Answer {
+        let name = name_of(act)?;
+        let found = record::node(self.scene.view, self.scene.house.owner, name)?;
+        let options = options.filter(|el| el.name() == "publish-options");
+        let options = options.map(inside).transpose()?;
+        let node = match found {
+            Some(node) => {
+                let node = present(Some(node))?;
+                if !self.door(&node)?.publish()? {
+                    return Err(Condition::Forbidden.into());
+                }
+                if let Some(options) = options {
+                    let demanded = node.config.demanded(options)?;
+                    node.config.meets(&demanded, &self.scene.house.limits)?;
+                }
+                node
+            }
+            None if self.scene.house.auto_create => {
+                if !self.scene.actor.may_create {
+                    return Err(Condition::Forbidden.into());
+                }
+                let defaults = &self.scene.house.defaults;
+                let config = options.map_or(Ok(defaults.clone()), |form| defaults.demanded(form))?;
+                self.make(name, config)?
+            }
+            None => return Err(Condition::ItemNotFound.into()),
+        };
+        let sent = sent(act, &node.config)?;
+        let id = match sent {
+            Some(sent) => Some(self.publish_item(name, &node, &sent)?),
+            None => {
+                self.tell(name, &node, events::items(name, []))?;
+                None
+            }
+        };
+        let items = id.map(|id| Element::new("item", ns::PUBSUB).with_attr("id", &id));
+        let publish = Element::new("publish", ns::PUBSUB)
+            .with_attr("node", name)
+            .with_children(items);
+        Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(publish)))
+    }
+
+    fn publish_item(
+        &mut self,
+        name: &str,
+        node: &Node,
+        sent: &Sent<'_>,
+    ) -> Result<String, NodeError> {
+        let limits = &self.scene.house.limits;
+        let payload = sent.payload.map(stored_xml::write).unwrap_or_default();
+        if payload.len() as u64 > node.config.max_payload_size.within(limits.payload) {
+            return Err(exact(Condition::NotAcceptable, "payload-too-big").into());
+        }
+        let head = Head {
+            id: sent.id.map_or_else(|| self.scene.fresh.id(), str::to_owned),
+            publisher: self.scene.actor.jid.bare_str().to_owned(),
+            at: self.scene.now,
+        };
+        let retracted = match node.config.persist_items {
+            true => self.keep(node, &head, &payload)?,
+            false => Vec::new(),
+        };
+        let mut item = head.to_element(ns::PUBSUB_EVENT, &node.config);
+        if let Some(payload) = sent.payload.filter(|_| node.config.deliver_payloads) {
+            item.push_child(payload);
+        }
+        self.tell(name, node, events::items(name, [item]))?;
+        if node.config.notify_retract && node.config.publish_node_full == WhenFull::RetractOldest
+        {
+            for id in retracted {
+                self.tell(name, node, events::items(name, [events::retract(&id)]))?;
+            }
+        }
+        Ok(head.id)
+    }
+
+    /// Writes an item, makes room for it, and says which items went.
+    fn keep(&mut self, node: &Node, head: &Head, payload: &[u8]) -> Result<Vec<String>, NodeError> {
+        let (view, house) = (self.scene.view, self.scene.house);
+        let shelf = house.shelf(node);
+        let before = shelf.totals(view)?;
+        let mut totals = before;
+        if let Some(old) = items::place(view, shelf, &totals, &head.id)? {
+            // It becomes the newest (§12.1).
+            self.batch.delete(Space::NODE_ITEM, &shelf.item(old.place));
+            totals.items = totals.items.saturating_sub(1);
+            totals.bytes = totals.bytes.saturating_sub(old.bytes);
+        }
+        let most = node.config.most_items(&house.limits);
+        if totals.items >= most && node.config.publish_node_full == WhenFull::Reject {
+            return Err(exact(Condition::Conflict, "node-full").into());
+        }
+        let retracted = self.trim(node, &mut totals, most.saturating_sub(1), &head.id)?;
+        let place = totals.next;
+        totals.next = place.saturating_add(1);
+        totals.items = totals.items.saturating_add(1);
+        let bytes = items::put(&mut self.batch, shelf, place, head, payload);
+        totals.bytes = totals.bytes.saturating_add(bytes);
+        let more = record::difference(totals.bytes, before.bytes);
+        let used = record::used(view, house.owner, Used::Bytes, "")?;
+        if more > 0 && used.saturating_add_signed(more) > house.limits.bytes {
+            return Err(StanzaError::from(Condition::ResourceConstraint)
+                .with_text("There is no room for more items; remove some first")
+                .into());
+        }
+        record::use_more(&mut self.batch, house.owner, Used::Bytes, "", more);
+        shelf.put_totals(&mut self.batch, &totals);
+        Ok(retracted)
+    }
+
+    /// Removes the oldest items until there are no more than `most`, and those that have expired, but
+    /// only so many at once; `kept` is dealt with elsewhere. Says which went because there was no room.
+    pub(super) fn trim(
+        &mut self,
+        node: &Node,
+        totals: &mut Totals,
+        most: u64,
+        kept: &str,
+    ) -> Result<Vec<String>, NodeError> {
+        let shelf = self.shelf(node);
+        let since = node.config.expired_before(self.scene.now);
+        let excess = totals.items.saturating_sub(most);
+        if excess == 0 && since == 0 {
+            return Ok(Vec::new());
+        }
+        // One more than has to go, for `kept` may be among them.
+        let wanted = match since {
+            0 => excess.min(TRIM) + 1,
+            _ => TRIM,
+        };
+        let span = Span::oldest(usize::try_from(wanted).unwrap_or(1));
+        let oldest = items::read(self.scene.view, shelf, totals, span, 0)?;
+        let mut retracted = Vec::new();
+        for item in oldest.iter().filter(|item| item.head.id != kept) {
+            let expired = item.head.at < since;
+            if totals.items <= most && !expired {
+                break;
+            }
+            let at = Place {
+                place: item.place,
+                bytes: item.bytes,
+            };
+            items::remove(&mut self.batch, shelf, totals, &item.head.id, at);
+            // What lies before it is gone, unless it was passed over.
+            totals.first = item.place.saturating_add(1);
+            if !expired {
+                retracted.push(item.head.id.clone());
+            }
+        }
+        Ok(retracted)
+    }
+}
+
+/// What a request publishes, if its node can take it (§4.3, §7.1.3.6, §7.1.3.7).
+fn sent<'a>(act: El<'a>, config: &Config) -> Result<Option<Sent<'a>>, StanzaError> {
+    let wrong = |name| Err(exact(Condition::BadRequest, name));
+    let mut items = act.children().filter(|el| el.is("item", ns::PUBSUB));
+    let Some(item) = items.next() else {
+        return match config.persist_items || config.deliver_payloads {
+            true => wrong("item-required"),
+            false => Ok(None),
+        };
+    };
+    if !config.persist_items && !config.deliver_payloads {
+        return wrong("item-forbidden");
+    }
+    let mut payloads = item.children();
+    let payload = payloads.next();
+    if items.next().is_some() || payloads.next().is_some() {
+        return wrong("invalid-payload");
+    }
+    if payload.is_none() && config.deliver_payloads {
+        return wrong("payload-required");
+    }
+    let id = item.attr("id").filter(|id| !id.is_empty());
+    if id.is_some_and(|id| id.len() > NAME) {
+        let text = format!("An id has at most {NAME} bytes");
+        return Err(StanzaError::from(Condition::NotAcceptable).with_text(text));
+    }
+    Ok(Some(Sent { id, payload }))
+}

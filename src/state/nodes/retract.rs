@@ -1,0 +1,104 @@
+//! Items that go: one by one, or all of them (XEP-0060 §7.2, §8.5).
+
+use super::access::Affiliation;
+use super::error::{NodeError, exact, unsupported};
+use super::items::{self, Place};
+use super::record::{self, Node, Used};
+use super::{Answer, Work, events, garbage};
+use crate::proto::error::Condition;
+use crate::proto::ns;
+use crate::xml::El;
+use crate::xml::Element;
+
+/// Items that one request retracts.
+const AT_ONCE: usize = 100;
+
+impl Work<'_> {
+    /// §7.2: items are retracted, all that are named or none.
+    pub(super) fn retract(&mut self, act: El<'_>) -> Answer {
+        let (name, node) = self.node(act)?;
+        let named = act.children().filter(|el| el.is("item", ns::PUBSUB));
+        let ids: Vec<&str> = named.filter_map(|item| item.attr("id")).collect();
+        if ids.is_empty() || ids.contains(&"") {
+            return Err(exact(Condition::BadRequest, "item-required").into());
+        }
+        if ids.len() > AT_ONCE {
+            return Err(Condition::NotAllowed.into());
+        }
+        if !node.config.persist_items {
+            return Err(unsupported("persistent-items").into());
+        }
+        let retracted = self.remove_items(&node, &ids)?;
+        let asked = matches!(act.attr("notify"), Some("1" | "true"));
+        if asked || node.config.notify_retract {
+            let gone: Vec<Element> = retracted.into_iter().map(events::retract).collect();
+            self.tell(&name, &node, events::items(&name, gone))?;
+        }
+        Ok(None)
+    }
+
+    fn remove_items<'i>(
+        &mut self,
+        node: &Node,
+        ids: &[&'i str],
+    ) -> Result<Vec<&'i str>, NodeError> {
+        let (view, house) = (self.scene.view, self.scene.house);
+        // Who owns the node or may publish there by name may remove everything, others what is theirs (§4.1).
+        let all = matches!(
+            self.door(node)?.affiliation,
+            Affiliation::Owner | Affiliation::Publisher
+        );
+        if !all && !self.door(node)?.publish()? {
+            return Err(Condition::Forbidden.into());
+        }
+        let shelf = house.shelf(node);
+        let before = shelf.totals(view)?;
+        let mut totals = before;
+        let mut gone: Vec<&str> = Vec::new();
+        for id in ids {
+            if gone.contains(id) {
+                continue;
+            }
+            let item = items::find(view, shelf, &totals, id)?.ok_or(Condition::ItemNotFound)?;
+            if !all && !item.head.is_by(&self.scene.actor.jid) {
+                return Err(Condition::Forbidden.into());
+            }
+            let at = Place {
+                place: item.place,
+                bytes: item.bytes,
+            };
+            items::remove(&mut self.batch, shelf, &mut totals, id, at);
+            gone.push(id);
+        }
+        let less = record::difference(totals.bytes, before.bytes);
+        record::use_more(&mut self.batch, house.owner, Used::Bytes, "", less);
+        shelf.put_totals(&mut self.batch, &totals);
+        Ok(gone)
+    }
+
+    /// §8.5: a node is emptied; what it had is erased later.
+    pub(super) fn purge(&mut self, act: El<'_>) -> Answer {
+        let (name, node) = self.owned(act)?;
+        if !node.config.persist_items {
+            return Err(unsupported("persistent-items").into());
+        }
+        self.empty(&node)?;
+        let purge = Element::new("purge", ns::PUBSUB_EVENT).with_attr("node", &name);
+        self.tell(&name, &node, purge)?;
+        Ok(None)
+    }
+
+    /// Forgets all items of a node.
+    pub(super) fn empty(&mut self, node: &Node) -> Result<(), NodeError> {
+        let shelf = self.shelf(node);
+        let mut totals = shelf.totals(self.scene.view)?;
+        let less = record::difference(0, totals.bytes);
+        record::use_more(&mut self.batch, shelf.owner, Used::Bytes, "", less);
+        totals.first = totals.next;
+        (totals.items, totals.bytes) = (0, 0);
+        shelf.put_totals(&mut self.batch, &totals);
+        garbage::mark(&mut self.batch, shelf, totals.first);
+        self.garbage = true;
+        Ok(())
+    }
+}
