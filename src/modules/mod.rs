@@ -26,6 +26,7 @@ pub mod offline;
 pub mod ping;
 pub mod private;
 pub mod privilege;
+pub mod pubsub;
 pub mod registration;
 pub mod reporting;
 pub mod roster;
@@ -65,6 +66,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<privilege::Privilege>(),
     Listed::of::<delegation::Delegation>(),
     Listed::of::<addresses::Addresses>(),
+    Listed::of::<pubsub::PubSub>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),

@@ -76,6 +76,8 @@ files! {
     information
     presence
     private_xml
+    pubsub
+    pubsub_access
     roster
     sasl
     stanza_errors
@@ -114,7 +116,7 @@ fn read(name: &str) -> Vec<Dialogue> {
 /// Plays the dialogues of a file, eight at a time, or those whose heading holds `WAXWING_DIALOGUE`.
 async fn play_file(name: &str) {
     let turns = Arc::new(Semaphore::new(8));
-    let server = start_server(&[]).await;
+    let server = start_server(&["modules.pubsub.enabled=true"]).await;
     let wanted = std::env::var("WAXWING_DIALOGUE").unwrap_or_default();
     let mut playing = Vec::new();
     for dialogue in read(name) {

@@ -54,6 +54,11 @@ impl Work<'_> {
         if act.attr("node").is_some() {
             return Ok(vec![self.node(act)?]);
         }
+        self.tied_nodes(tie)
+    }
+
+    /// All nodes that who asks is tied to.
+    pub(super) fn tied_nodes(&self, tie: Tie) -> Result<Vec<(String, Node)>, NodeError> {
         let (view, owner) = (self.scene.view, self.scene.house.owner);
         let most = self.scene.house.limits.subscriptions_each;
         let mut nodes = Vec::new();

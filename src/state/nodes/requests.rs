@@ -2,13 +2,16 @@
 
 use super::access::Access;
 use super::error::{NodeError, invalid_options};
+use super::record::Tie;
 use super::subscription::{self, State, Subscription};
 use super::{Answer, Audience, Notice, Outcome, Scene, Work, finish, present, record};
 use crate::proto::error::Condition;
 use crate::proto::form::{Field, FieldType, Form, FormType};
 use crate::proto::jid::Jid;
+use crate::proto::ns;
 use crate::proto::stanza::{MessageType, Stanza};
 use crate::store::StoreError;
+use crate::xml::Element;
 
 /// FORM_TYPE of a request, and of what the owner says to it.
 pub const AUTHORIZATION: &str = "http://jabber.org/protocol/pubsub#subscribe_authorization";
@@ -101,6 +104,27 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// §8.7.2: the nodes of who asks at which requests wait.
+///
+/// # Errors
+/// The store's.
+pub fn waiting(scene: Scene<'_>) -> Result<Outcome, StoreError> {
+    finish(scene, |work| {
+        let mut list = Element::new("subscriptions", ns::PUBSUB_OWNER);
+        for (name, node) in work.tied_nodes(Tie::Affiliation)? {
+            if work.door(&node)?.owner().is_err() {
+                continue;
+            }
+            let subs = subscription::all(work.scene.view, work.shelf(&node))?;
+            if subs.iter().any(|(_, sub)| sub.state == State::Pending) {
+                let item = Element::new("subscription", ns::PUBSUB_OWNER);
+                list = list.with_child(item.with_attr("node", &name));
+            }
+        }
+        Ok(Some(list))
+    })
 }
 
 /// §8.7.4: sends an owner the requests that wait at a node.
