@@ -97,9 +97,8 @@ impl Shared {
             }
             Question::Items(query) => {
                 let query = Arc::new(query);
-                let items = move |scene: crate::state::nodes::Scene<'_>| {
-                    disco::items(scene, query.root())
-                };
+                let items =
+                    move |scene: crate::state::nodes::Scene<'_>| disco::items(scene, query.root());
                 self.desk.act(house, actor, items).await
             }
             Question::Decision(form) => {

@@ -72,11 +72,7 @@ impl Access {
     ///
     /// # Errors
     /// The store's.
-    pub fn of(
-        view: &dyn Snapshot,
-        house: &House,
-        node: &Node,
-    ) -> Result<Access, StoreError> {
+    pub fn of(view: &dyn Snapshot, house: &House, node: &Node) -> Result<Access, StoreError> {
         let mut affiliations = affiliations(view, house.shelf(node))?;
         if house.kind == Kind::Personal {
             // Whose account it is, owns its nodes.
@@ -93,7 +89,10 @@ impl Access {
     /// What somebody is to the node.
     pub fn affiliation(&self, jid: &Jid) -> Affiliation {
         let bare = jid.bare_str();
-        let found = self.affiliations.iter().find(|(who, _)| who.as_str() == bare);
+        let found = self
+            .affiliations
+            .iter()
+            .find(|(who, _)| who.as_str() == bare);
         found.map_or(Affiliation::Nobody, |(_, affiliation)| *affiliation)
     }
 
@@ -109,8 +108,7 @@ impl Access {
     /// node of the model "authorize" admits whoever was approved, so the subscribed alone.
     pub fn admits(&self, jid: &Jid, relation: &Relation) -> bool {
         let affiliation = self.affiliation(jid);
-        affiliation.sees()
-            || (!affiliation.is_blind() && self.refusal(relation).is_none())
+        affiliation.sees() || (!affiliation.is_blind() && self.refusal(relation).is_none())
     }
 
     /// Whether [`Access::admits`] looks at the relation.
@@ -120,7 +118,12 @@ impl Access {
 
     /// Why the access model keeps somebody out (§6.1.3, §6.5.9).
     fn refusal(&self, relation: &Relation) -> Option<StanzaError> {
-        let in_group = || relation.groups.iter().any(|group| self.groups.contains(group));
+        let in_group = || {
+            relation
+                .groups
+                .iter()
+                .any(|group| self.groups.contains(group))
+        };
         let unauthorized = |name| exact(Condition::NotAuthorized, name);
         match self.model {
             AccessModel::Open | AccessModel::Authorize => None,
@@ -158,7 +161,9 @@ impl Access {
             if let Some(item) = item.filter(|item| item.subscription.from()) {
                 relation.sees_presence = true;
                 let groups = item.groups.iter();
-                relation.groups.extend(groups.map(|group| group.to_string()));
+                relation
+                    .groups
+                    .extend(groups.map(|group| group.to_string()));
             }
         }
         Ok(relation)
@@ -208,9 +213,9 @@ impl<'a> Door<'a> {
         if !self.node.config.subscribe {
             return Ok(Err(unsupported("subscribe")));
         }
-        Ok(self.enter()?.map(|()| {
-            self.affiliation.sees() || self.access.model != AccessModel::Authorize
-        }))
+        Ok(self
+            .enter()?
+            .map(|()| self.affiliation.sees() || self.access.model != AccessModel::Authorize))
     }
 
     /// Whether he may retrieve items (§6.5.9).

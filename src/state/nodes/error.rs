@@ -52,9 +52,8 @@ pub(super) fn exact(condition: Condition, name: &str) -> StanzaError {
 
 /// A feature that is not there, or that a node does not have.
 pub(super) fn unsupported(feature: &str) -> StanzaError {
-    StanzaError::from(Condition::FeatureNotImplemented).with_app(
-        Element::new("unsupported", ns::PUBSUB_ERRORS).with_attr("feature", feature),
-    )
+    StanzaError::from(Condition::FeatureNotImplemented)
+        .with_app(Element::new("unsupported", ns::PUBSUB_ERRORS).with_attr("feature", feature))
 }
 
 /// §7.2.3.3 and others: a node must be named.

@@ -43,11 +43,7 @@ pub(super) fn subscription(node: &str, jid: &Jid, state: &str) -> Element {
 }
 
 /// Who is told of what happens at a node: subscribers who still may see it.
-pub(super) fn audience(
-    scene: &Scene<'_>,
-    name: &str,
-    node: &Node,
-) -> Result<Audience, StoreError> {
+pub(super) fn audience(scene: &Scene<'_>, name: &str, node: &Node) -> Result<Audience, StoreError> {
     let Scene { view, house, .. } = *scene;
     let access = Access::of(view, house, node)?;
     let mut subscribers = Vec::new();

@@ -106,9 +106,8 @@ impl Config {
             "item_expire" => self.item_expire = amount(field, 1)?,
             "max_payload_size" => self.max_payload_size = amount(field, 1)?,
             "access_model" => {
-                self.access_model = word(field).map_err(|_| {
-                    exact(Condition::NotAcceptable, "unsupported-access-model")
-                })?;
+                self.access_model = word(field)
+                    .map_err(|_| exact(Condition::NotAcceptable, "unsupported-access-model"))?;
             }
             "publish_model" => self.publish_model = word(field)?,
             "publish_node_full" => self.publish_node_full = word(field)?,
@@ -239,8 +238,16 @@ fn texts(config: &Config) -> Vec<Field> {
     };
     vec![
         text("pubsub#title", &config.title, "A short name"),
-        text("pubsub#description", &config.description, "What it is about"),
-        text("pubsub#language", &config.language, "The language of its items"),
+        text(
+            "pubsub#description",
+            &config.description,
+            "What it is about",
+        ),
+        text(
+            "pubsub#language",
+            &config.language,
+            "The language of its items",
+        ),
         text("pubsub#type", &config.kind, "What its payloads mean"),
         Field::new(FieldType::JidMulti, "pubsub#contact")
             .with_label("Whom to ask")
@@ -280,11 +287,7 @@ fn switches(config: &Config) -> Vec<Field> {
             config.notify_sub,
             "Tell owners of new and lost subscribers",
         ),
-        (
-            "pubsub#persist_items",
-            config.persist_items,
-            "Keep items",
-        ),
+        ("pubsub#persist_items", config.persist_items, "Keep items"),
         ("pubsub#subscribe", config.subscribe, "Allow subscriptions"),
     ]
     .into_iter()
@@ -320,7 +323,9 @@ fn choices(config: &Config) -> Vec<Field> {
         let field = Field::new(FieldType::ListSingle, var)
             .with_label(label)
             .with_value(value);
-        words.iter().fold(field, |field, word| field.with_option(word))
+        words
+            .iter()
+            .fold(field, |field, word| field.with_option(word))
     };
     let groups = &config.roster_groups_allowed;
     vec![

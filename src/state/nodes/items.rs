@@ -111,7 +111,10 @@ impl Place {
     }
 
     fn write(self) -> Vec<u8> {
-        crate::store::Key::new().u64(self.place).u64(self.bytes).to_vec()
+        crate::store::Key::new()
+            .u64(self.place)
+            .u64(self.bytes)
+            .to_vec()
     }
 }
 
@@ -255,7 +258,9 @@ impl Work<'_> {
             .with_attr("node", &name)
             .with_children(elements);
         let answer = Element::new("pubsub", ns::PUBSUB).with_child(items);
-        Ok(Some(answer.with_children(page.map(|page| page.to_element()))))
+        Ok(Some(
+            answer.with_children(page.map(|page| page.to_element())),
+        ))
     }
 
     fn by_id(&self, ids: &[&str], node: &Node, totals: &Totals) -> Result<Vec<Item>, NodeError> {

@@ -81,10 +81,17 @@ impl Work<'_> {
             _ => {
                 let count = i64::try_from(made).unwrap_or(i64::MAX);
                 let count = counter_bytes(count).to_vec();
-                self.batch.require_equals(Space::NODE_USAGE, &counter, count);
+                self.batch
+                    .require_equals(Space::NODE_USAGE, &counter, count);
             }
         }
-        record::use_more(&mut self.batch, house.owner, Used::Nodes, creator.as_str(), 1);
+        record::use_more(
+            &mut self.batch,
+            house.owner,
+            Used::Nodes,
+            creator.as_str(),
+            1,
+        );
         let node = Node {
             number: self.scene.fresh.number(),
             created: self.scene.now,

@@ -31,9 +31,6 @@ mod retract;
 mod subscribe;
 mod subscription;
 
-#[cfg(test)]
-mod tests;
-
 pub use access::{Access, Affiliation, Relation};
 pub use config::{
     AccessModel, Amount, Config, Delivery, ItemReply, PublishModel, SendLast, WhenFull,

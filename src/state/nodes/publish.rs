@@ -45,7 +45,8 @@ impl Work<'_> {
                     return Err(Condition::Forbidden.into());
                 }
                 let defaults = &self.scene.house.defaults;
-                let config = options.map_or(Ok(defaults.clone()), |form| defaults.demanded(form))?;
+                let config =
+                    options.map_or(Ok(defaults.clone()), |form| defaults.demanded(form))?;
                 self.make(name, config)?
             }
             None => return Err(Condition::ItemNotFound.into()),
@@ -90,8 +91,7 @@ impl Work<'_> {
             item.push_child(payload);
         }
         self.tell(name, node, events::items(name, [item]))?;
-        if node.config.notify_retract && node.config.publish_node_full == WhenFull::RetractOldest
-        {
+        if node.config.notify_retract && node.config.publish_node_full == WhenFull::RetractOldest {
             for id in retracted {
                 self.tell(name, node, events::items(name, [events::retract(&id)]))?;
             }

@@ -175,11 +175,7 @@ impl Work<'_> {
     }
 
     /// The subscription that a request of its subscriber names (§6.2.3, §6.3.4).
-    fn own_subscription(
-        &self,
-        act: El<'_>,
-        node: &Node,
-    ) -> Result<(Jid, Subscription), NodeError> {
+    fn own_subscription(&self, act: El<'_>, node: &Node) -> Result<(Jid, Subscription), NodeError> {
         let jid = jid_of(act)?;
         if jid.bare_str() != self.scene.actor.jid.bare_str() {
             return Err(Condition::Forbidden.into());

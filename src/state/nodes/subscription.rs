@@ -158,7 +158,6 @@ fn read(view: &dyn Snapshot, range: &Range) -> Result<Vec<(Jid, Subscription)>, 
         Direction::Forward,
         usize::MAX,
     )?;
-    let pair =
-        |(key, value): (Vec<u8>, Vec<u8>)| Ok((named_jid(&key)?, record::read(&value)?));
+    let pair = |(key, value): (Vec<u8>, Vec<u8>)| Ok((named_jid(&key)?, record::read(&value)?));
     rows.into_iter().map(pair).collect()
 }
