@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waxwing::proto::form::{Field, FieldType, Form, FormType};
 use waxwing::proto::{Condition, Jid, ns};
 use waxwing::xml::Element;
 
@@ -97,6 +98,75 @@ async fn an_address_makes_only_a_few() {
     let jid = Jid::parse("juliet@localhost").unwrap();
     let found = server.accounts().show(&jid).await.unwrap().unwrap();
     assert!(found.disabled.is_some(), "it waits for an administrator");
+    drop(client);
+    server.stop().await;
+}
+
+/// Many streams at once make no more than one stream could.
+#[tokio::test]
+async fn a_flood_makes_only_a_few() {
+    let server = start_server(&[
+        "modules.registration.open=true",
+        "modules.registration.per_address=2",
+    ])
+    .await;
+    let mut streams = Vec::new();
+    for _ in 0..12 {
+        streams.push(stranger(&server).await.0);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for (n, mut client) in streams.into_iter().enumerate() {
+        tasks.spawn(async move {
+            let wish = wish(&format!("juliet{n}"), "pencil-pencil");
+            client.request("set", None, wish).await
+        });
+    }
+    let results = tasks.join_all().await;
+    let made = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(made, 2);
+    for refused in results.into_iter().filter(Result::is_err) {
+        assert_eq!(condition(refused), Some(Condition::ResourceConstraint));
+    }
+    let listed = server.accounts().list("localhost", None, 100).await;
+    assert_eq!(listed.unwrap().len(), 2);
+    server.stop().await;
+}
+
+/// XEP-0077 §4: what is missing, empty, doubled or in a wrong form makes nothing.
+#[tokio::test]
+async fn a_wrong_form_makes_nothing() {
+    let server = start_server(&["modules.registration.open=true"]).await;
+    let (mut client, _) = stranger(&server).await;
+    let query = || Element::new("query", ns::REGISTER);
+    let form = |kind, fields: &[(&str, &str)]| {
+        let mut form = Form::new(kind).with_form_type(ns::REGISTER);
+        for (var, value) in fields {
+            form = form.with_field(Field::new(FieldType::TextSingle, var).with_value(value));
+        }
+        query().with_child(form.to_element())
+    };
+    let (name, password) = (("username", "juliet"), ("password", "pencil-pencil"));
+    let wrong = [
+        query(),
+        query().with_child(leaf("username", "juliet")),
+        query().with_child(leaf("password", "pencil-pencil")),
+        wish("", "pencil-pencil"),
+        form(FormType::Submit, &[]),
+        form(FormType::Submit, &[name]),
+        form(FormType::Submit, &[name, ("password", "")]),
+        form(FormType::Submit, &[name, name, password]),
+        form(FormType::Cancel, &[name, password]),
+        form(FormType::Form, &[name, password]),
+    ];
+    for query in wrong {
+        let refused = client.request("set", None, query.clone()).await;
+        assert!(condition(refused).is_some(), "{query:?}");
+    }
+    let listed = server.accounts().list("localhost", None, 100).await;
+    assert_eq!(listed.unwrap().len(), 0);
+    // What is not asked for does no harm.
+    let more = form(FormType::Submit, &[name, password, ("shoe-size", "44")]);
+    client.request("set", None, more).await.unwrap();
     drop(client);
     server.stop().await;
 }

@@ -11,7 +11,7 @@ use crate::hooks::{
     Deps, Effect, Info, Module, ModuleError, Registrar, Reply, Request, Stranger, To, Turn, Verb,
 };
 use crate::proto::error::{Condition, StanzaError};
-use crate::proto::form::Form;
+use crate::proto::form::{Form, FormType};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::runtime::origin::Origin;
@@ -49,7 +49,7 @@ pub struct Registration {
     deps: Deps,
     admins: Admins,
     runtime: Handle,
-    /// When, from where, and whether an account came of it; bounded by what may be made.
+    /// When, from where, and whether an account came of it or may still come; bounded by what may be made.
     lately: Mutex<VecDeque<(Instant, String, bool)>>,
 }
 
@@ -223,10 +223,23 @@ impl Registration {
         let account = Jid::new(Some(&username), self.host.domain(), None)
             .map_err(|error| not_acceptable(&error.to_string()))?;
         self.acceptable(&username, &password)?;
-        self.room(&address)?;
+        let place = self.place(&address)?;
+        let made = self.make_here(&account, password).await;
+        if made.is_err() {
+            self.give_back(place, &address);
+        }
+        made?;
+        tracing::info!(%account, %address, approval = self.config.approval, "registered");
+        if self.config.approval {
+            self.tell_administrators(&account).await;
+        }
+        Ok(())
+    }
+
+    async fn make_here(&self, account: &Jid, password: String) -> Result<(), StanzaError> {
         let node = account.node().unwrap_or_default();
         if self.config.reserved.iter().any(|name| name == node)
-            || self.of_administrator(&account).await?
+            || self.of_administrator(account).await?
         {
             return Err(StanzaError::from(Condition::Conflict).with_text("This name is reserved"));
         }
@@ -234,13 +247,7 @@ impl Registration {
         let waits = "waits for an administrator";
         let disabled = self.config.approval.then(|| waits.to_owned());
         let made = accounts.create(account.clone(), Password(password), disabled);
-        made.await.map_err(|error| refusal(&error))?;
-        self.note(address.clone(), true);
-        tracing::info!(%account, %address, approval = self.config.approval, "registered");
-        if self.config.approval {
-            self.tell_administrators(&account).await;
-        }
-        Ok(())
+        made.await.map_err(|error| refusal(&error))
     }
 
     /// An administrator's name is nobody else's, also while there is no account of it.
@@ -286,8 +293,9 @@ impl Registration {
         Ok(())
     }
 
-    /// Whether one more may be made from here; the attempt is counted.
-    fn room(&self, address: &str) -> Result<(), StanzaError> {
+    /// A place among those that may be made from here, taken until it is known that nothing came of it: many
+    /// streams at once make no more than one after the other.
+    fn place(&self, address: &str) -> Result<Instant, StanzaError> {
         let now = self.deps.clock.now();
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         lately.retain(|(at, ..)| now.saturating_duration_since(*at) < HOUR);
@@ -303,14 +311,18 @@ impl Registration {
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_text("Too many new accounts; try again later"));
         }
-        lately.push_back((now, address.to_owned(), false));
-        Ok(())
+        lately.push_back((now, address.to_owned(), true));
+        Ok(now)
     }
 
-    fn note(&self, address: String, made: bool) {
-        let now = self.deps.clock.now();
+    /// It stays an attempt.
+    fn give_back(&self, place: Instant, address: &str) {
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        lately.push_back((now, address, made));
+        let mut taken = lately.iter_mut();
+        let own = taken.find(|(at, from, made)| *made && *at == place && from == address);
+        if let Some((.., made)) = own {
+            *made = false;
+        }
     }
 }
 
@@ -333,16 +345,23 @@ struct Wish {
 }
 
 impl Wish {
-    /// By the elements of the namespace, or in a form (§4). `None` if one is missing or empty.
+    /// By the elements of the namespace, or in a form (§4). `None` if one is missing, empty or doubled.
     fn read(query: El<'_>) -> Option<Self> {
-        let form = Form::of(query).and_then(Result::ok);
-        let find = |name: &str| match &form {
-            Some(form) => form.value(name).map(str::to_owned),
-            None => query
-                .child(name, ns::REGISTER)
-                .map(|el| el.text().into_owned()),
+        let form = Form::of(query);
+        let form = match &form {
+            Some(Ok(form)) if form.kind == FormType::Submit => Some(form),
+            Some(_) => return None,
+            None => None,
         };
-        let full = |name: &str| find(name).filter(|text| !text.is_empty());
+        let find = |name: &str| match form {
+            Some(form) => form.values(name).to_vec(),
+            None => {
+                let own = query.children().filter(|el| el.is(name, ns::REGISTER));
+                own.map(|el| el.text().into_owned()).collect()
+            }
+        };
+        let only = |name: &str| <[String; 1]>::try_from(find(name)).ok();
+        let full = |name: &str| only(name).map(|[one]| one).filter(|text| !text.is_empty());
         Some(Wish {
             username: full("username")?,
             password: full("password")?,

@@ -15,6 +15,9 @@ pub enum FormError {
     /// A field that is not `fixed` has no name.
     #[error("a field has no name")]
     Nameless,
+    /// A submission has two fields of one name.
+    #[error("the field {0} is given twice")]
+    Twice(String),
     /// Several values in a field for one.
     #[error("the field {0} has several values")]
     SeveralValues(String),
@@ -33,9 +36,10 @@ impl From<&FormError> for StanzaError {
     /// Malformed forms are `bad-request`, data that is not valid is `not-acceptable`.
     fn from(error: &FormError) -> StanzaError {
         let condition = match error {
-            FormError::Kind | FormError::Nameless | FormError::SeveralValues(_) => {
-                Condition::BadRequest
-            }
+            FormError::Kind
+            | FormError::Nameless
+            | FormError::Twice(_)
+            | FormError::SeveralValues(_) => Condition::BadRequest,
             FormError::FormType(_) | FormError::Required(_) | FormError::Value(_) => {
                 Condition::NotAcceptable
             }

@@ -1,5 +1,7 @@
 //! From an element to a form.
 
+use std::collections::HashSet;
+
 use super::{Field, FieldType, Form, FormError, FormType};
 use crate::proto::ns;
 use crate::xml::El;
@@ -10,8 +12,8 @@ impl Form {
         parent.child("x", ns::DATA_FORM).map(Form::parse)
     }
 
-    /// Reads an `<x/>`. Fields need names, and only those of a multi type may have several values
-    /// where the type is given.
+    /// Reads an `<x/>`. Fields need names, in a submission of their own, and only those of a multi type
+    /// may have several values where the type is given.
     pub fn parse(x: El<'_>) -> Result<Form, FormError> {
         let kind = x.attr("type").and_then(FormType::parse);
         let mut form = Form::new(kind.ok_or(FormError::Kind)?);
@@ -25,7 +27,12 @@ impl Form {
                 _ => {}
             }
         }
-        Ok(form)
+        let mut seen = HashSet::new();
+        let named = form.fields.iter().filter(|field| !field.var.is_empty());
+        match named.map(|field| &field.var).find(|var| !seen.insert(*var)) {
+            Some(twice) if form.kind == FormType::Submit => Err(FormError::Twice(twice.clone())),
+            _ => Ok(form),
+        }
     }
 }
 

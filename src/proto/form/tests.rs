@@ -90,6 +90,19 @@ fn malformed() {
     assert_eq!(several, Err(FormError::SeveralValues("a".to_owned())));
 }
 
+/// What is answered twice is not answered; what is only shown harms nobody.
+#[test]
+fn a_submission_names_a_field_once() {
+    let twice = submit(&[("public", &["1"]), ("public", &["0"])]);
+    let parsed = Form::parse(twice.to_element().root());
+    assert_eq!(parsed, Err(FormError::Twice("public".to_owned())));
+    let shown = Form {
+        kind: FormType::Result,
+        ..twice
+    };
+    assert!(Form::parse(shown.to_element().root()).is_ok());
+}
+
 #[test]
 fn a_form_type_is_hidden_in_forms_and_results() {
     let mut form = bot();
