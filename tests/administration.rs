@@ -233,6 +233,147 @@ async fn what_is_wrong_is_told() {
     server.stop().await;
 }
 
+/// A form with something wrong in it does nothing, and stays open to be mended.
+#[tokio::test]
+async fn a_wrong_form_does_nothing() {
+    let (server, mut boss) = administered().await;
+    let juliet = Jid::parse("juliet@localhost").unwrap();
+    let add = node("add-user");
+    let begun = ask(&mut boss, command(&add, None, None)).await.unwrap();
+    let session = begun.attr("sessionid");
+    let form = |kind, fields: &[(&str, &[&str])]| {
+        let mut form = Form::new(kind).with_form_type(ns::ADMIN);
+        for (var, values) in fields {
+            let field = Field::new(FieldType::TextMulti, var);
+            form = form.with_field(field.with_values(values.iter().copied()));
+        }
+        form.to_element()
+    };
+    let account: (&str, &[&str]) = ("accountjid", &["juliet@localhost"]);
+    let password: (&str, &[&str]) = ("password", &["pencil"]);
+    for wrong in [
+        form(FormType::Form, &[account, password]),
+        form(FormType::Result, &[account, password]),
+        form(FormType::Submit, &[]),
+        form(FormType::Submit, &[account]),
+        form(FormType::Submit, &[password]),
+        form(FormType::Submit, &[account, ("password", &[""])]),
+        form(FormType::Submit, &[account, ("password", &["a", "b"])]),
+        form(FormType::Submit, &[account, account, password]),
+        form(
+            FormType::Submit,
+            &[
+                ("accountjid", &["juliet@localhost", "x@localhost"]),
+                password,
+            ],
+        ),
+        form(
+            FormType::Submit,
+            &[("accountjid", &["localhost"]), password],
+        ),
+        Element::new("x", ns::DATA_FORM).with_attr("type", "dance"),
+        Element::new("x", ns::DATA_FORM)
+            .with_attr("type", "submit")
+            .with_child(Element::new("field", ns::DATA_FORM)),
+    ] {
+        let sent = command(&add, session, None).with_child(wrong.clone());
+        let error = ask(&mut boss, sent).await.unwrap_err();
+        assert_eq!(
+            specific(&error),
+            (Condition::BadRequest, "bad-payload"),
+            "{wrong:?}"
+        );
+    }
+    let elsewhere = form(
+        FormType::Submit,
+        &[("accountjid", &["juliet@mantua.example"]), password],
+    );
+    let sent = command(&add, session, None).with_child(elsewhere);
+    let error = ask(&mut boss, sent).await.unwrap_err();
+    assert_ne!(error.condition, Condition::InternalServerError, "{error:?}");
+    let listed = server
+        .accounts()
+        .list("localhost", None, 100)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 1);
+    assert!(server.accounts().show(&juliet).await.unwrap().is_none());
+
+    // What is not asked for does no harm.
+    let begun = ask(&mut boss, command(&add, None, None)).await.unwrap();
+    let more = form(
+        FormType::Submit,
+        &[account, password, ("shoe-size", &["44"])],
+    );
+    let sent = command(&add, begun.attr("sessionid"), None).with_child(more);
+    ask(&mut boss, sent).await.unwrap();
+    assert!(server.accounts().show(&juliet).await.unwrap().is_some());
+    drop(boss);
+    server.stop().await;
+}
+
+/// One name that nobody has, and nothing is done to the others.
+#[tokio::test]
+async fn a_list_with_a_mistake_is_not_half_done() {
+    let (server, mut boss) = administered().await;
+    let alice = server.account("alice").await.unwrap();
+    let is_as_before = async || {
+        let found = server.accounts().show(&alice).await.unwrap().unwrap();
+        assert_eq!(found.disabled, None);
+    };
+    let names = [alice.as_str(), "nobody@localhost"];
+    let both = || {
+        let field = Field::new(FieldType::JidMulti, "accountjids").with_values(names);
+        let form = Form::new(FormType::Submit).with_form_type(ns::ADMIN);
+        form.with_field(field).to_element()
+    };
+    for name in ["disable-user", "delete-user"] {
+        let node = node(name);
+        let begun = ask(&mut boss, command(&node, None, None)).await.unwrap();
+        let sent = command(&node, begun.attr("sessionid"), Some("complete"));
+        let error = ask(&mut boss, sent.with_child(both())).await.unwrap_err();
+        assert_eq!(error.condition, Condition::ItemNotFound, "{name}");
+        is_as_before().await;
+    }
+    drop(boss);
+    server.stop().await;
+}
+
+/// The form of somebody else is no way round: neither for who may not, nor for another administrator.
+#[tokio::test]
+async fn a_form_is_for_who_opened_it() {
+    let server = start_server(&[r#"admin.admins=["boss@localhost", "deputy@localhost"]"#]).await;
+    let password = waxwing::admin::Password("pencil".to_owned());
+    let mut clients = Vec::new();
+    for name in ["boss", "deputy", "alice"] {
+        let jid = Jid::new(Some(name), "localhost", None).unwrap();
+        server.accounts().create(&jid, &password).await.unwrap();
+        clients.push(server.client(&jid).connect(server.addr).await.unwrap());
+    }
+    let [boss, deputy, alice] = clients.as_mut_slice() else {
+        unreachable!()
+    };
+    let add = node("add-user");
+    let begun = ask(boss, command(&add, None, None)).await.unwrap();
+    let session = begun.attr("sessionid").unwrap();
+    let sent = || {
+        let form = filled(&[("accountjid", "juliet@localhost"), ("password", "pencil")]);
+        command(&add, Some(session), Some("complete")).with_child(form)
+    };
+    let error = ask(alice, sent()).await.unwrap_err();
+    assert_eq!(error.condition, Condition::Forbidden);
+    let cancel = command(&add, Some(session), Some("cancel"));
+    assert!(ask(alice, cancel).await.is_err());
+    let error = ask(deputy, sent()).await.unwrap_err();
+    assert_eq!(specific(&error), (Condition::BadRequest, "bad-sessionid"));
+    let juliet = Jid::parse("juliet@localhost").unwrap();
+    assert!(server.accounts().show(&juliet).await.unwrap().is_none());
+    let done = ask(boss, sent()).await.unwrap();
+    assert_eq!(done.attr("status"), Some("completed"));
+    drop(clients);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn what_cannot_be_taken_back_can_be_confirmed() {
     let (server, mut boss) = administered().await;

@@ -233,7 +233,7 @@ fn disable<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
         let reason = call.args.text("reason");
         let reason = reason.unwrap_or("disabled by an administrator");
-        for account in call.args.addresses("accounts") {
+        for account in all_known(call, acts).await? {
             acts.accounts().disable(account, reason).await?;
             call.report
                 .say(format!("{account} cannot log in any more."))
@@ -245,7 +245,7 @@ fn disable<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
 
 fn enable<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
-        for account in call.args.addresses("accounts") {
+        for account in all_known(call, acts).await? {
             acts.accounts().enable(account).await?;
             call.report
                 .say(format!("{account} can log in again."))
@@ -274,7 +274,7 @@ fn kick<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
 
 fn delete<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
-        for account in call.args.addresses("accounts") {
+        for account in all_known(call, acts).await? {
             acts.accounts().delete(account).await?;
             call.report.say(format!("{account} is removed.")).await?;
         }
@@ -398,6 +398,16 @@ fn stats<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
         }
         Ok(())
     })
+}
+
+/// All that are named, if there are all of them: a list with a mistake in it is not half done.
+async fn all_known<'c>(call: &'c Call, acts: &dyn Acts) -> Result<&'c [Jid], ActError> {
+    let accounts = call.args.addresses("accounts");
+    for account in accounts {
+        let found = acts.accounts().show(account).await?;
+        found.ok_or_else(|| ActError::NoSuchAccount(account.clone()))?;
+    }
+    Ok(accounts)
 }
 
 async fn known(account: &Jid, acts: &dyn Acts) -> Result<Uid, ActError> {
