@@ -94,6 +94,21 @@ fn a_backup_is_restored_into_the_other_engine() {
             "{}",
             errors(&again)
         );
+        // A store with others in it is left as it is, wherever it came from.
+        let other = Place::new();
+        other.add(to, "somebody@localhost");
+        let refused = other.run(to, &["restore", file.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            errors(&refused).contains("is not empty"),
+            "{}",
+            errors(&refused)
+        );
+        let kept = list(&other, to);
+        assert!(
+            kept.contains("somebody@localhost") && !kept.contains("user0@localhost"),
+            "{kept}"
+        );
         // A new account does not get the number of an old one.
         new.add(to, "another@localhost");
     }

@@ -166,6 +166,48 @@ async fn private_xml_has_a_quota() {
     assert_eq!(query.child("a", "urn:test").unwrap().text(), "2");
 }
 
+/// XEP-0049, XEP-0054: what does not fit changes nothing of what is there, not even in part.
+#[tokio::test]
+async fn what_is_beyond_a_quota_changes_nothing() {
+    let running = server(&["modules.private.bytes=1KiB", "modules.vcard.bytes=1KiB"]).await;
+    let mut client = session(&running, "juliet").await;
+    let kept = |text: &str| Element::new("kept", "urn:test").with_text(text);
+    let more = |text: &str| Element::new("more", "urn:test").with_text(text);
+    let query = || Element::new("query", ns::PRIVATE);
+    let name = |text: &str| {
+        let name = Element::new("FN", ns::VCARD).with_text(text);
+        Element::new("vCard", ns::VCARD).with_child(name)
+    };
+    let long = "x".repeat(1_024);
+    let first = query().with_child(kept("1"));
+    client.request("set", None, first).await.unwrap();
+    client.request("set", None, name("Juliet")).await.unwrap();
+    for beyond in [
+        query().with_children([kept("2"), more(&long)]),
+        query().with_children([more(&long), kept("2")]),
+        query().with_child(kept(&long)),
+        name(&long),
+    ] {
+        let refused = refusal(client.request("set", None, beyond).await);
+        assert_eq!(refused.condition, Condition::ResourceConstraint);
+        assert_eq!(refused.kind, ErrorType::Wait);
+    }
+    for (asked, expected) in [(kept(""), kept("1")), (more(""), more(""))] {
+        let asked = query().with_child(asked);
+        let answer = client.request("get", None, asked).await.unwrap();
+        let found = answer
+            .child("query", ns::PRIVATE)
+            .unwrap()
+            .children()
+            .next();
+        assert_eq!(found.unwrap().to_element(), expected);
+    }
+    let asked = Element::new("vCard", ns::VCARD);
+    let answer = client.request("get", None, asked).await.unwrap();
+    let found = answer.child("vCard", ns::VCARD).unwrap();
+    assert_eq!(found.to_element(), name("Juliet"));
+}
+
 #[tokio::test]
 async fn more_addressees_than_allowed_are_refused() {
     let running = server(&["modules.addresses.addressees=2"]).await;

@@ -480,3 +480,55 @@ fn mistakes_outside_of_the_file_are_explained() {
         "waxwing.toml:2: not UTF-8 text; save the file as UTF-8"
     );
 }
+
+/// A file in which everything is wrong that people get wrong: all of it is told at once, each at its line.
+#[test]
+fn twenty_mistakes_in_one_file_are_twenty_messages() {
+    let text = r#"[server]
+data_dir = ["/var/lib/waxwing"]
+threads = 5000
+[hosts."example.org"]
+certificat = "/etc/ssl/example.pem"
+guests = true
+[[listen]]
+address = "localhost"
+tls = "starttls"
+[tls]
+minimum_version = 1.3
+[auth]
+mechanisms = ["SCRAM-SHA1"]
+[limts]
+depth = 5
+[limits]
+depth = 50
+stream = 100
+[limits.account]
+sessions = "many"
+rooster_items = 10
+[store]
+engine = "fjal"
+cache = "64 megabytes"
+[log]
+levl = "debug"
+format = "xml"
+[metrics]
+listen = 5280
+[modules]
+ping = true
+[modules.postcard]
+daily = 3
+"#;
+    let places = [
+        2, 3, 5, 6, 8, 9, 11, 13, 14, 17, 18, 20, 21, 23, 24, 26, 27, 29, 31, 32,
+    ];
+    let said = mistake(text);
+    assert_eq!(said.lines().count(), places.len(), "{said}");
+    for (line, place) in said.lines().zip(places) {
+        assert!(
+            line.starts_with(&format!("waxwing.toml:{place}: ")),
+            "{line}"
+        );
+        let ways = ["; give ", "; did you mean ", ": write ", " Known here: "];
+        assert!(ways.iter().any(|way| line.contains(way)), "{line}");
+    }
+}
