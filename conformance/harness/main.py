@@ -16,7 +16,7 @@ from report import Outcome, table, versions
 from server import Server
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
-CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "biboumi", "peers"]
+CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "gajim", "biboumi", "peers"]
 
 # Checks with servers of their own that run at once.
 AT_ONCE = 4
@@ -46,6 +46,8 @@ def main():
     (to / "report.md").write_text(text)
     for name in ("server.log", "clients.log"):
         shutil.copy(arguments.work / name, to / name)
+    for picture in arguments.work.glob("*.png"):
+        shutil.copy(picture, to / picture.name)
     complaints += [outcome.complaint for outcome in outcomes if outcome.complaint]
     for complaint in complaints:
         print(complaint)

@@ -56,6 +56,7 @@ def versions(work):
         "go_sendxmpp": debian("go-sendxmpp"),
         "prosody": debian("prosody"),
         "ejabberd": debian("ejabberd"),
+        "gajim": debian("gajim"),
         "biboumi": debian("biboumi"),
         "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
     }

@@ -1,0 +1,156 @@
+"""Gajim on a desktop, with slixmpp on the other side."""
+
+import json
+import sqlite3
+import struct
+import zlib
+from pathlib import Path
+
+from check import check, equal
+from desktop import PYTHON, Desktop
+from terminal import own_folder
+from xmpp import PATIENCE, befriend, login
+
+SCRIPT = Path(__file__).with_name("client.py")
+NAME = "org.gajim.Gajim"
+PATH = "/org/gajim/Gajim"
+WINDOW = f"{PATH}/window/1"
+
+# No other thing on the screen has it.
+ROSE = (224, 17, 95)
+
+
+def profile(folder, case, account):
+    """What Gajim would have written when somebody had entered the account."""
+    localpart, domain = account.address.split("@")
+    app = {"use_keyring": False, "check_for_update": False, "sounds_on": False, "autoaway": False, "autoxa": False}
+    server = {"use_custom_host": True, "custom_host": case.server.host, "custom_port": case.server.port}
+    one = {"active": True, "name": localpart, "hostname": domain, "password": account.password, **server}
+    folder.mkdir(parents=True)
+    with sqlite3.connect(folder / "settings.sqlite") as settings:
+        settings.execute("CREATE TABLE settings (name TEXT UNIQUE, settings TEXT)")
+        settings.execute("CREATE TABLE account_settings (account TEXT UNIQUE, settings TEXT)")
+        for name, value in {
+            "app": app,
+            "soundevents": {},
+            "status_presets": {},
+            "proxies": {},
+            "plugins": {},
+            "workspaces": {"here": {"name": "Verona"}},
+        }.items():
+            settings.execute("INSERT INTO settings VALUES (?, ?)", (name, json.dumps(value)))
+        all_settings = {"account": one, "contact": {}, "group_chat": {}}
+        settings.execute("INSERT INTO account_settings VALUES (?, ?)", (localpart, json.dumps(all_settings)))
+        settings.execute("PRAGMA user_version=5")
+
+
+class Gajim:
+    @classmethod
+    async def start(cls, case, account, ca=None):
+        self = cls()
+        self.account = account.address.split("@")[0]
+        folder = own_folder(case.server.work)
+        profile(folder / "config/gajim", case, account)
+        self.desktop = await Desktop.start(case, folder)
+        await self.desktop.open(case, [PYTHON, SCRIPT, ca or case.server.ca, "--separate"])
+        await self.desktop.sees("Accounts", "Verona")
+        return self
+
+    async def act(self, path, action, value=None):
+        await self.desktop.do("act", name=NAME, path=path, action=action, value=value)
+
+    async def roster(self):
+        event = {"type": "connection-failed", "sub_type": "", "account": self.account, "jid": ""}
+        await self.act(PATH, f"{self.account}-open-event", event)
+
+    async def chat(self, jid):
+        await self.act(WINDOW, "add-chat", {"account": self.account, "jid": jid, "type": "contact", "select": True})
+
+    async def say(self, text):
+        await self.desktop.do("write", text=text)
+        await self.act(WINDOW, "send-message")
+
+    async def block(self, jid):
+        """Or the other way about, if it is blocked."""
+        await self.act(PATH, f"{self.account}-block-contact", jid)
+
+    async def block_list(self):
+        await self.act(PATH, f"{self.account}-blocking", self.account)
+
+
+def rose():
+    """A picture of one colour, as PNG."""
+    side = 64
+    rows = (b"\0" + bytes(ROSE) * side) * side
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+async def friends(case):
+    """Accounts of Romeo and Juliet, who know each other; she is there, with a picture in her vCard (XEP-0153)."""
+    account = await case.account("romeo")
+    juliet = await login(case, await case.account("juliet"), plugins=("xep_0054", "xep_0153"))
+    romeo = await login(case, account, priority=-1)
+    await befriend(juliet, romeo)
+    await romeo.update_roster(juliet.boundjid.bare, name="Juliet Capulet", groups=["Capulets"])
+    await romeo.close()
+    await juliet["xep_0153"].set_avatar(avatar=rose(), mtype="image/png", timeout=PATIENCE)
+    return account, juliet
+
+
+@check("gajim", "log in by STARTTLS, the certificate verified by the CA; the roster with the picture of a vCard; chat both ways")
+async def chat(case):
+    account, juliet = await friends(case)
+    gajim = await Gajim.start(case, account)
+    await juliet.presence(account.address)
+    await gajim.roster()
+    await gajim.desktop.sees("Capulets", "Juliet Capulet")
+    await gajim.desktop.picture(case.server.work / "gajim-roster.png", colour=ROSE, pixels=500)
+    await gajim.chat(juliet.boundjid.bare)
+    await gajim.say("my lips, two blushing pilgrims")
+    message = await juliet.message("my lips, two blushing pilgrims")
+    juliet.send_message(message["from"], "you do wrong your hand too much", mtype="chat")
+    await gajim.desktop.sees("my lips, two blushing pilgrims", "you do wrong your hand too much")
+    await gajim.desktop.picture(case.server.work / "gajim-chat.png", colour=ROSE, pixels=500)
+
+
+@check("gajim", "what was sent while it was away")
+async def offline(case):
+    account, juliet = await friends(case)
+    for number in (1, 2):
+        juliet.send_message(account.address, f"come at the hour of nine, {number}", mtype="chat")
+    await juliet["xep_0199"].ping(timeout=PATIENCE)
+    gajim = await Gajim.start(case, account)
+    await juliet.presence(account.address)
+    await gajim.chat(juliet.boundjid.bare)
+    await gajim.desktop.sees("come at the hour of nine, 1", "come at the hour of nine, 2")
+
+
+@check("gajim", "blocks a contact, who sees it leave and is refused, lists it, and lets it speak again")
+async def blocking(case):
+    account, juliet = await friends(case)
+    gajim = await Gajim.start(case, account)
+    await juliet.presence(account.address)
+    await gajim.block(juliet.boundjid.bare)
+    await gajim.desktop.press("Block")
+    await juliet.presence(account.address, "unavailable")
+    juliet.send_message(account.address, "are you there?", mtype="chat")
+    equal((await juliet.message())["error"]["condition"], "service-unavailable", "error")
+    await gajim.block_list()
+    await gajim.desktop.sees(juliet.boundjid.bare)
+    await gajim.block(juliet.boundjid.bare)
+    await juliet.presence(account.address)
+    await gajim.chat(juliet.boundjid.bare)
+    juliet.send_message(account.address, "and now?", mtype="chat")
+    await gajim.desktop.sees("and now?")
+
+
+@check("gajim", "a wrong CA: it shows why it does not connect")
+async def wrong_ca(case):
+    gajim = await Gajim.start(case, await case.account("romeo"), case.server.wrong_ca)
+    await gajim.desktop.sees("SSL Certificate Verification Error", "not known")
