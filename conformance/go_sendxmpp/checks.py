@@ -2,7 +2,7 @@
 
 from check import check, equal, expect
 from program import Program
-from xmpp import befriend, login
+from xmpp import login
 
 
 async def go_sendxmpp(case, account, *arguments, ca=None):

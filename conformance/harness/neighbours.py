@@ -84,10 +84,6 @@ class Waxwing(Server):
             await asyncio.sleep(0.1)
         raise Wrong(f"waxwing does not start: {text[-500:]}")
 
-    async def kill(self):
-        self.process.kill()
-        await self.process.wait()
-
     async def ask(self, *arguments):
         """What an administrative command prints."""
         process = await asyncio.create_subprocess_exec(

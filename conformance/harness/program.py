@@ -37,17 +37,31 @@ class Program:
 
     async def line(self, text):
         """The next line that contains the text."""
+        return await self.line_if(lambda line: text in line, f"a line with {text!r}")
+
+    async def line_if(self, right, what):
+        """The next line that is right."""
 
         async def search():
-            while text not in (line := await self.lines.get()):
+            while not right(line := await self.lines.get()):
                 pass
             return line
 
         try:
-            return await within(PATIENCE, search(), f"a line with {text!r}")
+            return await within(PATIENCE, search(), what)
         except Exception as error:
             error.args = (f"{error}; the program said: {self.seen}",)
             raise
+
+    async def until(self, text):
+        """Waits for another line that contains the text; what is printed meanwhile stays in the queue."""
+        before = sum(text in line for line in self.seen)
+
+        async def search():
+            while sum(text in line for line in self.seen) == before:
+                await asyncio.sleep(0.05)
+
+        await within(PATIENCE, search(), f"another line with {text!r}")
 
     async def send(self, text):
         self.process.stdin.write(f"{text}\n".encode())
@@ -59,6 +73,11 @@ class Program:
             await self.send(text)
         self.process.stdin.close()
         return await within(PATIENCE, self.process.wait(), "the end of the program")
+
+    async def leave(self):
+        """It is asked to end, and cleans up after itself."""
+        self.process.terminate()
+        await self.process.wait()
 
     async def close(self):
         if self.process.returncode is None:

@@ -103,10 +103,11 @@ class Server:
 
     async def serve(self):
         """Returns when clients can connect."""
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
+            begin = log.tell()
             self.process = await asyncio.create_subprocess_exec(*self.command("serve"), stderr=log)
         for _ in range(300):
-            text = self.log.read_text(errors="replace")
+            text = self.log.read_text(errors="replace")[begin:]
             if self.process.returncode is not None:
                 break
             port = lambda who: re.search(rf"{who} can connect address=127\.0\.0\.\d:(\d+)", text)
@@ -129,6 +130,11 @@ class Server:
             await self.process.wait()
             return None
 
+    async def kill(self):
+        """As a power cut would, but for the disk."""
+        self.process.kill()
+        await self.process.wait()
+
     def complaints(self):
         """What its log should not say: that something broke, passwords, contents."""
         text = self.log.read_text(errors="replace")
@@ -139,6 +145,14 @@ class Server:
         if MARK in text:
             found.append("the server's log has the contents of messages")
         return found
+
+    async def administrator(self):
+        """The account that the configuration makes an administrator."""
+        boss = Account(f"boss@{self.domain}", "all that glisters")
+        if boss not in self.accounts:
+            self.accounts.append(boss)
+            await self.admin("user", "add", boss.address, "--stdin", line=boss.password)
+        return boss
 
     def command(self, *arguments):
         return [str(self.binary), "--config", str(self.work / "waxwing.toml"), *arguments]

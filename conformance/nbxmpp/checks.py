@@ -3,6 +3,21 @@
 import json
 from pathlib import Path
 
+from breaks import (
+    COUNT,
+    PART,
+    Wire,
+    acknowledged,
+    come_back,
+    complete,
+    gone,
+    heard,
+    own_server,
+    printed,
+    resumable,
+    speak,
+    tell,
+)
 from check import check, equal, expect
 from program import Program
 from xmpp import befriend, login
@@ -10,11 +25,13 @@ from xmpp import befriend, login
 SCRIPT = Path(__file__).with_name("client.py")
 
 
-async def nbxmpp(case, account, way="START TLS", ca=None):
+async def nbxmpp(case, account, way="START TLS", ca=None, wire=None):
+    """With a wire, it comes back when its connection is lost."""
     server = case.server
-    host = f"{server.host}:{server.port}"
+    host = f"{server.host}:{(wire or server).port}"
     # Of Debian, with the Python of Debian.
     command = ["/usr/bin/python3", SCRIPT, ca or server.ca, host, way, account.address, account.password]
+    command += ["stay"] if wire else []
     return await Program.start(case, command)
 
 
@@ -25,7 +42,7 @@ async def logging_in(case):
         program = await nbxmpp(case, account, way)
         online = await program.line("online")
         equal(online, f"online {account.address}/gajim with stream management", way)
-        await program.line("available")
+        await program.line("is available")
         equal(await program.ended(), 0, f"exit status; {program.seen}")
 
 
@@ -67,3 +84,90 @@ async def offline(case):
     program = await nbxmpp(case, account)
     for number in (1, 2):
         await program.line(f"message {juliet.boundjid.full} sent before letter {number}")
+
+
+@check("nbxmpp", "carbons: what another device of the account sends and gets")
+async def carbons(case):
+    account = await case.account("romeo")
+    juliet = await login(case, await case.account("juliet"))
+    phone = await login(case, account)
+    program = await nbxmpp(case, account)
+    await program.line("is available")
+    await program.send(json.dumps({"do": "carbons"}))
+    await program.line("carbons")
+    # Answered after what was asked before.
+    await program.send(json.dumps({"to": phone.boundjid.full, "body": "there?"}))
+    await phone.message("there?")
+    phone.send_message(juliet.boundjid.full, "my bounty is as boundless as the sea", mtype="chat")
+    await program.line(f"message {phone.boundjid.full} as carbon sent my bounty is as boundless as the sea")
+    await juliet.message()
+    juliet.send_message(phone.boundjid.full, "my love as deep", mtype="chat")
+    await program.line(f"message {juliet.boundjid.full} as carbon received my love as deep")
+
+
+@check("nbxmpp", "the archive of an absence, page by page")
+async def archive(case):
+    account = await case.account("romeo")
+    juliet = await login(case, await case.account("juliet"))
+    phone = await login(case, account)
+    for number in range(25):
+        juliet.send_message(account.address, str(number), mtype="chat")
+        await phone.message(str(number))
+    program = await nbxmpp(case, account)
+    await program.line("is available")
+    await program.send(json.dumps({"do": "archive"}))
+    complete(await printed(program, 24), "romeo", 25)
+    await program.line("page last")
+    equal(program.seen.count("page of several"), 2, "pages before the last")
+
+
+@check("nbxmpp", "cut in a burst, it resumes: everything comes once and in order, both ways")
+async def cut(case):
+    wire = await Wire.start(case)
+    account = await case.account("romeo")
+    juliet = await resumable(case, await case.account("juliet"))
+    program = await nbxmpp(case, account, wire=wire)
+    await program.line("is available")
+    for begin in range(0, COUNT, PART):
+        numbers = range(begin, begin + PART)
+        await speak(juliet, account.address, numbers)
+        await tell(program, juliet.boundjid.bare, numbers)
+        if begin + PART < COUNT:
+            wire.cut()
+            await program.until("resumed")
+    complete(await printed(program), "romeo")
+    complete(await heard(juliet), "juliet")
+
+
+@check("nbxmpp", "the server is restarted in a burst: what was sent to it is complete", apart=True)
+async def restart(case):
+    server = await own_server(case)
+    wire = await Wire.start(case)
+    account = await case.account("romeo")
+    juliet = await resumable(case, await case.account("juliet"))
+    program = await nbxmpp(case, account, wire=wire)
+    await program.line("is available")
+    await speak(juliet, account.address, range(COUNT))
+    equal(await server.stop(), 0, "exit status")
+    await gone(juliet)
+    await server.serve()
+    await come_back(juliet, server)
+    complete(await printed(program), "romeo")
+
+
+@check("nbxmpp", "the server is killed in a burst: what it has acknowledged comes", apart=True)
+async def killed(case):
+    server = await own_server(case)
+    wire = await Wire.start(case)
+    account, sender = await case.account("romeo"), await case.account("juliet")
+    juliet = await resumable(case, sender)
+    program = await nbxmpp(case, account, wire=wire)
+    await program.line("is available")
+    await speak(juliet, account.address, range(PART))
+    await acknowledged(juliet)
+    await server.kill()
+    await gone(juliet)
+    await server.serve()
+    juliet = await resumable(case, sender)
+    await speak(juliet, account.address, range(PART, COUNT))
+    complete(await printed(program), "romeo")

@@ -1,8 +1,9 @@
 """Profanity in a terminal, with slixmpp on the other side."""
 
 from check import check, equal, expect
+from server import Account
 from terminal import Terminal, own_folder
-from xmpp import befriend, login
+from xmpp import login
 
 RC = """
 [connection]
@@ -145,3 +146,37 @@ async def blocking(case):
     await terminal.sees("successfully unblocked")
     juliet.send_message(account.address, "and now?", mtype="chat")
     await terminal.sees(f"chat message: {juliet.boundjid.bare}")
+
+
+@check("profanity", "keeps bookmarks in private XML, for every client of the account")
+async def private_xml(case):
+    account = await case.account("romeo")
+    room = f"balcony@rooms.{case.server.domain}"
+    terminal = await online(case, account)
+    terminal.type(f"/bookmark add {room} nick Romeo")
+    await terminal.sees(f"Bookmark added for {room}")
+    terminal.type("/disconnect")
+    await terminal.sees("logged out successfully")
+    again = await online(case, account)
+    again.type("/bookmark list")
+    await again.sees(f"{room}/Romeo")
+
+
+@check("profanity", "an administrator sees the commands, fills in the form of one, and reads what came of it")
+async def administration(case):
+    boss = await case.server.administrator()
+    domain = case.server.domain
+    made = Account(f"launcelot@{domain}", "a-very-honest-man")
+    case.server.accounts.append(made)
+    terminal = await online(case, boss)
+    terminal.type(f"/cmd list {domain}")
+    await terminal.sees("admin#add-user", "admin#delete-user")
+    terminal.type(f"/cmd exec http://jabber.org/protocol/admin#add-user {domain}")
+    await terminal.sees("Make an account", "[field1]", "(required)")
+    terminal.type(f"/field1 {made.address}")
+    await terminal.sees(f"(required): {made.address}")
+    terminal.type(f"/field2 {made.password}")
+    await terminal.sees("[hidden]")
+    terminal.type("/form submit")
+    await terminal.sees(f"{made.address} can log in now")
+    await login(case, made)

@@ -10,11 +10,7 @@ COMMANDS = ("xep_0004", "xep_0050", "xep_0133")
 
 
 async def administrator(case):
-    account = Account(f"boss@{case.server.domain}", "all that glisters")
-    if all(known.address != account.address for known in case.server.accounts):
-        case.server.accounts.append(account)
-        await case.server.admin("user", "add", account.address, "--stdin", line=account.password)
-    return await login(case, account, plugins=COMMANDS)
+    return await login(case, await case.server.administrator(), plugins=COMMANDS)
 
 
 async def act(client, name, fields):

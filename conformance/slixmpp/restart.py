@@ -1,16 +1,8 @@
 """The end of the server, and its return, each with a server of its own."""
 
+from breaks import own_server
 from check import check, equal
-from server import Server
-from terminal import own_folder
 from xmpp import PATIENCE, login
-
-
-async def own_server(case):
-    server = Server(case.server.binary, own_folder(case.server.work))
-    await server.start()
-    case.closing(server.stop)
-    case.server = server
 
 
 @check("slixmpp", "on SIGTERM streams end with system-shutdown; contacts and waiting messages are there afterwards")
