@@ -9,7 +9,9 @@ use arc_swap::ArcSwap;
 use super::line::{Line, LineWay, ping};
 use super::programs::{Program, Programs};
 use super::stats::{self, Stats};
-use crate::federation::{Ground, Input, Item, Key, Mark, Pairs, Shelf, Times, Trouble, is_kept};
+use crate::federation::{
+    Ground, Input, Item, Key, Mark, Pairs, Shelf, Times, Trouble, beat, is_kept,
+};
 use crate::hooks::{Elsewhere, Envelope, Event, Floor};
 use crate::proto::error::{Condition, StanzaError, StreamCondition, StreamError};
 use crate::proto::jid::Jid;
@@ -96,21 +98,7 @@ impl Components {
 
     /// What happens by time, until dropped.
     pub async fn run(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut round: u32 = 0;
-        loop {
-            ticks.tick().await;
-            round = round.wrapping_add(1);
-            if let Some(pairs) = self.pairs.get() {
-                for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
-                    slot.post(Input::Tick);
-                }
-                if round.is_multiple_of(15) {
-                    pairs.sweep();
-                }
-            }
-        }
+        beat(&self.pairs, Duration::from_secs(1), || {}).await;
     }
 
     /// Lets go of everything.
@@ -171,7 +159,7 @@ impl Components {
     }
 
     /// A stream is over; what was not written waits for the next one, or goes back.
-    pub(super) fn left(&self, line: &Line, key: &Key, left: VecDeque<Item>) {
+    pub(super) fn left(&self, line: &Line, key: &Key, left: VecDeque<(Item, usize)>) {
         let domain = key.pair().remote.domain();
         {
             let mut lines = self.lock();
@@ -180,7 +168,8 @@ impl Components {
             }
         }
         self.post(key, Input::Down(line.id()));
-        for item in left.into_iter().filter(|item| item.mark.is_none()) {
+        let left = left.into_iter().map(|(item, _)| item);
+        for item in left.filter(|item| item.mark.is_none()) {
             self.post(key, Input::Stanza(item));
         }
     }
@@ -226,7 +215,7 @@ impl Porter for Components {
         };
         let key = Key::new(own(domain));
         self.make_room(&program, domain, &key)?;
-        let line = Line::new(house, key.clone(), address.to_owned());
+        let line = Line::new(house, key.clone(), address.to_owned(), program.capacity);
         let before = self.lock().insert(domain.domain().into(), line.clone());
         if let Some(before) = before {
             self.post(&key, Input::Down(before.id()));

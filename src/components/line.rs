@@ -1,31 +1,21 @@
 //! One stream of a component: the seat that the stream machine talks to, with its outgoing queue.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::house::Components;
-use crate::federation::{Input, Item, Key, Mark, Way};
+use crate::federation::{CHUNK, Capacity, Flow, Input, Item, Key, Mark, Way, wake};
 use crate::hooks::{Envelope, Origin, Pushed, Receipt, Source};
 use crate::proto::StreamError;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{IqType, Stanza};
-use crate::session::tally::Tally;
 use crate::store::Batch;
 use crate::stream::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
 use crate::xml::Element;
-
-/// Bytes that wait to be written; what is kept waits on disk.
-const QUEUE_BYTES: usize = 1024 * 1024;
-/// Stanzas that wait to be written.
-const QUEUE: usize = 2_000;
-/// Stanzas from the component that are not through; further ones are not read yet.
-const WINDOW: u32 = 256;
-/// Bytes handed to the driver at once.
-const CHUNK: usize = 16 * 1024;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -40,30 +30,28 @@ pub(super) struct Line {
     me: Weak<Line>,
 }
 
-#[derive(Default)]
 struct Inner {
-    queue: VecDeque<Item>,
-    queued_bytes: usize,
-    writer: Option<Waker>,
-    reader: Option<Waker>,
-    ending: Option<Option<StreamError>>,
+    flow: Flow<Item>,
     closed: bool,
     /// Handed to the driver, and not known to have reached the socket.
     on_the_wire: Vec<Mark>,
-    tally: Tally,
     /// Stanzas with the committer, by the bare address they are from.
     committing: HashMap<Box<str>, u32>,
-    wants_room: bool,
 }
 
 impl Line {
-    pub fn new(house: Arc<Components>, key: Key, address: String) -> Arc<Line> {
+    pub fn new(house: Arc<Components>, key: Key, address: String, capacity: Capacity) -> Arc<Line> {
         Arc::new_cyclic(|me| Line {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             address,
             key,
             house,
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                flow: Flow::new(capacity),
+                closed: false,
+                on_the_wire: Vec::new(),
+                committing: HashMap::new(),
+            }),
             me: me.clone(),
         })
     }
@@ -74,18 +62,14 @@ impl Line {
 
     /// Ends the stream once what is queued is written.
     pub fn end(&self, error: Option<StreamError>) {
-        let waker = {
-            let mut inner = self.lock();
-            inner.ending.get_or_insert(error);
-            inner.writer.take()
-        };
+        let waker = self.lock().flow.end(error);
         wake(waker);
     }
 
     /// Whether it is over or will be.
     pub fn is_ending(&self) -> bool {
         let inner = self.lock();
-        inner.closed || inner.ending.is_some()
+        inner.closed || inner.flow.is_ending()
     }
 
     fn domain(&self) -> &Jid {
@@ -104,7 +88,7 @@ impl Line {
 
     fn receipt(&self, from: Option<&Jid>) -> Option<Receipt> {
         let line = self.me.upgrade()?;
-        let number = self.lock().tally.take();
+        let number = self.lock().flow.tally.take();
         let name = from.map_or("", Jid::bare_str).into();
         Some(Receipt::new(Arc::new(Speaker { line, name }), number))
     }
@@ -150,12 +134,6 @@ impl Line {
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
 /// The line as its pair sees it.
 pub(super) struct LineWay(pub Arc<Line>);
 
@@ -166,39 +144,28 @@ impl Way for LineWay {
 
     fn push(&self, item: Item) -> Pushed {
         let size = item.stanza.size_hint();
-        let waker = {
+        let (pushed, waker) = {
             let mut inner = self.0.lock();
-            if inner.closed || inner.ending.is_some() {
+            if inner.closed {
                 return Pushed::Closed;
             }
-            let full = inner.queue.len() >= QUEUE || inner.queued_bytes + size > QUEUE_BYTES;
-            if full && !inner.queue.is_empty() {
-                inner.wants_room = true;
-                return Pushed::Full;
-            }
-            inner.queued_bytes += size;
-            inner.queue.push_back(item);
-            inner.writer.take()
+            (inner.flow.push(item, size, (0, 0)), inner.flow.writer())
         };
         wake(waker);
-        Pushed::Queued
+        pushed
     }
+
+    /// Nothing is held back for it.
+    fn give_up(&self) {}
 }
 
 impl Inner {
     fn write(&mut self, item: &Item, out: &mut Vec<u8>) {
-        self.queued_bytes = self.queued_bytes.saturating_sub(item.stanza.size_hint());
         match &item.to {
             Some(to) => item.stanza.write_to(to, None, out),
             None => item.stanza.write(None, out),
         }
         self.on_the_wire.extend(item.mark);
-    }
-
-    /// Whether who waits for room is to hear that half of it is free again.
-    fn room_again(&mut self) -> bool {
-        let free = self.queue.len() <= QUEUE / 2 && self.queued_bytes <= QUEUE_BYTES / 2;
-        self.wants_room && free && std::mem::replace(&mut self.wants_room, false)
     }
 
     fn committed(&mut self, name: &str) {
@@ -208,10 +175,6 @@ impl Inner {
                 self.committing.remove(name);
             }
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.tally.outstanding() >= WINDOW
     }
 }
 
@@ -236,14 +199,11 @@ impl Source for Speaker {
     fn completed(&self, number: u32, submitted: bool, _: bool) {
         let reader = {
             let mut inner = self.line.lock();
-            inner.tally.complete(number, true);
+            inner.flow.tally.complete(number, true);
             if submitted {
                 inner.committed(&self.name);
             }
-            match inner.is_full() {
-                true => None,
-                false => inner.reader.take(),
-            }
+            inner.flow.reader()
         };
         wake(reader);
     }
@@ -256,43 +216,25 @@ impl Source for Speaker {
 impl Seat for Line {
     fn stanza(&self, element: Element) -> Intake {
         self.came(element);
-        match self.lock().is_full() {
-            true => Intake::Busy,
-            false => Intake::Ready,
-        }
+        self.lock().flow.intake()
     }
 
     fn poll_intake(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
-        if inner.is_full() {
-            inner.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Poll::Ready(())
+        self.lock().flow.poll_intake(cx)
     }
 
     fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Outgoing> {
         let before = out.len();
         let mut inner = self.lock();
         while out.len() < before + CHUNK {
-            let Some(item) = inner.queue.pop_front() else {
+            let Some((item, _)) = inner.flow.pop() else {
                 break;
             };
             inner.write(&item, out);
             self.house.stats().sent.count();
         }
-        if inner.queue.is_empty() && inner.queue.capacity() > 16 {
-            inner.queue = VecDeque::new();
-        }
-        let room = inner.room_again();
-        let answer = if out.len() > before {
-            Poll::Ready(Outgoing::Data)
-        } else if let Some(error) = inner.ending.clone() {
-            Poll::Ready(Outgoing::End(error))
-        } else {
-            inner.writer = Some(cx.waker().clone());
-            Poll::Pending
-        };
+        let room = inner.flow.room_again((0, 0));
+        let answer = inner.flow.answer(out.len() > before, cx);
         drop(inner);
         if room {
             self.house.post(&self.key, Input::Room);
@@ -342,7 +284,7 @@ impl Seat for Line {
             let mut inner = self.lock();
             let first = !std::mem::replace(&mut inner.closed, true);
             inner.on_the_wire = Vec::new();
-            (first, std::mem::take(&mut inner.queue))
+            (first, inner.flow.drain())
         };
         if first {
             tracing::info!(component = %self.domain(), address = %self.address, ?end, "a component is gone");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Component, ComponentConflict};
-use crate::federation::{Bounds, Times};
+use crate::federation::{Bounds, Capacity, Times};
 use crate::proto::jid::Jid;
 use crate::stream::Secret;
 
@@ -26,6 +26,8 @@ pub(super) struct Program {
     pub patience: Duration,
     pub times: Times,
     pub bounds: Bounds,
+    /// Of each of its streams.
+    pub capacity: Capacity,
 }
 
 /// The programs by domain.
@@ -82,6 +84,11 @@ impl Program {
                 bytes,
                 bytes_total: u64::MAX,
             },
+            capacity: Capacity::new(
+                config.stream_stanzas,
+                config.stream_bytes,
+                config.stream_window,
+            ),
         }
     }
 }

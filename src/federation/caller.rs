@@ -10,14 +10,16 @@ use super::line::Line;
 use super::pair::Input;
 use super::trouble::Trouble;
 use crate::proto::error::Condition;
-use crate::stream::Seat;
-use crate::stream::server::{Caller, Established, Failure, Verdict};
+use crate::stream::server::{Caller, Established, Failure, Line as _, ResumeLink, Verdict};
+use crate::stream::{AckError, Seat};
 
 /// Calls for a pair that has something to send.
 pub(super) struct ForPair {
     pub house: Arc<House>,
     pub key: Key,
     pub address: String,
+    /// A stream that lost its connection and may go on, and how to ask for it.
+    pub earlier: Option<(Arc<Line>, ResumeLink)>,
 }
 
 impl Caller for ForPair {
@@ -27,8 +29,31 @@ impl Caller for ForPair {
             tracing::info!(pair = %self.key, doubt, "the certificate of the other server is not valid; DNS is believed, as configured");
         }
         line.add(self.key.pair().clone(), how.proof, true);
+        if how.bidi {
+            line.goes_both_ways();
+        }
+        if let Some(resumption) = &how.resumption {
+            line.can_resume(resumption.clone());
+        }
         self.house.post(&self.key, Input::Up(line.way(&self.key)));
-        line
+        line.seat()
+    }
+
+    fn earlier(&self) -> Option<&ResumeLink> {
+        self.earlier.as_ref().map(|(_, wish)| wish)
+    }
+
+    fn resumed(&self, h: u32) -> Result<Arc<dyn Seat>, AckError> {
+        match &self.earlier {
+            Some((line, _)) => line.take_up(h, &self.address),
+            None => Err(AckError { h, sent: 0 }),
+        }
+    }
+
+    fn not_resumed(&self, h: Option<u32>) {
+        if let Some((line, _)) = &self.earlier {
+            line.not_resumed(h);
+        }
     }
 
     fn verified(&self, _: Verdict) {}
@@ -104,8 +129,8 @@ impl Caller for ForTest {
             "stream: {certificate}; they believe us by {proof}{both}"
         ));
         let line = Line::new(self.house.clone(), self.address.clone(), false);
-        line.rest(self.house.clock().now(), std::time::Duration::ZERO);
-        line
+        line.end(None);
+        line.seat()
     }
 
     fn verified(&self, _: Verdict) {}

@@ -36,10 +36,15 @@ impl House {
         match reached {
             Err(trouble) => self.post(&key, Input::Failed(trouble)),
             Ok(reached) => {
+                let earlier = match self.resumables.ours(&key) {
+                    Some(line) => line.to_resume().await.map(|wish| (line, wish)),
+                    None => None,
+                };
                 let caller = Arc::new(ForPair {
                     house: self.clone(),
                     key,
                     address: reached.address.to_string(),
+                    earlier,
                 });
                 let call = self.new_call(pair, Purpose::Stanzas, caller);
                 self.drive(reached, call);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Semaphore;
 
-use super::keeper::{Ground, Key, Pairs};
+use super::keeper::{Ground, Key, Pairs, beat};
 use super::line::Line;
 use super::pair::{Input, Item, Mark, Times};
 use super::resolve::Resolver;
+use super::resume::Resumables;
 use super::shelf::{Shelf, is_kept};
 use super::terms::Terms;
 use super::trouble::Trouble;
@@ -40,6 +41,7 @@ pub struct House {
     pub(super) listeners: Mutex<Option<Arc<Listeners>>>,
     pub(super) pairs: OnceLock<Owners<Pairs<House>>>,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
+    pub(super) resumables: Resumables,
     pub(super) verifying: Semaphore,
     me: Weak<House>,
 }
@@ -65,6 +67,7 @@ impl House {
         terms: Terms,
     ) -> Result<Arc<House>, StoreError> {
         // What is kept from a domain for itself waits for another process of ours.
+        let metrics = router.metrics().clone();
         let shelf = Shelf::open(router, |pair| pair.local != pair.remote).await?;
         let house = Arc::new_cyclic(|me| House {
             terms: ArcSwap::from_pointee(terms),
@@ -73,6 +76,7 @@ impl House {
             listeners: Mutex::default(),
             pairs: OnceLock::new(),
             lines: Mutex::default(),
+            resumables: Resumables::new(&metrics),
             verifying: Semaphore::new(VERIFYING),
             me: me.clone(),
         });
@@ -130,25 +134,14 @@ impl House {
 
     /// What happens by time, until dropped: calls again, idle streams closed, idle pairs forgotten.
     pub async fn run(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(Duration::from_millis(500));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut round: u32 = 0;
-        loop {
-            ticks.tick().await;
-            round = round.wrapping_add(1);
-            if let Some(pairs) = self.pairs.get() {
-                for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
-                    slot.post(Input::Tick);
-                }
-                if round.is_multiple_of(30) {
-                    pairs.sweep();
-                }
+        beat(&self.pairs, Duration::from_millis(500), || {
+            let (now, terms) = (self.clock().now(), self.terms_held());
+            for line in self.lines() {
+                line.rest(now, terms.idle_after);
             }
-            let lines: Vec<Arc<Line>> = self.lines();
-            for line in lines {
-                line.rest(self.clock().now(), self.terms().idle_after);
-            }
-        }
+            self.resumables.expire(now, terms.resume_for);
+        })
+        .await;
     }
 
     /// Ends all streams, at most within `patience`, and lets go of everything.
@@ -166,6 +159,7 @@ impl House {
         if let Some(pairs) = self.pairs.get() {
             pairs.clear();
         }
+        self.resumables.clear();
     }
 
     /// Ends every stream with a domain.
@@ -178,7 +172,7 @@ impl House {
         };
         let lines: Vec<Arc<Line>> = self.lines().into_iter().filter(with).collect();
         for line in &lines {
-            line.rest(self.clock().now(), Duration::ZERO);
+            line.end(None);
         }
         lines.len()
     }
@@ -269,6 +263,10 @@ impl Office for House {
         self.terms().bidi
     }
 
+    fn resumes(&self) -> bool {
+        !self.terms().resume_for.is_zero()
+    }
+
     fn line(&self, address: &str) -> Arc<dyn server::Line> {
         match self.me.upgrade() {
             Some(house) => Line::new(house, address.to_owned(), true),
@@ -279,11 +277,18 @@ impl Office for House {
 
 impl Desk for House {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-        let (Question::Verify(verify), Some(house)) = (question, self.me.upgrade()) else {
-            let answer = Answer::Verified(Verdict::Error(Condition::InternalServerError));
-            return Box::pin(std::future::ready(answer));
-        };
-        Box::pin(async move { Answer::Verified(house.verify(*verify).await) })
+        match (question, self.me.upgrade()) {
+            (Question::Verify(verify), Some(house)) => {
+                Box::pin(async move { Answer::Verified(house.verify(*verify).await) })
+            }
+            (Question::ResumeLink(wish), Some(house)) => {
+                Box::pin(async move { Answer::LinkResumed(house.resume(*wish).await) })
+            }
+            _ => {
+                let answer = Answer::Verified(Verdict::Error(Condition::InternalServerError));
+                Box::pin(std::future::ready(answer))
+            }
+        }
     }
 }
 

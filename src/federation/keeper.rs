@@ -1,15 +1,19 @@
 //! Gives the pairs their turns, and does what they want done.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::pair::{self, Act, Input, Item, Mark, Pair, Times};
 use super::shelf::Shelf;
 use super::trouble::Trouble;
 use crate::proto::stanza::Stanza;
-use crate::session::owners::{After, Keeper, OwnerKey, Refusal, Rest, Slot};
+use crate::session::owners::{After, Keeper, OwnerKey, Owners, Refusal, Rest, Slot};
 use crate::state::outbox::{self, Kept};
 use crate::store::{Batch, Mid, StoreError};
+
+/// Idle pairs are looked for this often.
+const SWEEP: Duration = Duration::from_secs(15);
 
 /// Names a pair.
 #[derive(Clone)]
@@ -53,6 +57,30 @@ pub(crate) trait Ground: Send + Sync + 'static {
     fn call(self: Arc<Self>, key: Key);
     /// It was in vain.
     fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble);
+}
+
+/// Has time pass for the pairs, and does something `also` every time, until dropped. Idle pairs are forgotten.
+pub(crate) async fn beat<G: Ground>(
+    pairs: &OnceLock<Owners<Pairs<G>>>,
+    period: Duration,
+    mut also: impl FnMut(),
+) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut swept = Instant::now();
+    loop {
+        ticks.tick().await;
+        if let Some(pairs) = pairs.get() {
+            for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
+                slot.post(Input::Tick);
+            }
+            if swept.elapsed() >= SWEEP {
+                swept = Instant::now();
+                pairs.sweep();
+            }
+        }
+        also();
+    }
 }
 
 /// Keeps the pairs.

@@ -2,24 +2,30 @@
 //!
 //! A pair of domains, ours and theirs, is an owner ([`pair::Pair`], a machine without sockets and clocks): it decides when
 //! to call, what to hand to which stream, and what goes back to its sender. [`keeper`] gives it its turns and does what it
-//! wants done; [`line`] is the seat of one stream; [`House`] is what streams and the router see of all this.
+//! wants done; [`line`] is one stream, which may outlive its connection; [`House`] is what streams and the router see of all this.
 
 mod caller;
 mod calls;
+mod flow;
 mod house;
+mod input;
 mod keeper;
 mod line;
 mod pair;
 mod policy;
 mod resolve;
+mod resume;
+mod seat;
 mod shelf;
 mod targets;
 mod terms;
 mod trouble;
+mod unacked;
 mod view;
 
-pub(crate) use keeper::{Ground, Key, Pairs};
-pub(crate) use pair::{Input, Item, Mark, Times, Way};
+pub(crate) use flow::{CHUNK, Capacity, Flow, wake};
+pub(crate) use input::{Input, Item, Mark, Times, Way};
+pub(crate) use keeper::{Ground, Key, Pairs, beat};
 pub(crate) use shelf::{Bounds, Shelf, is_kept};
 
 pub use house::{House, Streams};

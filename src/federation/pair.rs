@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use super::input::{Act, Input, Item, Mark, Times, Way};
 use super::trouble::Trouble;
 use crate::hooks::Pushed;
 use crate::proto::jid::Jid;
@@ -21,83 +22,10 @@ pub(super) const PAGE: usize = 100;
 const WAITING: usize = 200;
 
 /// A stream that carried nothing and lived shorter than this was no success: calls go on growing rarer.
-const STABLE: Duration = Duration::from_secs(10);
+pub(super) const STABLE: Duration = Duration::from_secs(10);
 
-/// A kept stanza's place and size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub mid: Mid,
-    pub bytes: u64,
-}
-
-/// A stanza to send.
-#[derive(Debug, Clone)]
-pub(crate) struct Item {
-    pub stanza: Arc<Stanza>,
-    /// The `to` of this copy, where it is not the stanza's.
-    pub to: Option<Jid>,
-    /// If it is kept.
-    pub mark: Option<Mark>,
-}
-
-/// A stream that takes stanzas of this pair.
-pub(crate) trait Way: Send + Sync {
-    /// Unlike that of any other.
-    fn id(&self) -> u64;
-    /// Queues a stanza; never blocks.
-    fn push(&self, item: Item) -> Pushed;
-}
-
-/// What happens to a pair.
-pub(crate) enum Input {
-    /// A stanza; kept ones are on disk and come in order.
-    Stanza(Item),
-    /// Something may be on disk.
-    Wake,
-    /// A stream takes stanzas.
-    Up(Arc<dyn Way>),
-    /// That one is over.
-    Down(u64),
-    /// A call did not come through.
-    Failed(Trouble),
-    /// What was asked for by [`Act::Read`] under this number.
-    Page(u64, Vec<Kept>),
-    /// It could not be read.
-    Unreadable,
-    /// [`Act::Return`] is done.
-    Returned(Vec<Mark>),
-    /// The other side has these.
-    Taken(Vec<Mark>),
-    /// The stream has room again.
-    Room,
-    /// Time passes.
-    Tick,
-    /// Other terms.
-    Renewed(Times),
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Act {
-    /// Call the other server.
-    Call,
-    /// Read a page of what is kept, after this one, under a number.
-    Read(u64, Option<Mid>),
-    /// Forget what is kept.
-    Forget(Vec<Mark>),
-    /// Tell the sender.
-    Refuse(Item, Trouble),
-    /// Give back to their senders what was kept longer than this, or everything.
-    Return(Option<Duration>, Trouble),
-}
-
-/// Times of a pair.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    pub retry: Duration,
-    pub retry_max: Duration,
-    pub give_up_after: Duration,
-}
+/// Who opened a stream that broke resumes it; the other side waits so long before it calls itself.
+const CALLER_FIRST: Duration = Duration::from_secs(5);
 
 /// The state of one pair of domains.
 pub(crate) struct Pair {
@@ -122,6 +50,17 @@ enum Link {
     Resting(Instant),
     /// Since when.
     Up(Arc<dyn Way>, Instant),
+    /// It lost its connection, and may be resumed.
+    Broken(Broken),
+}
+
+/// A stream without a connection.
+struct Broken {
+    way: Arc<dyn Way>,
+    resumes: bool,
+    /// Not called before this.
+    until: Instant,
+    calling: bool,
 }
 
 /// How far the stream was served from what is kept.
@@ -174,6 +113,7 @@ impl Pair {
             Link::Calling => "connecting",
             Link::Resting(_) => "waiting",
             Link::Up(..) => "up",
+            Link::Broken(_) => "broken off",
         }
     }
 
@@ -188,6 +128,7 @@ impl Pair {
             Input::Stanza(item) if item.mark.is_some() => self.kept_comes(item, now, acts),
             Input::Stanza(item) => self.passing(item, now, acts),
             Input::Wake | Input::Tick => self.go_on(now, acts),
+            Input::Broken { id, resumes } => self.broken(id, resumes, now),
             Input::Up(way) => self.up(way, now, acts),
             Input::Down(id) => self.down(id, now),
             Input::Failed(trouble) => self.failed(trouble, now, acts),
@@ -226,7 +167,13 @@ impl Pair {
             return;
         }
         if self.backlog == Backlog::Served {
-            self.backlog = UNSERVED;
+            // What a stream that broke holds is not read again.
+            let after = item.mark.map(|mark| mark.mid.before());
+            self.backlog = Backlog::Behind {
+                after: after.filter(|_| matches!(self.link, Link::Broken(_))),
+                reading: false,
+                more: false,
+            };
         }
         if let Backlog::Behind { more, .. } = &mut self.backlog {
             *more = true;
@@ -246,7 +193,9 @@ impl Pair {
                 Pushed::Full => acts.push(Act::Refuse(item, Trouble::Full)),
                 Pushed::Closed => self.wait(item, acts),
             },
-            (Link::Resting(until), _) if *until > now => {
+            (Link::Resting(until) | Link::Broken(Broken { until, .. }), _)
+                if *until > now && !self.may_come_back() =>
+            {
                 let trouble = self.trouble.clone();
                 let unknown = Trouble::Stream(crate::stream::server::Failure::Lost);
                 acts.push(Act::Refuse(item, trouble.unwrap_or(unknown)));
@@ -258,6 +207,11 @@ impl Pair {
         }
     }
 
+    /// Whether the stream broke, and nothing says yet that it does not go on at once.
+    fn may_come_back(&self) -> bool {
+        matches!(self.link, Link::Broken(_)) && self.trouble.is_none()
+    }
+
     fn wait(&mut self, item: Item, acts: &mut Vec<Act>) {
         if self.waiting.len() >= WAITING {
             acts.push(Act::Refuse(item, Trouble::Full));
@@ -267,10 +221,16 @@ impl Pair {
     }
 
     fn call_if_due(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        let due = match self.link {
+        let due = match &mut self.link {
             Link::Idle => true,
-            Link::Resting(until) => until <= now,
+            Link::Resting(until) => *until <= now,
             Link::Calling | Link::Up(..) => false,
+            Link::Broken(broken) => {
+                if broken.until <= now && !std::mem::replace(&mut broken.calling, true) {
+                    acts.push(Act::Call);
+                }
+                return;
+            }
         };
         if due {
             self.link = Link::Calling;
@@ -288,39 +248,71 @@ impl Pair {
     }
 
     fn go_on(&mut self, now: Instant, acts: &mut Vec<Act>) {
-        if self.kept > 0 || !self.waiting.is_empty() {
+        let resumes = matches!(&self.link, Link::Broken(broken) if broken.resumes);
+        if self.kept > 0 || !self.waiting.is_empty() || resumes {
             self.call_if_due(now, acts);
             self.serve(acts);
         }
     }
 
     fn up(&mut self, way: Arc<dyn Way>, now: Instant, acts: &mut Vec<Act>) {
-        if matches!(self.link, Link::Up(..)) {
+        let goes_on = match &self.link {
             // One is enough; the other one may go on receiving.
-            return;
-        }
+            Link::Up(..) => return,
+            Link::Broken(broken) if broken.way.id() == way.id() => true,
+            Link::Broken(broken) => {
+                broken.way.give_up();
+                false
+            }
+            Link::Idle | Link::Calling | Link::Resting(_) => false,
+        };
         self.link = Link::Up(way, now);
         self.trouble = None;
-        if self.backlog != Backlog::Returning {
+        if self.backlog != Backlog::Returning && !goes_on {
             self.backlog = UNSERVED;
         }
         self.serve(acts);
     }
 
-    fn down(&mut self, id: u64, now: Instant) {
+    fn broken(&mut self, id: u64, resumes: bool, now: Instant) {
         if let Link::Up(way, since) = &self.link
             && way.id() == id
         {
             if now.saturating_duration_since(*since) >= STABLE {
                 self.backoff.reset();
             }
-            self.link = match self.kept > 0 || !self.waiting.is_empty() {
-                true => Link::Resting(now + self.backoff.next()),
-                false => Link::Idle,
+            let pause = match resumes {
+                true => self.backoff.next(),
+                false => CALLER_FIRST,
             };
-            if self.backlog != Backlog::Returning {
-                self.backlog = UNSERVED;
+            self.link = Link::Broken(Broken {
+                way: way.clone(),
+                resumes,
+                until: now + pause,
+                calling: false,
+            });
+        }
+    }
+
+    fn down(&mut self, id: u64, now: Instant) {
+        let stable = match &self.link {
+            Link::Up(way, since) if way.id() == id => {
+                now.saturating_duration_since(*since) >= STABLE
             }
+            Link::Broken(broken) if broken.way.id() == id => false,
+            _ => return,
+        };
+        if stable {
+            self.backoff.reset();
+        }
+        let calling = matches!(&self.link, Link::Broken(broken) if broken.calling);
+        self.link = match self.kept > 0 || !self.waiting.is_empty() {
+            _ if calling => Link::Calling,
+            true => Link::Resting(now + self.backoff.next()),
+            false => Link::Idle,
+        };
+        if self.backlog != Backlog::Returning {
+            self.backlog = UNSERVED;
         }
     }
 
@@ -330,10 +322,20 @@ impl Pair {
             // The other server called meanwhile.
             return;
         }
-        self.link = Link::Resting(now + self.backoff.next());
         for item in self.waiting.drain(..) {
             acts.push(Act::Refuse(item, trouble.clone()));
         }
+        let until = now + self.backoff.next();
+        match &mut self.link {
+            // What it holds may have arrived: it is neither given back nor sent elsewhere as long as it may go on.
+            Link::Broken(broken) if !trouble.is_final() => {
+                (broken.until, broken.calling) = (until, false);
+                return;
+            }
+            Link::Broken(broken) => broken.way.give_up(),
+            _ => {}
+        }
+        self.link = Link::Resting(until);
         if self.kept > 0 {
             let older = (!trouble.is_final()).then_some(self.times.give_up_after);
             self.give_back(older, trouble, acts);
@@ -382,8 +384,15 @@ impl Pair {
     }
 
     fn page(&mut self, rows: Vec<Kept>, acts: &mut Vec<Act>) {
-        let (Link::Up(way, _), Backlog::Behind { after, more, .. }) = (&self.link, self.backlog)
-        else {
+        let Backlog::Behind { after, more, .. } = self.backlog else {
+            return;
+        };
+        let Link::Up(way, _) = &self.link else {
+            self.backlog = Backlog::Behind {
+                after,
+                reading: false,
+                more: true,
+            };
             return;
         };
         let whole = rows.len() < PAGE && !more;

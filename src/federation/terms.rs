@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::flow::Capacity;
 use super::pair::Times;
 use super::policy::Policy;
 use super::resolve::Resolver;
@@ -28,6 +29,12 @@ pub struct Terms {
     pub connect_timeout: Duration,
     /// Silence after which a stream is closed.
     pub idle_after: Duration,
+    /// How long a stream that lost its connection may be resumed; zero: never.
+    pub resume_for: Duration,
+    /// How many such streams there may be.
+    pub resumable: u64,
+    /// How much one stream holds.
+    pub(crate) capacity: Capacity,
 }
 
 impl Terms {
@@ -50,6 +57,13 @@ impl Terms {
             },
             connect_timeout: config.connect_timeout.0,
             idle_after: config.idle_after.0,
+            resume_for: config.resume_for.0,
+            resumable: config.resumable.into(),
+            capacity: Capacity::new(
+                config.stream_stanzas,
+                config.stream_bytes,
+                config.stream_window,
+            ),
         }
     }
 }

@@ -6,10 +6,11 @@ use tokio::sync::oneshot;
 
 use super::caller::ForTest;
 use super::house::House;
+use super::line::Told;
 use super::trouble::Trouble;
 use crate::proto::jid::Jid;
 use crate::state::outbox;
-use crate::stream::server::{Demand, Purpose};
+use crate::stream::server::{Demand, Proof, Purpose};
 
 /// A stream, or a pair without one, as administrators see it.
 #[derive(Debug, Clone)]
@@ -24,6 +25,24 @@ pub struct LinkSummary {
     pub kept: u64,
 }
 
+impl Told {
+    fn words(&self, direction: &str, proof: Proof) -> String {
+        let mut words = format!("{direction}, {}, {}", self.address, proof.name());
+        if self.acks {
+            words += ", acknowledged";
+        }
+        if self.broken {
+            words += ", broken off, waits to be resumed";
+        } else if self.resumable {
+            words += ", resumable";
+        }
+        if self.waiting > 0 {
+            words += &format!(", {} under way", self.waiting);
+        }
+        words
+    }
+}
+
 impl House {
     /// Streams, and pairs that have none.
     pub fn list(&self) -> Vec<LinkSummary> {
@@ -35,16 +54,11 @@ impl House {
                 (true, false) => "in",
                 (false, _) => "out",
             };
-            for (pair, proof) in told.pairs {
+            for (pair, proof) in told.pairs.clone() {
                 list.push(LinkSummary {
                     local: pair.local.to_string(),
                     remote: pair.remote.to_string(),
-                    state: format!(
-                        "{direction}, {}, {}{}",
-                        told.address,
-                        proof.name(),
-                        if told.acks { ", acknowledged" } else { "" }
-                    ),
+                    state: told.words(direction, proof),
                     kept: self.shelf.kept(&pair).entries,
                 });
             }

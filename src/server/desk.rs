@@ -19,7 +19,7 @@ use crate::state::accounts::{AccountError, Accounts};
 use crate::state::guesses::Guesses;
 use crate::stream::server::Verdict;
 use crate::stream::{
-    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, Question,
+    Answer, Authorized, BindRequest, Bound, Credentials, Desk, InlineRequest, NotResumed, Question,
     SaslCondition, SaslFailure, ScramHash, ScramKeys, Seat, Secret, StrangerIq,
 };
 use crate::xml::Element;
@@ -82,6 +82,7 @@ impl Inner {
     async fn answer(self: Arc<Self>, question: Question) -> Answer {
         match question {
             Question::Verify(_) => Answer::Verified(Verdict::Error(Condition::ServiceUnavailable)),
+            Question::ResumeLink(_) => Answer::LinkResumed(Err(NotResumed::Unknown { h: None })),
             Question::Credentials { user, hash, .. } => {
                 Answer::Credentials(self.credentials(&user, hash).await)
             }

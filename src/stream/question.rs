@@ -11,7 +11,7 @@ use super::sasl::hash::ScramHash;
 use super::sasl::keys::ScramKeys;
 use super::sasl::secret::Secret;
 use super::seat::{AckError, Seat};
-use super::server::{Verdict, Verify};
+use super::server::{ResumeLink, Taken, Verdict, Verify};
 use super::tables::When;
 use crate::proto::{Jid, StanzaError};
 use crate::xml::Element;
@@ -71,6 +71,8 @@ pub enum Question {
     Stranger(Box<StrangerIq>),
     /// What a module's SASL mechanism waits for. → [`Answer::Module`]
     Module(ModuleQuestion),
+    /// Another server wants to go on with a stream. → [`Answer::LinkResumed`]
+    ResumeLink(Box<ResumeLink>),
     /// Another server gave a dialback key: what does the server of its domain say? → [`Answer::Verified`]
     Verify(Box<Verify>),
 }
@@ -92,6 +94,8 @@ pub enum Answer {
     Bound(Result<Bound, StanzaError>),
     /// The session goes on, or why it does not.
     Resumed(Result<Resumed, NotResumed>),
+    /// The stream with another server goes on, or why it does not.
+    LinkResumed(Result<Taken, NotResumed>),
     /// Elements for `<success/>`.
     Inline(Vec<Element>),
     /// The answer to an iq, to be sent as it is.
@@ -207,6 +211,7 @@ impl Answer {
         match self {
             Answer::Bound(Ok(bound)) => Some(bound.seat),
             Answer::Resumed(Ok(resumed)) => Some(resumed.seat),
+            Answer::LinkResumed(Ok(taken)) => Some(taken.seat),
             _ => None,
         }
     }

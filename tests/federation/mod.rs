@@ -2,5 +2,7 @@
 
 mod links;
 mod lists;
+mod resumption;
 mod strangers;
+mod wire;
 pub mod world;

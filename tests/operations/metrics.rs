@@ -115,7 +115,11 @@ async fn nothing_else_is_there_to_be_had() {
 /// `WAXWING_WRITE=1` writes the table anew.
 #[tokio::test]
 async fn the_table_in_the_documentation_is_complete() {
-    let server = start_server(&[]).await;
+    let server = start_server(&[
+        "federation.enabled=true",
+        "federation.listen=[\"127.0.0.1:0\"]",
+    ])
+    .await;
     let table = server.own().metrics().samples().table();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let text = format!(

@@ -261,6 +261,7 @@ impl Driver {
             Question::Resume(request) => {
                 Answer::Resumed(Err(NotResumed::Unknown { h: Some(request.h) }))
             }
+            Question::ResumeLink(_) => Answer::LinkResumed(Err(NotResumed::Unknown { h: None })),
             Question::Inline(request) => Answer::Inline(request.elements),
             Question::Stranger(asked) => Answer::Stranger(asked.iq),
             Question::Module(_) => Answer::Module(Box::new(())),

@@ -23,6 +23,12 @@ settings! {
         pub queue_messages: u32 = 10_000 => within(1..=10_000_000);
         /// Their bytes.
         pub queue_bytes: Bytes = Bytes::mib(64) => within(Bytes::kib(256)..=Bytes::gib(64));
+        /// Stanzas that wait to be written to one of its streams; messages wait on disk beyond that.
+        pub stream_stanzas: u32 = 2_000 => within(16..=1_000_000);
+        /// Their bytes.
+        pub stream_bytes: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
+        /// Stanzas of one of its streams that came and are not through; no more are read meanwhile.
+        pub stream_window: u32 = 256 => within(1..=100_000);
     }
 }
 

@@ -42,6 +42,16 @@ settings! {
         pub retry_max: Period = Period::minutes(5) => within(Period::seconds(1)..=Period::days(1));
         /// A connection that carries nothing for so long is closed, and opened again when it is needed.
         pub idle_after: Period = Period::minutes(10) => within(Period::seconds(5)..=Period::days(7));
+        /// How long a link that lost its connection may go on over a new one, with nothing lost or doubled (XEP-0198); "0s": never.
+        pub resume_for: Period = Period::minutes(1) => within(Period::seconds(0)..=Period::minutes(60));
+        /// Links without a connection that wait for that, at most.
+        pub resumable: u32 = 1_000 => within(0..=1_000_000);
+        /// Stanzas of one link that wait to be sent or acknowledged; what must not be lost waits on disk beyond that.
+        pub stream_stanzas: u32 = 2_000 => within(16..=1_000_000);
+        /// Their bytes.
+        pub stream_bytes: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
+        /// Stanzas of one link that came and are not through; no more are read meanwhile.
+        pub stream_window: u32 = 256 => within(1..=100_000);
         /// Connections of other servers, in all.
         pub connections: u32 = 10_000 => within(1..=1_000_000);
         /// Connections of one address.

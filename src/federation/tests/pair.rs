@@ -12,6 +12,7 @@ struct Stub {
     id: u64,
     room: Mutex<usize>,
     seen: Mutex<Vec<String>>,
+    given_up: Mutex<bool>,
 }
 
 impl Stub {
@@ -20,6 +21,7 @@ impl Stub {
             id,
             room: Mutex::new(room),
             seen: Mutex::default(),
+            given_up: Mutex::default(),
         })
     }
 
@@ -41,6 +43,9 @@ impl Way for Stub {
         let id = item.stanza.id.clone().unwrap_or_default();
         self.seen.lock().unwrap().push(id.into());
         Pushed::Queued
+    }
+    fn give_up(&self) {
+        *self.given_up.lock().unwrap() = true;
     }
 }
 
@@ -289,4 +294,90 @@ fn presence_that_cannot_be_sent_is_forgotten() {
     assert!(!answered(&gone, &full));
     assert!(answered(&Stanza::iq(IqType::Set), &bare));
     assert!(!answered(&Stanza::iq(IqType::Result), &bare));
+}
+
+#[test]
+fn a_stream_that_broke_goes_on_where_it_was() {
+    let mut world = World::new();
+    world.say("1");
+    let way = Stub::new(1, 100);
+    world.step(Input::Up(way.clone()));
+    world.say("2");
+    world.step(Input::Broken {
+        id: 1,
+        resumes: true,
+    });
+    world.say("3");
+    world.ask("q");
+    assert_eq!(way.seen(), ["1", "2"], "nothing is handed to it meanwhile");
+    world.wait(2);
+    assert_eq!(world.calls, 2);
+    world.wait(2);
+    assert_eq!(world.calls, 2, "one call at a time");
+    world.step(Input::Up(way.clone()));
+    assert_eq!(way.seen(), ["1", "2", "3", "q"], "and nothing twice");
+    assert_eq!(world.refused, []);
+}
+
+#[test]
+fn who_did_not_open_a_stream_that_broke_waits_a_little_longer() {
+    let mut world = World::new();
+    world.step(Input::Up(Stub::new(1, 100)));
+    world.step(Input::Broken {
+        id: 1,
+        resumes: false,
+    });
+    world.wait(60);
+    assert_eq!(world.calls, 0, "nothing is to be sent");
+    world.step(Input::Up(Stub::new(1, 100)));
+    world.step(Input::Broken {
+        id: 1,
+        resumes: false,
+    });
+    world.say("1");
+    world.wait(4);
+    assert_eq!(world.calls, 0);
+    world.wait(2);
+    assert_eq!(world.calls, 1);
+}
+
+#[test]
+fn a_stream_that_does_not_go_on_gives_way_to_another_and_what_it_held_comes_again() {
+    let mut world = World::new();
+    world.say("1");
+    let old = Stub::new(1, 100);
+    world.step(Input::Up(old.clone()));
+    world.step(Input::Broken {
+        id: 1,
+        resumes: true,
+    });
+    world.wait(2);
+    world.step(Input::Failed(refused()));
+    assert!(!*old.given_up.lock().unwrap());
+    world.ask("q");
+    assert_eq!(world.refused.len(), 1, "a question hears of the failure");
+    let new = Stub::new(2, 100);
+    world.step(Input::Up(new.clone()));
+    assert!(*old.given_up.lock().unwrap());
+    world.step(Input::Down(1));
+    assert_eq!(new.seen(), ["1"]);
+}
+
+#[test]
+fn a_stream_that_was_waited_for_in_vain_is_over() {
+    let mut world = World::new();
+    world.say("1");
+    let old = Stub::new(1, 100);
+    world.step(Input::Up(old.clone()));
+    world.step(Input::Broken {
+        id: 1,
+        resumes: true,
+    });
+    world.wait(2);
+    world.step(Input::Failed(Trouble::Nothing("no".into())));
+    assert!(*old.given_up.lock().unwrap());
+    assert_eq!(world.refused.len(), 1, "what is kept goes back");
+    world.step(Input::Down(1));
+    world.say("2");
+    assert_eq!(world.refused.len(), 2);
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::office::{Office, Proof, Verify};
+use super::resume::ResumeLink;
 use crate::proto::{Condition, Jid, StreamCondition, StreamError};
-use crate::stream::seat::Seat;
+use crate::stream::seat::{AckError, Resumption, Seat};
 
 /// Why a call did not come through, in words for people who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,10 +91,26 @@ pub struct Established {
     pub bidi: bool,
     /// Why their certificate is not valid, where that was not demanded.
     pub doubt: Option<String>,
+    /// How it may be resumed (XEP-0198 §5).
+    pub resumption: Option<Resumption>,
 }
 
-/// Whoever made the call. One of these is called, once.
+/// Whoever made the call. Of [`Caller::ready`], [`Caller::resumed`], [`Caller::verified`] and [`Caller::failed`] one comes
+/// true, once.
 pub trait Caller: Send + Sync {
+    /// The former stream that is to go on.
+    fn earlier(&self) -> Option<&ResumeLink> {
+        None
+    }
+    /// It goes on; `h` stanzas of ours were handled on it.
+    ///
+    /// # Errors
+    /// So many were not sent.
+    fn resumed(&self, h: u32) -> Result<Arc<dyn Seat>, AckError> {
+        Err(AckError { h, sent: 0 })
+    }
+    /// It does not go on; perhaps they say how many stanzas they had handled.
+    fn not_resumed(&self, _: Option<u32>) {}
     /// Stanzas may go out; from where they are taken.
     fn ready(&self, how: &Established) -> Arc<dyn Seat>;
     /// The answer to [`Purpose::Verify`].
@@ -136,6 +153,26 @@ impl Call {
     pub fn fail(&mut self, why: Failure) {
         if let Some(caller) = self.caller.take() {
             caller.failed(why);
+        }
+    }
+
+    /// The former stream that is to go on.
+    pub(super) fn earlier(&self) -> Option<&ResumeLink> {
+        self.caller.as_ref()?.earlier()
+    }
+
+    pub(super) fn resumed(&mut self, h: u32) -> Result<Option<Arc<dyn Seat>>, AckError> {
+        let Some(caller) = &self.caller else {
+            return Ok(None);
+        };
+        let seat = caller.resumed(h)?;
+        self.caller = None;
+        Ok(Some(seat))
+    }
+
+    pub(super) fn not_resumed(&self, h: Option<u32>) {
+        if let Some(caller) = &self.caller {
+            caller.not_resumed(h);
         }
     }
 

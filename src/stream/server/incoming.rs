@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::call::Verdict;
 use super::dialback::{self, Request};
 use super::office::{Demand, Line, Office, Proof, Proven, Verify};
 use super::{acknowledge, addresses, domain, header_fault, is_stanza, pass};
@@ -16,7 +17,7 @@ use crate::stream::input::Action;
 use crate::stream::login::Flow;
 use crate::stream::out::Out;
 use crate::stream::question::{Answer, Question};
-use crate::stream::seat::{Enable, End, Seat};
+use crate::stream::seat::{End, Seat};
 use crate::stream::settings::Settings;
 use crate::stream::tls::{Peer, Tls};
 use crate::xml::{El, Element, Header};
@@ -29,8 +30,8 @@ const FAILURES: u8 = 3;
 /// The receiving end.
 pub(in crate::stream) struct Incoming {
     settings: Arc<Settings>,
-    office: Arc<dyn Office>,
-    peer: Peer,
+    pub(super) office: Arc<dyn Office>,
+    pub(super) peer: Peer,
     tls: Option<Tls>,
     /// The id in our header: dialback keys are bound to it.
     id: String,
@@ -39,23 +40,25 @@ pub(in crate::stream) struct Incoming {
     /// The certificate is valid for `remote`.
     certified: bool,
     /// Theirs, ours.
-    pairs: Vec<(Jid, Jid)>,
-    line: Option<(Arc<dyn Line>, Arc<dyn Seat>)>,
-    bidi: bool,
-    acks: bool,
+    pub(super) pairs: Vec<(Jid, Jid)>,
+    pub(super) line: Option<(Arc<dyn Line>, Arc<dyn Seat>)>,
+    pub(super) bidi: bool,
+    pub(super) acks: bool,
     external: bool,
     opened: bool,
     timed: bool,
     failures: u8,
-    stage: Stage,
+    pub(super) stage: Stage,
 }
 
-enum Stage {
+pub(super) enum Stage {
     Header,
     Handshake,
     Open,
     /// The desk's answer about a key.
     Asking(Box<Request>),
+    /// The desk's answer about a former stream.
+    Resuming(String),
 }
 
 impl Incoming {
@@ -91,7 +94,7 @@ impl Incoming {
     }
 
     pub fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Asking(_))
+        matches!(self.stage, Stage::Asking(_) | Stage::Resuming(_))
     }
 
     pub fn can_write(&self) -> bool {
@@ -192,7 +195,7 @@ impl Incoming {
     pub fn element(&mut self, element: Element, out: &mut Out<'_>) -> Flow {
         let root = element.root();
         match (&self.stage, root.ns()) {
-            (Stage::Asking(_), _) => StreamCondition::PolicyViolation.into(),
+            (Stage::Asking(_) | Stage::Resuming(_), _) => StreamCondition::PolicyViolation.into(),
             (Stage::Header | Stage::Handshake, _) => StreamCondition::BadFormat.into(),
             (_, ns::STREAM) if root.name() == "error" => Flow::Close,
             (_, ns::TLS) => self.starttls(root, out),
@@ -348,16 +351,20 @@ impl Incoming {
 
     /// What the server of the claimed domain said of the key.
     pub fn answer(&mut self, answer: Answer, out: &mut Out<'_>) -> Flow {
-        let Stage::Asking(request) = std::mem::replace(&mut self.stage, Stage::Open) else {
-            return StreamCondition::InternalServerError.into();
+        let (request, verdict) = match (std::mem::replace(&mut self.stage, Stage::Open), answer) {
+            (Stage::Resuming(previd), Answer::LinkResumed(answer)) => {
+                return self.resume_answered(&previd, answer, out);
+            }
+            (Stage::Asking(request), Answer::Verified(verdict)) => (request, verdict),
+            _ => return StreamCondition::InternalServerError.into(),
         };
-        match answer {
-            Answer::Verified(super::Verdict::Valid) => {
+        match verdict {
+            Verdict::Valid => {
                 out.element(&dialback::answer(&request, "valid"));
                 self.proven((request.to, request.from), Proof::Dialback, out);
                 Flow::Stay
             }
-            Answer::Verified(super::Verdict::Invalid) => {
+            Verdict::Invalid => {
                 tracing::warn!(domain = %request.from, peer = %self.peer.address, "a forged or wrong dialback key; the stream is closed");
                 out.element(&dialback::answer(&request, "invalid"));
                 match self.pairs.is_empty() {
@@ -365,11 +372,10 @@ impl Incoming {
                     false => self.failed(),
                 }
             }
-            Answer::Verified(super::Verdict::Error(condition)) => {
+            Verdict::Error(condition) => {
                 out.element(&dialback::error(&request, condition));
                 self.failed()
             }
-            _ => StreamCondition::InternalServerError.into(),
         }
     }
 
@@ -408,9 +414,10 @@ impl Incoming {
         match (&self.line, element.name()) {
             (Some((_, seat)), "enable") if !self.acks => {
                 self.acks = true;
-                out.element(&acks::enable(&**seat, Enable::default()));
+                out.element(&acks::enable(&**seat, acks::wish(element)));
                 Flow::Stay
             }
+            (Some(_), "resume") if !self.acks => self.resume(element, out),
             (Some((_, seat)), "r" | "a") if self.acks => acknowledge(&**seat, element),
             _ => {
                 out.element(&acks::failed(acks::refusal(element), None));

@@ -8,9 +8,11 @@ pub mod dialback;
 mod incoming;
 mod office;
 mod outgoing;
+mod resume;
 
 pub use call::{Call, Caller, Established, Failure, Purpose, Verdict};
 pub use office::{Demand, Line, Office, Proof, Proven, Verify};
+pub use resume::{ResumeLink, Taken};
 
 pub(super) use incoming::Incoming;
 pub(super) use outgoing::Outgoing;

@@ -70,6 +70,8 @@ pub trait Line: Send + Sync {
     fn proven(&self, proven: &Proven);
     /// Where its stanzas go.
     fn seat(&self) -> Arc<dyn Seat>;
+    /// A former stream goes on in its place.
+    fn superseded(&self);
 }
 
 /// The house, as server streams see it. Nothing of it waits.
@@ -84,6 +86,8 @@ pub trait Office: Send + Sync {
     fn key(&self, receiving: &Jid, originating: &Jid, id: &str) -> String;
     /// Whether streams may carry stanzas both ways (XEP-0288).
     fn bidi(&self) -> bool;
+    /// Whether streams may be resumed (XEP-0198).
+    fn resumes(&self) -> bool;
     /// Something is about to be proved on a stream from this address.
     fn line(&self, address: &str) -> Arc<dyn Line>;
 }

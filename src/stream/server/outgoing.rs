@@ -8,13 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use super::call::{Call, Established, Failure, Purpose, Verdict};
 use super::dialback::{self, Request};
 use super::office::{Demand, Proof};
+use super::resume;
 use super::{acknowledge, addresses, header_fault, is_stanza, pass};
 use crate::proto::{Condition, StanzaError, StreamCondition, StreamError, ns};
+use crate::stream::acks;
 use crate::stream::framing::Opening;
 use crate::stream::input::Action;
 use crate::stream::login::Flow;
 use crate::stream::out::Out;
-use crate::stream::seat::{Enable, End, Seat};
+use crate::stream::seat::{Enable, End, Resumption, Seat};
 use crate::stream::settings::Settings;
 use crate::stream::tls::Tls;
 use crate::xml::{El, Element, Header};
@@ -30,6 +32,7 @@ pub(in crate::stream) struct Outgoing {
     bidi: bool,
     acks: bool,
     offers_acks: bool,
+    resumption: Option<Resumption>,
     doubt: Option<String>,
     proof: Option<Proof>,
     /// How EXTERNAL was refused, if dialback is tried after it.
@@ -48,6 +51,7 @@ enum Stage {
     Dialback,
     /// A key was asked about.
     Verify,
+    Resume,
     Enable,
     Ready,
 }
@@ -69,6 +73,7 @@ impl Outgoing {
             bidi: false,
             acks: false,
             offers_acks: false,
+            resumption: None,
             doubt: None,
             proof: None,
             refused: None,
@@ -140,8 +145,14 @@ impl Outgoing {
             }
             (Stage::Dialback, ns::DIALBACK, "result") => self.judged(root, out),
             (Stage::Verify, ns::DIALBACK, "verify") => self.verified(root),
+            (Stage::Resume, ns::SM, "resumed") => self.resumed(root, out),
+            (Stage::Resume, ns::SM, _) => {
+                self.call.not_resumed(root.attr("h").and_then(acks::number));
+                self.enable(out)
+            }
             (Stage::Enable, ns::SM, "enabled") => {
                 self.acks = true;
+                self.resumption = resume::offered(root);
                 self.ready(out)
             }
             (Stage::Enable, ns::SM, _) => self.ready(out),
@@ -284,9 +295,44 @@ impl Outgoing {
         if !self.offers_acks {
             return self.ready(out);
         }
-        out.element(&Element::new("enable", ns::SM));
+        let earlier = self
+            .call
+            .earlier()
+            .filter(|earlier| earlier.bidi == self.bidi);
+        match earlier {
+            Some(earlier) => {
+                out.element(&resume::request(earlier));
+                self.stage = Stage::Resume;
+                Flow::Stay
+            }
+            None => self.enable(out),
+        }
+    }
+
+    fn enable(&mut self, out: &mut Out<'_>) -> Flow {
+        let enable = Element::new("enable", ns::SM);
+        out.element(&match self.call.office.resumes() {
+            true => enable.with_attr("resume", "true"),
+            false => enable,
+        });
         self.stage = Stage::Enable;
         Flow::Stay
+    }
+
+    fn resumed(&mut self, element: El<'_>, out: &mut Out<'_>) -> Flow {
+        let earlier = self.call.earlier();
+        let h = earlier.and_then(|earlier| resume::resumed(element, &earlier.token));
+        let Some(h) = h else {
+            return StreamCondition::UndefinedCondition.into();
+        };
+        match self.call.resumed(h) {
+            Ok(Some(seat)) => {
+                self.acks = true;
+                self.seated(seat, out)
+            }
+            Ok(None) => Flow::Close,
+            Err(error) => acks::too_high(error).into(),
+        }
     }
 
     fn ready(&mut self, out: &mut Out<'_>) -> Flow {
@@ -297,6 +343,7 @@ impl Outgoing {
             proof,
             bidi: self.bidi,
             doubt: self.doubt.take(),
+            resumption: self.resumption.take(),
         };
         let Some(seat) = self.call.ready(&how) else {
             return Flow::Close;
@@ -304,6 +351,10 @@ impl Outgoing {
         if self.acks {
             seat.enable_acks(Enable::default());
         }
+        self.seated(seat, out)
+    }
+
+    fn seated(&mut self, seat: Arc<dyn Seat>, out: &mut Out<'_>) -> Flow {
         out.deadline(None);
         out.push(Action::SetLimits(self.settings.limits.after_login));
         out.push(Action::Seated(seat.clone()));

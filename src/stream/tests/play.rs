@@ -389,6 +389,7 @@ impl Play {
                 "late" => Err(NotResumed::Unknown { h: Some(5) }),
                 _ => Err(NotResumed::Unknown { h: None }),
             }),
+            Question::ResumeLink(_) => Answer::LinkResumed(Err(NotResumed::Unknown { h: None })),
             Question::Inline(request) => Answer::Inline(
                 request
                     .elements
