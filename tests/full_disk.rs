@@ -3,15 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use waxwing::admin::Password;
 use waxwing::proto::{Condition, ErrorType, StanzaError, ns};
+use waxwing::runtime::clock::Clock;
+use waxwing::store::{Direction, Fields, Options, Range, Snapshot, Space, Store};
 use waxwing::xml::Element;
 
 use crate::never_lost::talk::{Receiver, Sender, assert_ordered};
 use crate::store_faults::Disk;
 use crate::support::client::{Client, Error};
 use crate::support::process::{Process, jid};
+use crate::support::server::start_over;
 
 const ACCOUNTS: &[&str] = &["romeo", "juliet", "sink"];
 
@@ -111,6 +116,67 @@ async fn the_reserve_is_kept() {
 #[tokio::test]
 async fn no_room_at_all() {
     full("0B", 1 << 20).await;
+}
+
+/// That is how room is made.
+#[tokio::test]
+async fn below_the_reserve_accounts_are_removed() {
+    let free = Arc::new(AtomicU64::new(u64::MAX));
+    let told = free.clone();
+    let options = Options {
+        free_space: Arc::new(move |_| Some(told.load(SeqCst))),
+        ..Options::memory()
+    };
+    let store = Store::open(options, Clock::system()).unwrap();
+    let server = start_over(store.clone(), &[]).await;
+    let mut accounts = Vec::new();
+    for name in ["leaving", "unwanted", "abusive", "sender"] {
+        accounts.push(server.account(name).await.unwrap());
+    }
+    let [leaving, unwanted, abusive, sender] = accounts.as_slice() else {
+        unreachable!()
+    };
+    let connect = |jid| server.client(jid).connect(server.addr);
+    let mut client = connect(leaving).await.unwrap();
+    let writer = server.client(sender).acks().connect(server.addr);
+    let mut writer = writer.await.unwrap();
+    for to in [leaving, unwanted] {
+        let message = format!("<message to='{to}' type='chat'><body>kept</body></message>");
+        writer.send(message.as_str()).await.unwrap();
+    }
+    writer.request_ack().await.unwrap();
+    free.store(0, SeqCst);
+    let began = Instant::now();
+    while !store.read_only() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let acts = server.accounts();
+    // In the account's own session (XEP-0077 §3.2), and by an administrator.
+    let remove = Element::new("remove", ns::REGISTER);
+    let remove = Element::new("query", ns::REGISTER).with_child(remove);
+    client.request("set", None, remove).await.unwrap();
+    acts.delete(unwanted).await.unwrap();
+    acts.disable(abusive, "fills the disk").await.unwrap();
+    for gone in [leaving, unwanted] {
+        assert!(acts.show(gone).await.unwrap().is_none());
+    }
+    let owned = |view: &dyn Snapshot| {
+        let rows = view.scan(Space::LOG, &Range::all(), Direction::Forward, usize::MAX)?;
+        let owners = rows.iter().filter_map(|(key, _)| Fields::of(key).u64());
+        Ok(owners.collect::<BTreeSet<_>>().len())
+    };
+    let began = Instant::now();
+    while store.reading(owned).await.unwrap() != 1 {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(store.read_only());
+    // Nothing new is accepted.
+    let password = Password("a new password".to_owned());
+    assert!(acts.create(leaving, &password).await.is_err());
+    drop((client, writer));
+    server.stop().await;
 }
 
 mod faults {

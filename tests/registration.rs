@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use waxwing::proto::form::{Field, FieldType, Form, FormType};
 use waxwing::proto::{Condition, Jid, ns};
+use waxwing::store::EngineError;
 use waxwing::xml::Element;
 
 use crate::support::client::{Client, Error};
-use crate::support::server::{Running, start_server};
+use crate::support::server::{Running, start_faulty, start_server};
 
 fn leaf(name: &str, text: &str) -> Element {
     Element::new(name, ns::REGISTER).with_text(text)
@@ -241,6 +242,31 @@ async fn an_account_is_removed() {
     assert_over(&mut client).await;
     let login = server.client(&jid).connect(server.addr).await;
     assert!(matches!(login, Err(Error::Login(_))));
+    assert!(server.accounts().show(&jid).await.unwrap().is_none());
+    server.stop().await;
+}
+
+/// The answer says what is on the disk: a removal that was not written did not happen.
+#[tokio::test]
+async fn a_removal_that_fails_is_refused() {
+    let (server, faulty) = start_faulty().await;
+    let jid = server.account("alice").await.unwrap();
+    let mut client = server.client(&jid).connect(server.addr).await.unwrap();
+    let query = |name: &str| {
+        Element::new("query", ns::REGISTER).with_child(Element::new(name, ns::REGISTER))
+    };
+    // What the login leaves is written by then.
+    let item = Element::new("item", ns::ROSTER).with_attr("jid", "bob@localhost");
+    let contact = Element::new("query", ns::ROSTER).with_child(item);
+    client.request("set", None, contact).await.unwrap();
+    faulty.fail(1, EngineError::Refused("injected".to_owned()));
+    let refused = client.request("set", None, query("remove")).await;
+    assert_eq!(condition(refused), Some(Condition::InternalServerError));
+    // The session that asked stays, and the account.
+    client.roster().await.unwrap();
+    assert!(server.accounts().show(&jid).await.unwrap().is_some());
+    client.request("set", None, query("remove")).await.unwrap();
+    assert_over(&mut client).await;
     assert!(server.accounts().show(&jid).await.unwrap().is_none());
     server.stop().await;
 }

@@ -178,6 +178,9 @@ fn the_reserve_turns_the_store_read_only_and_back() {
     removal.delete(Space::LOG, &Key::new().u64(1));
     removal.delete(Space::UNDELIVERED, &Key::new().u64(1));
     assert_eq!(commit(&store, removal), Ok(()), "removing passes");
+    let mut removal = Batch::new().making_room();
+    removal.put(Space::ERASURE, b"mark", Vec::new());
+    assert_eq!(commit(&store, removal), Ok(()), "what belongs to it passes");
     assert_eq!(store.stats().free_bytes, 999);
     free.store(1001, SeqCst);
     std::thread::sleep(Duration::from_millis(1200));

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::command::{Act, Password};
 use super::envelope::{Envelope, TurnFn};
 use super::shared::Shared;
@@ -103,8 +105,23 @@ pub trait AccountActs: Send + Sync {
     /// Sets a password; all sessions end but the one that is kept (full JID).
     fn set_password(&self, account: Jid, password: Password, keep: Option<Jid>)
     -> Act<'static, ()>;
-    /// Removes an account, its sessions, and everything it owns.
-    fn delete(&self, account: Jid) -> Act<'static, ()>;
+    /// Removes an account. Done as soon as there is no such account on the disk; its sessions end, and everything it
+    /// owns goes, once the farewell is dropped.
+    fn delete(&self, account: Jid) -> Act<'static, Farewell>;
+}
+
+/// What is still to be said to the sessions of a removed account is said while this lives.
+#[derive(Debug)]
+pub struct Farewell(
+    #[expect(dead_code, reason = "its end is what is waited for")] oneshot::Sender<()>,
+);
+
+impl Farewell {
+    /// With what ends when it is dropped.
+    pub fn new() -> (Farewell, oneshot::Receiver<()>) {
+        let (farewell, said) = oneshot::channel();
+        (Farewell(farewell), said)
+    }
 }
 
 /// What the core offers to hooks; implemented by the router.

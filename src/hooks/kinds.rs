@@ -60,6 +60,8 @@ pub enum Reply {
     Result(Option<Element>),
     /// `type='error'`; what the turn put into its batch is dropped.
     Error(StanzaError),
+    /// An empty result, and what happens once it is on its way.
+    DoneThen(Box<dyn FnOnce() + Send>),
     /// The answer comes when the future resolves; bounded by `limits.iq_timeout`.
     Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
-pub use deps::{AccountActs, AskError, Deps, Floor, Question};
+pub use deps::{AccountActs, AskError, Deps, Farewell, Floor, Question};
 pub use elsewhere::Elsewhere;
 pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};

@@ -4,11 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-
 use crate::hooks::command::{ActError, Password};
 use crate::hooks::{
-    Deps, Effect, Info, Module, ModuleError, Registrar, Reply, Request, Stranger, To, Turn, Verb,
+    Deps, Info, Module, ModuleError, Registrar, Reply, Request, Stranger, To, Turn, Verb,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Form, FormType};
@@ -48,7 +46,6 @@ pub struct Registration {
     host: Jid,
     deps: Deps,
     admins: Admins,
-    runtime: Handle,
     /// When, from where, and whether an account came of it or may still come; bounded by what may be made.
     lately: Mutex<VecDeque<(Instant, String, bool)>>,
 }
@@ -73,7 +70,6 @@ impl Module for Registration {
             host: deps.host.clone(),
             deps: deps.clone(),
             admins: Admins::new(deps.administration.clone(), deps.store.clone()),
-            runtime: Handle::current(),
             lately: Mutex::default(),
         })
     }
@@ -114,7 +110,6 @@ impl Module for Registration {
 /// What a request of a user comes to.
 enum Own {
     Reply(Reply),
-    /// The account goes once the answer is on its way.
     Remove(Jid),
 }
 
@@ -141,14 +136,7 @@ impl Registration {
         let account = turn.account.jid.clone();
         match self.change(request.payload, account, request.from) {
             Own::Reply(reply) => reply,
-            Own::Remove(account) => {
-                let this = self.clone();
-                // The answer goes first: the removal ends the session that waits for it.
-                turn.ledger
-                    .effects
-                    .push(Effect::Free(Box::new(move || this.remove(account))));
-                Reply::done()
-            }
+            Own::Remove(account) => self.remove(account),
         }
     }
 
@@ -183,16 +171,21 @@ impl Registration {
         })))
     }
 
-    fn remove(self: &Arc<Self>, account: Jid) {
+    /// §3.2. Answered when the account is gone for good, and before its sessions end, one of which waits for the answer.
+    fn remove(&self, account: Jid) -> Reply {
         let removed = self.deps.accounts.delete(account.clone());
-        self.runtime.spawn(async move {
+        Reply::Later(Box::pin(async move {
             match removed.await {
-                Ok(()) => tracing::info!(%account, "removed by its user"),
+                Ok(farewell) => {
+                    tracing::info!(%account, "removed by its user");
+                    Reply::DoneThen(Box::new(move || drop(farewell)))
+                }
                 Err(error) => {
-                    tracing::error!(%account, %error, "could not be removed for its user")
+                    tracing::error!(%account, %error, "could not be removed for its user");
+                    Reply::Error(refusal(&error))
                 }
             }
-        });
+        }))
     }
 
     /// Before login, on a secured stream.

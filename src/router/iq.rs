@@ -108,15 +108,10 @@ impl Router {
     /// Sends what a handler answered, after the commit of what it changed.
     pub(super) fn reply(self: &Arc<Self>, mut envelope: Box<Envelope>, reply: Reply) {
         match reply {
-            Reply::Result(payload) => {
-                if let Some(answer) = answer(&envelope, payload) {
-                    // The answer first, then pushes: a client can tell what came of its request.
-                    envelope
-                        .ledger
-                        .effects
-                        .insert(0, Effect::Send(Box::new(answer)));
-                }
-                self.finish(envelope);
+            Reply::Result(payload) => self.answer(envelope, payload),
+            Reply::DoneThen(then) => {
+                envelope.ledger.effects.push(Effect::Free(then));
+                self.answer(envelope, None);
             }
             Reply::Error(error) => {
                 self.bounce(&envelope, &error);
@@ -134,6 +129,15 @@ impl Router {
                 });
             }
         }
+    }
+
+    fn answer(self: &Arc<Self>, mut envelope: Box<Envelope>, payload: Option<Element>) {
+        if let Some(answer) = answer(&envelope, payload) {
+            // The answer first, then pushes: a client can tell what came of its request.
+            let answer = Effect::Send(Box::new(answer));
+            envelope.ledger.effects.insert(0, answer);
+        }
+        self.finish(envelope);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::jid::Jid;
 use crate::router::Router;
 use crate::runtime::clock::Clock;
-use crate::state::accounts::{AccountError, Accounts, Record};
+use crate::state::accounts::{AccountError, Accounts, Leaving, Record};
 use crate::state::admins::Admins;
 use crate::state::audit::Audit;
 use crate::store::Store;
@@ -117,6 +117,18 @@ impl ServerActs {
         router.end_sessions(account, error);
         router.reread(account);
         count
+    }
+
+    /// From now on there is no such account.
+    pub(super) async fn take_out(&self, account: &Jid) -> Result<Leaving, ActError> {
+        self.check(account.domain())?;
+        Ok(self.accounts.take_out(account).await?)
+    }
+
+    /// What is left of it goes, its sessions first.
+    pub(super) async fn see_out(&self, account: &Jid, leaving: Leaving) {
+        self.accounts.see_out(leaving).await;
+        self.tell(Event::AccountDeleted(account.clone()));
     }
 
     fn tell(&self, event: Event) {
@@ -239,10 +251,8 @@ impl crate::admin::Accounts for ServerActs {
 
     fn delete<'a>(&'a self, account: &'a Jid) -> Act<'a, ()> {
         Box::pin(async move {
-            self.check(account.domain())?;
-            self.end(account, because("the account was removed"));
-            self.accounts.delete(account).await?;
-            self.tell(Event::AccountDeleted(account.clone()));
+            let leaving = self.take_out(account).await?;
+            self.see_out(account, leaving).await;
             Ok(())
         })
     }

@@ -209,7 +209,9 @@ impl Inner {
         match reply {
             Reply::Error(error) => refused(&asked.iq, &error),
             Reply::Result(payload) => answer(&asked.iq, "result").with_children(payload),
-            Reply::Later(_) => refused(&asked.iq, &Condition::InternalServerError.into()),
+            Reply::Later(_) | Reply::DoneThen(_) => {
+                refused(&asked.iq, &Condition::InternalServerError.into())
+            }
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::acts::{ServerActs, because};
 use crate::admin::{Accounts as _, Password};
-use crate::hooks::AccountActs;
-use crate::hooks::command::Act;
+use crate::hooks::command::{Act, ActError};
+use crate::hooks::{AccountActs, Farewell};
 use crate::proto::jid::Jid;
 
 /// The hand that modules have on accounts.
@@ -51,8 +53,23 @@ impl AccountActs for Hand {
         })
     }
 
-    fn delete(&self, account: Jid) -> Act<'static, ()> {
+    fn delete(&self, account: Jid) -> Act<'static, Farewell> {
         let acts = self.0.clone();
-        Box::pin(async move { acts.delete(&account).await })
+        Box::pin(async move {
+            let (tell, removed) = oneshot::channel();
+            // It goes on when nobody waits for it any more.
+            tokio::spawn(async move {
+                let leaving = match acts.take_out(&account).await {
+                    Ok(leaving) => leaving,
+                    Err(error) => return drop(tell.send(Err(error))),
+                };
+                let (farewell, said) = Farewell::new();
+                drop(tell.send(Ok(farewell)));
+                // Dropped is said.
+                let _ = said.await;
+                acts.see_out(&account, leaving).await;
+            });
+            removed.await.unwrap_or(Err(ActError::Interrupted))
+        })
     }
 }

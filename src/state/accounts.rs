@@ -116,6 +116,14 @@ pub struct Accounts {
     pub(super) erasure: Erasure,
 }
 
+/// An account that is there no more; its sessions and what it owned are.
+#[derive(Debug)]
+#[must_use = "what it owned stays until the next start"]
+pub struct Leaving {
+    uid: Uid,
+    jid: Jid,
+}
+
 /// Attempts at a change when another one comes between.
 const ATTEMPTS: usize = 8;
 
@@ -221,7 +229,7 @@ impl Accounts {
     /// [`AccountError::Unknown`], a bad password, the store's errors.
     pub async fn set_password(&self, jid: &Jid, password: &str) -> Result<(), AccountError> {
         let keys = self.derive(password).await?;
-        self.update(jid, |record| {
+        self.update(jid, Batch::new(), |record| {
             record.keys = keys;
             record.generation = record.generation.wrapping_add(1);
         })
@@ -239,14 +247,14 @@ impl Accounts {
         keys: &ScramKeys,
     ) -> Result<(), AccountError> {
         let keys = StoredKeys::new(hash, keys);
-        self.update(jid, |record| {
+        self.update(jid, Batch::new(), |record| {
             record.keys.retain(|known| known.hash != keys.hash);
             record.keys.push(keys);
         })
         .await
     }
 
-    /// Disables an account with a reason, or enables it with `None`.
+    /// Disables an account with a reason, or enables it with `None`, also below the reserve.
     ///
     /// # Errors
     /// [`AccountError::Unknown`], the store's errors.
@@ -255,7 +263,7 @@ impl Accounts {
         jid: &Jid,
         reason: Option<String>,
     ) -> Result<(), AccountError> {
-        self.update(jid, |record| {
+        self.update(jid, Batch::new().making_room(), |record| {
             let disabled = u64::from(reason.is_some());
             record.generation = record.generation.wrapping_add(disabled);
             record.disabled = reason;
@@ -270,16 +278,22 @@ impl Accounts {
     /// # Errors
     /// [`AccountError::Unknown`], the store's errors.
     pub async fn delete(&self, jid: &Jid) -> Result<(), AccountError> {
-        let uid = self.take_out(jid).await?;
-        let (erasure, jid) = (self.erasure.clone(), jid.bare());
+        let leaving = self.take_out(jid).await?;
+        self.see_out(leaving).await;
+        Ok(())
+    }
+
+    /// Ends the sessions of an account that was taken out, tells its contacts, and removes all it owned; goes on by itself
+    /// when the caller does not wait.
+    pub async fn see_out(&self, Leaving { uid, jid }: Leaving) {
+        let erasure = self.erasure.clone();
         let finished = tokio::spawn(async move {
             if let Err(error) = erasure.finish(uid, &jid).await {
                 tracing::error!(account = %jid, %error, "what a removed account owned is still there; this goes on at the next start");
             }
         });
-        // It goes on if this future is dropped, and has reported what failed.
+        // It has reported what failed.
         let _ = finished.await;
-        Ok(())
     }
 
     /// Goes on with removals that were not finished when the server stopped.
@@ -290,20 +304,28 @@ impl Accounts {
         self.erasure.resume().await
     }
 
-    /// The one write after which there is no such account.
-    async fn take_out(&self, jid: &Jid) -> Result<Uid, AccountError> {
+    /// The one write after which there is no such account, to be followed by [`Accounts::see_out`].
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`], the store's errors.
+    pub async fn take_out(&self, jid: &Jid) -> Result<Leaving, AccountError> {
         let mut attempt = 0;
         loop {
             let record = self.known(jid).await?;
             let uid = Uid(record.uid);
-            let mut batch = Batch::new();
+            let mut batch = Batch::new().making_room();
             batch.require_equals(Space::ACCOUNT, &account_key(jid), encode(&record));
             batch.delete(Space::ACCOUNT, &account_key(jid));
             batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
             erasure::mark(&mut batch, uid, jid);
             attempt += 1;
             match self.store.commit(batch).await {
-                Ok(_) => return Ok(uid),
+                Ok(_) => {
+                    return Ok(Leaving {
+                        uid,
+                        jid: jid.bare(),
+                    });
+                }
                 Err(CommitError::Precondition) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error.into()),
             }
@@ -353,13 +375,13 @@ impl Accounts {
     async fn update(
         &self,
         jid: &Jid,
+        mut batch: Batch,
         change: impl FnOnce(&mut Record),
     ) -> Result<(), AccountError> {
         let key = account_key(jid);
         let mut record = self.known(jid).await?;
         let before = encode(&record);
         change(&mut record);
-        let mut batch = Batch::new();
         batch.require_equals(Space::ACCOUNT, &key, before);
         batch.put(Space::ACCOUNT, &key, encode(&record));
         self.store.commit(batch).await?;

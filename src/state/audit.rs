@@ -71,8 +71,8 @@ impl Audit {
         self.bounds.store(Arc::new(Bounds::of(bounds)));
     }
 
-    /// Notes that an act begins. An act is not kept from being done because this fails: on a full disk
-    /// somebody must be able to remove things.
+    /// Notes that an act begins, from the reserve if need be. An act is not kept from being done because this fails: on a full
+    /// disk somebody must be able to remove things.
     pub async fn begin(&self, by: &str, command: &str, arguments: String) -> Option<(Mid, Entry)> {
         let entry = Entry {
             at: self.clock.wall(),
@@ -81,7 +81,7 @@ impl Audit {
             arguments,
             outcome: None,
         };
-        let mut batch = Batch::new();
+        let mut batch = Batch::new().making_room();
         batch.append(Space::AUDIT, b"", encode(&entry));
         let begun = self.store.commit(batch).await;
         if self
@@ -106,7 +106,7 @@ impl Audit {
             return;
         };
         entry.outcome = Some(outcome);
-        let mut batch = Batch::new();
+        let mut batch = Batch::new().making_room();
         batch.put(Space::AUDIT, mid.as_bytes(), encode(&entry));
         if let Err(error) = self.store.commit(batch).await {
             tracing::error!(%error, command = %entry.command, "the outcome of an act could not be written to the record");

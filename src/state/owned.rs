@@ -224,6 +224,9 @@ impl AccountSpace {
             return Err(WriteError::Full);
         }
         let mut batch = Batch::new();
+        if changes.iter().all(|change| change.value.is_none()) {
+            batch = batch.making_room();
+        }
         let name = owner.jid.as_str().as_bytes().to_vec();
         batch.require_equals(Space::ACCOUNT_BY_ID, &uid.to_key(), name);
         for change in changes {

@@ -14,6 +14,7 @@ pub struct Batch {
     pub(crate) ops: Vec<Op>,
     pub(crate) preconditions: Vec<Precondition>,
     relaxed: bool,
+    makes_room: bool,
     bytes: usize,
 }
 
@@ -48,6 +49,14 @@ impl Batch {
     #[must_use]
     pub fn relaxed(mut self) -> Batch {
         self.relaxed = true;
+        self
+    }
+
+    /// Lets the batch be written when free space is below the reserve too, as one that only removes things is: what it puts
+    /// is small and part of a removal, or must be possible to those who make room.
+    #[must_use]
+    pub fn making_room(mut self) -> Batch {
+        self.makes_room = true;
         self
     }
 
@@ -107,8 +116,13 @@ impl Batch {
         self.preconditions.push(Precondition::Equals(key, value));
     }
 
-    /// Takes everything of `other` in after its own. The whole is relaxed only if both are.
+    /// Takes everything of `other` in after its own. The whole is relaxed, or making room, only if both are.
     pub fn merge(&mut self, other: Batch) {
+        self.makes_room = if self.is_empty() {
+            other.makes_room
+        } else {
+            self.makes_room && (other.makes_room || other.is_empty())
+        };
         self.relaxed = if self.is_empty() {
             other.relaxed
         } else {
@@ -129,11 +143,10 @@ impl Batch {
         self.bytes
     }
 
-    /// Whether the batch only removes things.
-    pub(crate) fn only_deletes(&self) -> bool {
-        self.ops
-            .iter()
-            .all(|op| matches!(op, Op::Delete(_) | Op::DeleteRange(..)))
+    /// Whether the batch may be written below the reserve.
+    pub(crate) fn may_use_reserve(&self) -> bool {
+        let removes = |op: &Op| matches!(op, Op::Delete(_) | Op::DeleteRange(..));
+        self.makes_room || self.ops.iter().all(removes)
     }
 
     pub(crate) fn keys_fit(&self) -> bool {

@@ -98,7 +98,7 @@ impl Committer {
     fn admit(&self, group: &mut Group<'_>, mid: Mid, batch: Batch) -> Result<(), CommitError> {
         let ailing = self.counters.ailing.load(Relaxed);
         if !batch.is_empty()
-            && (ailing || (self.counters.low.load(Relaxed) && !batch.only_deletes()))
+            && (ailing || (self.counters.low.load(Relaxed) && !batch.may_use_reserve()))
         {
             return Err(CommitError::ReadOnly);
         }

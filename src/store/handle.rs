@@ -168,8 +168,8 @@ impl Store {
 
     fn queue(&self, batch: Batch, awaited: bool, done: Done) -> Result<Mid, Refused> {
         let counters = &self.0.counters;
-        let refused =
-            counters.ailing.load(Relaxed) || (counters.low.load(Relaxed) && !batch.only_deletes());
+        let refused = counters.ailing.load(Relaxed)
+            || (counters.low.load(Relaxed) && !batch.may_use_reserve());
         if refused && !batch.is_empty() {
             return Err((CommitError::ReadOnly, done));
         }

@@ -122,10 +122,15 @@ pub async fn start_faulty() -> (Running, Arc<Faulty>) {
 
 /// Starts a server on what an engine in memory holds, whatever became of the server before.
 pub async fn start_on(faulty: &Arc<Faulty>, sets: &[&str]) -> Running {
+    let store = Store::with_engine(faulty.clone(), Options::memory(), Clock::system());
+    start_over(store.unwrap(), sets).await
+}
+
+/// Starts a server on a store.
+pub async fn start_over(store: Store, sets: &[&str]) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let loaded = configuration(&folder, sets, &[]).unwrap();
-    let store = Store::with_engine(faulty.clone(), Options::memory(), Clock::system());
-    let server = Server::start_on(store.unwrap(), &loaded.config, &[]).await;
+    let server = Server::start_on(store, &loaded.config, &[]).await;
     running(server.unwrap(), folder)
 }
 

@@ -119,7 +119,7 @@ settings! {
         /// Time between two syncs of the disk when messages come steadily: those that come meanwhile share one, which saves most of
         /// what a message costs and makes it at most so much later. A few in a row, or many at once, do not wait. "0s": each is synced at once.
         pub sync_interval: Period = Period::millis(20) => within(Period::millis(0)..=Period::millis(100)), restart();
-        /// Free disk space below which nothing new is accepted (reading goes on).
+        /// Free disk space below which nothing new is accepted; reading goes on, and removing, which makes room.
         pub reserve: Bytes = Bytes::mib(256) => within(Bytes(0)..=Bytes::gib(1024)), restart();
         /// Threads that read from the store.
         pub readers: u32 = 2 => within(2..=64), restart();

@@ -69,7 +69,9 @@ impl Privilege {
                 Verdict::Consume
             }
             Reply::Error(error) => Verdict::Bounce(error),
-            Reply::Later(_) => Verdict::Bounce(Condition::InternalServerError.into()),
+            Reply::Later(_) | Reply::DoneThen(_) => {
+                Verdict::Bounce(Condition::InternalServerError.into())
+            }
         }
     }
 
