@@ -128,6 +128,7 @@ impl Server {
         let tls = Arc::new(tls);
         let secret = server_secret(&store).await.map_err(|e| words(&e))?;
         let accounts = accounts(config, &store, &clock, secret.clone());
+        accounts.prepare().await.map_err(|e| words(&e))?;
         let router = Router::new(
             store.clone(),
             clock.clone(),

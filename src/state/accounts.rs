@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::erasure::{self, Erasure};
+use super::looks;
 use crate::hooks::{Floor, Uid};
 use crate::proto::jid::{Jid, registrable_node};
 use crate::runtime::clock::Clock;
@@ -54,7 +55,7 @@ impl StoredKeys {
         }
     }
 
-    fn open(&self) -> Option<(ScramHash, ScramKeys)> {
+    pub(super) fn open(&self) -> Option<(ScramHash, ScramKeys)> {
         let (hash, _) = ScramHash::from_mechanism(&self.hash)?;
         let keys = ScramKeys {
             iterations: self.iterations,
@@ -180,6 +181,7 @@ impl Accounts {
         batch.require_absent(Space::ACCOUNT, &account_key(jid));
         batch.require_absent(Space::ERASURE, &erasure::name_key(jid));
         batch.put(Space::ACCOUNT, &account_key(jid), encode(&record));
+        looks::count(&mut batch, jid.domain(), &record.keys, 1);
         batch.put(
             Space::ACCOUNT_BY_ID,
             &uid.to_key(),
@@ -213,12 +215,23 @@ impl Accounts {
     /// # Errors
     /// The store's.
     pub async fn credentials(&self, jid: &Jid, hash: ScramHash) -> Result<Credentials, StoreError> {
-        let record = self.find(jid).await?;
+        let (key, host) = (account_key(jid), jid.domain().to_owned());
+        let point = ScramKeys::fake_point(&self.fake, jid.bare_str());
+        let iterations = self.iterations();
+        // The same work for those who are there.
+        let (record, look) = self
+            .store
+            .reading(move |view| {
+                let look = looks::draw(view, &host, hash, point, iterations)?;
+                Ok((read(view, &key)?, look))
+            })
+            .await?;
+        let (rounds, salt) = (look.iterations, usize::from(look.salt_bytes));
+        let fake = ScramKeys::fake(hash, &self.fake, jid.bare_str(), rounds, salt);
         let generation = record.as_ref().map_or(0, |record| record.generation);
         let keys = record.and_then(|record| record.keys(hash));
-        let fake = || ScramKeys::fake(hash, &self.fake, jid.bare_str(), self.iterations());
         Ok(Credentials {
-            keys: keys.unwrap_or_else(fake),
+            keys: keys.unwrap_or(fake),
             generation,
         })
     }
@@ -296,6 +309,14 @@ impl Accounts {
         let _ = finished.await;
     }
 
+    /// Makes what older versions wrote as this one needs it; before anything else is asked of the accounts.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn prepare(&self) -> Result<(), AccountError> {
+        Ok(looks::prepare(&self.store).await?)
+    }
+
     /// Goes on with removals that were not finished when the server stopped.
     ///
     /// # Errors
@@ -317,6 +338,7 @@ impl Accounts {
             batch.require_equals(Space::ACCOUNT, &account_key(jid), encode(&record));
             batch.delete(Space::ACCOUNT, &account_key(jid));
             batch.delete(Space::ACCOUNT_BY_ID, &uid.to_key());
+            looks::count(&mut batch, jid.domain(), &record.keys, -1);
             erasure::mark(&mut batch, uid, jid);
             attempt += 1;
             match self.store.commit(batch).await {
@@ -380,8 +402,9 @@ impl Accounts {
     ) -> Result<(), AccountError> {
         let key = account_key(jid);
         let mut record = self.known(jid).await?;
-        let before = encode(&record);
+        let (before, keys) = (encode(&record), record.keys.clone());
         change(&mut record);
+        looks::recount(&mut batch, jid.domain(), &keys, &record.keys);
         batch.require_equals(Space::ACCOUNT, &key, before);
         batch.put(Space::ACCOUNT, &key, encode(&record));
         self.store.commit(batch).await?;

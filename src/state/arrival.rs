@@ -4,7 +4,7 @@
 //! come to its end. The last batch makes the account and takes the mark away.
 
 use super::accounts::{self, AccountError, Accounts, Record, StoredKeys, account_key};
-use super::erasure;
+use super::{erasure, looks};
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
 use crate::store::{Batch, CommitError, Space};
@@ -96,11 +96,13 @@ impl Arrival {
             Some(old) => {
                 batch.require_equals(Space::ACCOUNT, &key, accounts::encode(old));
                 erasure::mark_data(&mut batch, Uid(old.uid), &self.jid);
+                looks::count(&mut batch, self.jid.domain(), &old.keys, -1);
             }
             None => batch.require_absent(Space::ACCOUNT, &key),
         }
         batch.require_absent(Space::ERASURE, &erasure::name_key(&self.jid));
         batch.put(Space::ACCOUNT, &key, accounts::encode(&record));
+        looks::count(&mut batch, self.jid.domain(), &record.keys, 1);
         erasure::unmark_data(&mut batch, self.uid);
         match accounts.store.commit(batch).await {
             Ok(_) => {}

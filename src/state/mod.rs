@@ -13,6 +13,7 @@ pub mod erasure;
 pub mod guesses;
 pub mod lists;
 pub mod log;
+mod looks;
 pub mod nodes;
 pub mod outbox;
 pub mod owned;

@@ -48,6 +48,8 @@ spaces! {
     ERASURE = 0x14;
     /// uid, name → what an account chose for itself.
     ACCOUNT_CHOICE = 0x15;
+    /// host, hashes with rounds and length of salt → accounts with such keys (a counter); empty → nothing: they are counted.
+    ACCOUNT_LOOK = 0x16;
     /// uid, jid → name, groups, subscription, ask, approved, ver.
     ROSTER = 0x20;
     /// uid → ver.

@@ -38,7 +38,7 @@ pub use question::{
 };
 pub use sasl::failure::{SaslCondition, SaslFailure};
 pub use sasl::hash::ScramHash;
-pub use sasl::keys::ScramKeys;
+pub use sasl::keys::{SALT_BYTES, ScramKeys};
 pub use sasl::secret::Secret;
 pub use seat::{AckError, Enable, End, Intake, NonzaVerdict, Outgoing, Resumption, Seat};
 pub use settings::{Host, Hosts, Mechanisms, Settings, StreamLimits};

@@ -228,7 +228,7 @@ impl Driver {
         };
         match question {
             Question::Credentials { user, hash, .. } => Answer::Credentials(Ok(Credentials {
-                keys: ScramKeys::fake(hash, &Secret::new([1; 32]), user.as_str(), 1),
+                keys: ScramKeys::fake(hash, &Secret::new([1; 32]), user.as_str(), 1, 16),
                 generation: 0,
             })),
             Question::Password { .. } => Answer::Password(leave()),

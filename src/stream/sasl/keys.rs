@@ -48,20 +48,39 @@ impl ScramKeys {
         }
     }
 
-    /// A record for an account that does not exist: the same for the same name as long as the server's `key` lives, so that
-    /// asking twice tells nothing, and with no password that opens it.
-    pub fn fake(hash: ScramHash, key: &Secret, user: &str, iterations: u32) -> ScramKeys {
-        let part = |what: &str| {
-            let label = format!("{what}\0{}\0{user}", hash.mechanism(false));
-            ScramHash::Sha512.hmac(key.expose(), label.as_bytes())
+    /// A record for an account that does not exist: the same for the same name as long as the server's `key` lives and the
+    /// `iterations` are these, so that asking twice tells nothing, and with no password that opens it.
+    pub fn fake(
+        hash: ScramHash,
+        key: &Secret,
+        user: &str,
+        iterations: u32,
+        salt_bytes: usize,
+    ) -> ScramKeys {
+        let part = |what: &str, size: usize| {
+            let blocks = (0..size.div_ceil(ScramHash::Sha512.size())).flat_map(|block| {
+                let label = format!(
+                    "{what} {block}\0{}\0{iterations}\0{user}",
+                    hash.mechanism(false)
+                );
+                ScramHash::Sha512.hmac(key.expose(), label.as_bytes())
+            });
+            blocks.take(size).collect::<Vec<_>>()
         };
-        let cut = |what: &str, size: usize| part(what).into_iter().take(size).collect::<Vec<_>>();
         ScramKeys {
             iterations,
-            salt: cut("fake salt", SALT_BYTES),
-            stored_key: cut("fake stored key", hash.size()),
-            server_key: cut("fake server key", hash.size()),
+            salt: part("fake salt", salt_bytes),
+            stored_key: part("fake stored key", hash.size()),
+            server_key: part("fake server key", hash.size()),
         }
+    }
+
+    /// A number by which it is drawn how [`ScramKeys::fake`] looks for a name.
+    pub fn fake_point(key: &Secret, user: &str) -> u64 {
+        let label = format!("fake point\0{user}");
+        let drawn = ScramHash::Sha512.hmac(key.expose(), label.as_bytes());
+        let first = drawn.first_chunk::<8>().copied();
+        u64::from_be_bytes(first.unwrap_or_default())
     }
 
     /// Whether `password` is the one these keys were made of (SASL PLAIN). Costs the same whatever the answer; run it off the
@@ -90,7 +109,7 @@ impl ScramKeys {
     }
 }
 
-/// Length of the salts made here; imported ones may differ, which an onlooker could tell from a fake one.
+/// Length of the salts made here; imported ones may differ.
 pub const SALT_BYTES: usize = 16;
 
 impl Drop for ScramKeys {
@@ -165,25 +184,30 @@ mod tests {
     }
 
     #[test]
-    fn a_fake_record_is_stable_and_differs_by_name_hash_and_key() {
-        let key = Secret::new(vec![7; 32]);
-        let of = |user: &str| ScramKeys::fake(ScramHash::Sha256, &key, user, 10_000);
-        assert_eq!(of("nobody@example.org"), of("nobody@example.org"));
-        assert_ne!(of("nobody@example.org").salt, of("other@example.org").salt);
-        let another_key = Secret::new(vec![8; 32]);
-        let other = ScramKeys::fake(ScramHash::Sha256, &another_key, "nobody@example.org", 1);
-        assert_ne!(of("nobody@example.org").salt, other.salt);
-        let other = ScramKeys::fake(ScramHash::Sha1, &key, "nobody@example.org", 1);
-        assert_ne!(of("nobody@example.org").salt, other.salt);
-        for hash in ScramHash::ALL {
-            let fake = ScramKeys::fake(hash, &key, "a@b", 10_000);
+    fn a_fake_record_is_stable_and_differs_by_name_hash_rounds_and_key() {
+        let fake = |hash, key: u8, user, rounds| {
+            ScramKeys::fake(hash, &Secret::new(vec![key; 32]), user, rounds, SALT_BYTES)
+        };
+        let one = || fake(ScramHash::Sha256, 7, "nobody@example.org", 10_000);
+        assert_eq!(one(), one());
+        for other in [
+            fake(ScramHash::Sha256, 7, "other@example.org", 10_000),
+            fake(ScramHash::Sha256, 8, "nobody@example.org", 10_000),
+            fake(ScramHash::Sha256, 7, "nobody@example.org", 4096),
+            fake(ScramHash::Sha1, 7, "nobody@example.org", 10_000),
+        ] {
+            assert_ne!(one().salt, other.salt);
+        }
+        for (hash, salt_bytes) in ScramHash::ALL.into_iter().zip([0, SALT_BYTES, 100]) {
+            let key = Secret::new(vec![7; 32]);
+            let fake = ScramKeys::fake(hash, &key, "a@b", 10_000, salt_bytes);
             assert_eq!(
                 (
                     fake.salt.len(),
                     fake.stored_key.len(),
                     fake.server_key.len()
                 ),
-                (SALT_BYTES, hash.size(), hash.size())
+                (salt_bytes, hash.size(), hash.size())
             );
         }
     }

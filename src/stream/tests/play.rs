@@ -433,7 +433,7 @@ impl Play {
 pub fn keys(user: &Jid, hash: ScramHash) -> ScramKeys {
     match user.node() {
         Some("juliet") => ScramKeys::derive(hash, PASSWORD, b"0123456789abcdef", 4096),
-        _ => ScramKeys::fake(hash, &Secret::new(vec![7; 32]), user.as_str(), 4096),
+        _ => ScramKeys::fake(hash, &Secret::new(vec![7; 32]), user.as_str(), 4096, 16),
     }
 }
 
