@@ -209,6 +209,7 @@ async fn what_ejabberd_wrote_comes_in() {
     let text = done(&on(&data, "fjall", &["import", file.to_str().unwrap()]));
     assert!(text.contains("Accounts imported: 2; left out: 0"), "{text}");
     assert!(!text.contains("Left out"), "{text}");
+    done(&on(&data, "fjall", &["store", "check"]));
     let exported = on(&data, "fjall", &["export", "-"]).stdout;
     let exported = String::from_utf8(exported).unwrap();
     for part in [

@@ -4,7 +4,7 @@ use super::accounts::{self, Record, account_key};
 use super::log;
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
-use crate::store::{Direction, Fields, Key, Range, Snapshot, Space, StoreError};
+use crate::store::{Direction, Fields, Key, Range, Snapshot, Space, StoreError, counter};
 
 /// Something that does not fit.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ const LOST_NUMBER: &str =
     "the account works, its messages may not: `waxwing export` it, delete it, `waxwing import` it";
 const UNREADABLE: &str = "restore a backup, or set the account up anew";
 const LEFTOVER: &str = "harmless; it only takes space";
+const UNLISTED: &str = "it is in the archive, but queries by contact or by id do not find it";
+const WRONG_TOTAL: &str = "harmless; what is kept of it by size is not exact";
 const LOST_MESSAGE: &str = "the message is lost; a backup may have it";
 const STRANGE: &str = "written by another version, or damaged; a backup may have it";
 
@@ -52,9 +54,98 @@ pub fn check(
         }
         Ok(())
     })?;
+    let mut totals = Totals::default();
     each(view, Space::LOG, |key, value| {
+        totals.add(view, key, value, &mut found)?;
         message(view, key, value, &mut found)
+    })?;
+    totals.end(view, &mut found)?;
+    for space in [Space::LOG_BY_CONTACT, Space::LOG_BY_FOREIGN_ID] {
+        each(view, space, |key, _| listed(view, key, &mut found))?;
+    }
+    each(view, Space::LOG_TOTALS, |key, value| {
+        let all = Range::prefix(key);
+        let none = view
+            .scan(Space::LOG, &all, Direction::Forward, 1)?
+            .is_empty();
+        if none && counter(value) != Some(0) {
+            wrong_total(view, key, &mut found);
+        }
+        Ok(())
     })
+}
+
+/// Adds up the archives, one after the other, as they lie in the log.
+#[derive(Default)]
+struct Totals {
+    uid: Option<Uid>,
+    bytes: u64,
+}
+
+impl Totals {
+    fn add(
+        &mut self,
+        view: &dyn Snapshot,
+        key: &[u8],
+        value: &[u8],
+        found: &mut impl FnMut(String, &'static str),
+    ) -> Result<(), StoreError> {
+        let uid = Fields::of(key).u64().map(Uid);
+        if uid != self.uid {
+            self.end(view, found)?;
+            self.uid = uid;
+        }
+        // What cannot be read is told of by itself.
+        self.bytes += log::kept_bytes(key, value).unwrap_or(0);
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        view: &dyn Snapshot,
+        found: &mut impl FnMut(String, &'static str),
+    ) -> Result<(), StoreError> {
+        let bytes = std::mem::take(&mut self.bytes);
+        if let Some(uid) = self.uid.take()
+            && log::bytes_of(view, uid)? != bytes
+        {
+            wrong_total(view, &uid.to_key(), found);
+        }
+        Ok(())
+    }
+}
+
+fn wrong_total(view: &dyn Snapshot, key: &[u8], found: &mut impl FnMut(String, &'static str)) {
+    let what = format!(
+        "the archive of {} has another size than noted",
+        owner(view, key)
+    );
+    found(what, WRONG_TOTAL);
+}
+
+/// What the lists by contact and by id name is there, and archived.
+fn listed(
+    view: &dyn Snapshot,
+    key: &[u8],
+    found: &mut impl FnMut(String, &'static str),
+) -> Result<(), StoreError> {
+    let place = key.first_chunk::<8>().zip(key.last_chunk::<16>());
+    let place = place.map(|(uid, mid)| Key::from(&uid[..]).bytes(&mid[..]));
+    let value = match &place {
+        Some(place) => view.get(Space::LOG, place)?,
+        None => None,
+    };
+    let kept = place
+        .zip(value)
+        .and_then(|(place, value)| log::is_kept(&place, &value));
+    if kept != Some(true) {
+        let owner = owner(view, key);
+        found(
+            format!("the archive of {owner} lists a message that is not in it"),
+            LEFTOVER,
+        );
+    }
+    Ok(())
 }
 
 fn account(
@@ -173,7 +264,16 @@ fn message(
             format!("a message of {} cannot be read", owner(view, key)),
             STRANGE,
         ),
-        Some(true) => {}
+        Some(true) => {
+            let uid = Uid(Fields::of(key).u64().unwrap_or_default());
+            for (space, place) in log::listed(uid, key, value)? {
+                if view.get(space, &place)?.is_none() {
+                    let owner = owner(view, key);
+                    let what = format!("a message in the archive of {owner} is not in {space}");
+                    found(what, UNLISTED);
+                }
+            }
+        }
         Some(false) if view.get(Space::UNDELIVERED, key)?.is_some() => {}
         Some(false) => found(
             format!(
@@ -271,7 +371,9 @@ mod tests {
             &Key::new().u64(1).str("a@b"),
             b"{}".as_slice(),
         );
-        let stanza = Stanza::message(MessageType::Chat);
+        let stanza = Stanza::message(MessageType::Chat)
+            .with_from(Jid::parse("juliet@x/1").unwrap())
+            .with_id("m1");
         let mut mids = MidSource::after(crate::store::Mid::MIN);
         for (keep, waits) in [(true, false), (false, true), (true, true)] {
             let entry = Entry {
@@ -280,9 +382,41 @@ mod tests {
             };
             log::import(&mut batch, Uid(1), &jid, entry, &stanza, 1, waits);
         }
+        store.commit(batch).await.unwrap();
+        log::recount(&store, Uid(1)).await.unwrap();
+        let mut batch = Batch::new();
         change(&mut batch);
         store.commit(batch).await.unwrap();
         found(&store).await
+    }
+
+    /// Removes what an account has in a space.
+    fn empty(batch: &mut Batch, space: Space) {
+        batch.delete_range(space, Range::prefix(Key::new().u64(1)));
+    }
+
+    #[tokio::test]
+    async fn what_leads_to_archived_messages_is_compared() {
+        for space in [Space::LOG_BY_CONTACT, Space::LOG_BY_FOREIGN_ID] {
+            let unlisted = with(|batch| empty(batch, space)).await;
+            let what = format!("a message in the archive of romeo@x is not in {space}");
+            assert_eq!(unlisted, [what.clone(), what]);
+        }
+        let gone = with(|batch| {
+            empty(batch, Space::LOG);
+            empty(batch, Space::UNDELIVERED);
+        });
+        let gone = gone.await;
+        let lists = "the archive of romeo@x lists a message that is not in it";
+        assert_eq!(
+            gone.iter().filter(|what| *what == lists).count(),
+            4,
+            "{gone:?}"
+        );
+        let size = "the archive of romeo@x has another size than noted";
+        assert!(gone.iter().any(|what| what == size), "{gone:?}");
+        let total = |batch: &mut Batch| batch.add(Space::LOG_TOTALS, &Uid(1).to_key(), 1);
+        assert_eq!(with(total).await, [size]);
     }
 
     #[tokio::test]

@@ -133,7 +133,7 @@ fn drawn<T: Copy>(among: &[(u64, T)], point: u64) -> Option<T> {
 pub(super) async fn prepare(store: &Store) -> Result<(), CommitError> {
     let read = store.reading(|view| {
         let counted = view.get(Space::ACCOUNT_LOOK, &Key::new())?.is_some();
-        Ok((!counted).then(|| counted_up(view)).transpose()?)
+        (!counted).then(|| counted_up(view)).transpose()
     });
     let Some(looks) = read.await.map_err(|_| CommitError::Failed)? else {
         return Ok(());

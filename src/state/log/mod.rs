@@ -9,6 +9,7 @@ mod preferences;
 mod query;
 mod removal;
 mod tombstone;
+mod totals;
 mod waiting;
 
 #[cfg(test)]
@@ -17,8 +18,9 @@ mod tests;
 
 pub use preferences::{Default as DefaultRule, Preferences};
 pub use query::{Found, MOST_SCANNED, Page, Query, QueryError, ends};
-pub use removal::{Removed, bytes_of, remove};
+pub use removal::{Removed, remove};
 pub use tombstone::{Original, bury, find};
+pub use totals::{bytes_of, kept_bytes, listed, recount};
 pub use waiting::Waiting;
 
 use crate::hooks::{Entry, Uid};
@@ -110,7 +112,7 @@ fn encode(stanza: &Stanza, at: u64, flags: u8) -> Vec<u8> {
 }
 
 /// Adds a message of `own`, exchanged on another server at `at` (Unix milliseconds), under an id of its own; `undelivered` if
-/// no client has taken it.
+/// no client has taken it. It may come twice, as what waits and as what is archived; at the end, [`recount`].
 pub fn import(
     batch: &mut Batch,
     uid: Uid,
@@ -141,11 +143,6 @@ pub fn import(
     batch.put(Space::LOG_BY_CONTACT, &contact, Vec::new());
     for id in foreign(uid, stanza) {
         batch.put(Space::LOG_BY_FOREIGN_ID, &id.mid(entry.mid), Vec::new());
-    }
-    // What waits comes a second time with the archive.
-    if !undelivered {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        batch.add(Space::LOG_TOTALS, &account(uid), bytes);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What leaves an archive: the oldest first, never from the middle (XEP-0313 §3.2).
 
-use super::{KEEP, Raw, SENT, account, contact, foreign, key};
+use super::{KEEP, Raw, account, key};
 use crate::hooks::Uid;
-use crate::store::{Batch, Direction, Mid, Range, Snapshot, Space, Store, StoreError, counter};
+use crate::store::{Batch, Direction, Mid, Range, Snapshot, Space, Store, StoreError};
 
 /// Entries removed in one batch.
 const STEP: usize = 256;
@@ -59,7 +59,7 @@ fn step(
     let range = Range::mids(&account(uid), after, Some(upto.after()));
     let rows = snapshot.scan(Space::LOG, &range, Direction::Forward, STEP)?;
     let mut step = Step {
-        batch: Batch::new().relaxed(),
+        batch: Batch::new().relaxed().making_room(),
         removed: Removed::default(),
         last: None,
     };
@@ -103,27 +103,8 @@ fn forget(
     } else {
         batch.delete(Space::LOG, &place);
     }
-    let stanza = raw.stanza()?;
-    let peer = if raw.flags & SENT != 0 {
-        stanza.to.as_ref().or(stanza.from.as_ref())
-    } else {
-        stanza.from.as_ref()
-    };
-    if let Some(peer) = peer {
-        batch.delete(Space::LOG_BY_CONTACT, &contact(uid, peer).mid(raw.mid));
-    }
-    for id in foreign(uid, &stanza) {
-        batch.delete(Space::LOG_BY_FOREIGN_ID, &id.mid(raw.mid));
+    for (space, place) in raw.places(uid)? {
+        batch.delete(space, &place);
     }
     Ok(())
-}
-
-/// Bytes of an account's archive.
-///
-/// # Errors
-/// The store's.
-pub fn bytes_of(snapshot: &dyn Snapshot, uid: Uid) -> Result<u64, StoreError> {
-    let total = snapshot.get(Space::LOG_TOTALS, &account(uid))?;
-    let total = total.and_then(|total| counter(&total)).unwrap_or(0);
-    Ok(u64::try_from(total).unwrap_or(0))
 }

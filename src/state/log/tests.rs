@@ -230,3 +230,43 @@ async fn preferences_read_back_and_never_wins() {
         assert_eq!(rules.want(&jid(peer), None), wanted, "{peer}");
     }
 }
+
+/// What comes in as waiting and as archived, in any order, is one message of the archive.
+#[tokio::test]
+async fn what_is_imported_twice_counts_once() {
+    let entry = |ms, keep| Entry {
+        mid: Mid::first_of(ms),
+        keep,
+    };
+    let store = store();
+    let mut batch = Batch::new();
+    for (ms, keep, waits) in [
+        (1, true, true),
+        (1, true, false),
+        (2, true, false),
+        (2, true, true),
+        (3, true, true),
+        (4, false, true),
+    ] {
+        let stanza = message("juliet@x", &ms.to_string(), false);
+        import(
+            &mut batch,
+            ME,
+            &jid("me@x"),
+            entry(ms, keep),
+            &stanza,
+            ms,
+            waits,
+        );
+    }
+    store.commit(batch).await.unwrap();
+    recount(&store, ME).await.unwrap();
+    let told = store.reading(|view| bytes_of(view, ME)).await.unwrap();
+    let all = Range::prefix(account(ME));
+    let rows = store.reading(move |view| view.scan(Space::LOG, &all, Direction::Forward, 10));
+    let rows = rows.await.unwrap();
+    assert_eq!(rows.len(), 4);
+    // All but the last one.
+    let archived = rows.iter().take(3).map(|(_, value)| value.len() as u64);
+    assert_eq!(told, archived.sum::<u64>());
+}
