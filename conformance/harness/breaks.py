@@ -1,7 +1,6 @@
 """Connections that break and servers that end, in the middle of a burst, and what must have come all the same."""
 
 import asyncio
-import contextlib
 import json
 import re
 
@@ -24,16 +23,23 @@ class Wire:
     @classmethod
     async def start(cls, case):
         self = cls()
-        self.server, self.carrying = case.server, set()
-        listener = await asyncio.start_server(self.carry, self.host, 0)
-        self.port = listener.sockets[0].getsockname()[1]
+        self.server, self.port, self.carrying = case.server, 0, set()
+        await self.listen()
 
         async def close():
-            listener.close()
+            self.refuse()
             self.cut()
 
         case.closing(close)
         return self
+
+    async def listen(self):
+        self.listener = await asyncio.start_server(self.carry, self.host, self.port)
+        self.port = self.listener.sockets[0].getsockname()[1]
+
+    def refuse(self):
+        """Nobody comes any more; who is there stays."""
+        self.listener.close()
 
     async def carry(self, reader, writer):
         try:
@@ -43,8 +49,11 @@ class Wire:
             return
         ends = {writer.transport, inner_writer.transport}
         self.carrying |= ends
-        with contextlib.suppress(OSError):
+        try:
             await asyncio.gather(pour(reader, inner_writer), pour(inner_reader, writer))
+        except OSError:
+            for transport in ends:
+                transport.abort()
         self.carrying -= ends
 
     def cut(self):
@@ -92,6 +101,15 @@ async def come_back(client, server):
     await within(PATIENCE, client.resumed.wait(), "the session again")
 
 
+async def another(server, wire, ended):
+    """The server has ended, or is about to; another takes its place. Meanwhile nobody answers."""
+    wire.refuse()
+    ended = await ended
+    await server.serve()
+    await wire.listen()
+    return ended
+
+
 async def gone(client):
     await within(PATIENCE, client.ended.wait(), "the end of a connection")
 
@@ -119,10 +137,10 @@ async def tell(program, to, numbers):
         await program.send(json.dumps({"to": to, "body": str(number), "id": f"burst-{number}"}))
 
 
-async def heard(client, last=COUNT - 1):
-    """What came to one of slixmpp: each number, and its id in the archive."""
-    came = []
-    while not came or came[-1][0] != last:
+async def heard(client, came=(), last=COUNT - 1):
+    """What came to one of slixmpp, after what came before: each number, and its id in the archive."""
+    came = list(came)
+    while all(number != last for number, _ in came):
         try:
             message = await client.message()
         except Wrong:

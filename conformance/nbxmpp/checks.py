@@ -8,6 +8,7 @@ from breaks import (
     PART,
     Wire,
     acknowledged,
+    another,
     come_back,
     complete,
     gone,
@@ -148,9 +149,8 @@ async def restart(case):
     program = await nbxmpp(case, account, wire=wire)
     await program.line("is available")
     await speak(juliet, account.address, range(COUNT))
-    equal(await server.stop(), 0, "exit status")
+    equal(await another(server, wire, server.stop()), 0, "exit status")
     await gone(juliet)
-    await server.serve()
     await come_back(juliet, server)
     complete(await printed(program), "romeo")
 
@@ -165,9 +165,8 @@ async def killed(case):
     await program.line("is available")
     await speak(juliet, account.address, range(PART))
     await acknowledged(juliet)
-    await server.kill()
+    await another(server, wire, server.kill())
     await gone(juliet)
-    await server.serve()
     juliet = await resumable(case, sender)
     await speak(juliet, account.address, range(PART, COUNT))
     complete(await printed(program), "romeo")

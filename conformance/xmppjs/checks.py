@@ -4,6 +4,23 @@ import json
 import shutil
 from pathlib import Path
 
+from breaks import (
+    COUNT,
+    PART,
+    Wire,
+    acknowledged,
+    another,
+    come_back,
+    complete,
+    gone,
+    heard,
+    own_server,
+    printed,
+    resumable,
+    speak,
+    tell,
+    waiting,
+)
 from check import Skip, check, equal, expect
 from program import Program
 from xmpp import login
@@ -11,14 +28,16 @@ from xmpp import login
 SCRIPT = Path(__file__).with_name("client.mjs")
 
 
-async def xmppjs(case, account, scheme, ca=None):
+async def xmppjs(case, account, scheme, ca=None, wire=None):
+    """With a wire, it comes back when its connection is lost."""
     server = case.server
     folder = server.work / "npm"
     if shutil.which("node") is None or not (folder / "node_modules/@xmpp/client").exists():
         raise Skip("no Node.js here")
     localpart, _, domain = account.address.partition("@")
-    service = f"{scheme}://{server.host}:{server.port}"
+    service = f"{scheme}://{server.host}:{(wire or server).port}"
     command = ["node", SCRIPT, folder, service, domain, localpart, account.password]
+    command += ["stay"] if wire else []
     return await Program.start(case, command, {"NODE_EXTRA_CA_CERTS": ca or server.ca})
 
 
@@ -69,3 +88,58 @@ async def offline(case):
     program = await xmppjs(case, account, "xmpp")
     await program.line("come back")
     equal(await program.ended(), 0, "exit status")
+
+
+@check("xmppjs", "cut in a burst, it resumes in one round: everything comes once and in order, both ways")
+async def cut(case):
+    wire = await Wire.start(case)
+    account = await case.account("romeo")
+    juliet = await resumable(case, await case.account("juliet"))
+    program = await xmppjs(case, account, "xmpp", wire=wire)
+    await program.line("online")
+    for begin in range(0, COUNT, PART):
+        numbers = range(begin, begin + PART)
+        await speak(juliet, account.address, numbers)
+        await tell(program, juliet.boundjid.bare, numbers)
+        if begin + PART < COUNT:
+            wire.cut()
+            await program.until("resumed")
+    complete(await printed(program), "romeo")
+    complete(await heard(juliet), "juliet")
+
+
+@check("xmppjs", "the server is restarted in a burst: everything comes once and in order, both ways", apart=True)
+async def restart(case):
+    server = await own_server(case)
+    wire = await Wire.start(case)
+    account = await case.account("romeo")
+    juliet = await resumable(case, await case.account("juliet"))
+    program = await xmppjs(case, account, "xmpp", wire=wire)
+    await program.line("online")
+    await speak(juliet, account.address, range(COUNT))
+    await tell(program, juliet.boundjid.bare, range(COUNT))
+    equal(await another(server, wire, server.stop()), 0, "exit status")
+    await gone(juliet)
+    await come_back(juliet, server)
+    complete(await printed(program), "romeo")
+    complete(await heard(juliet), "juliet")
+
+
+@check("xmppjs", "the server is killed in a burst: what it has acknowledged comes, and what is sent again comes once", apart=True)
+async def killed(case):
+    server = await own_server(case)
+    wire = await Wire.start(case)
+    account, peer = await case.account("romeo"), await case.account("juliet")
+    juliet = await resumable(case, peer)
+    program = await xmppjs(case, account, "xmpp", wire=wire)
+    await program.line("online")
+    await speak(juliet, account.address, range(PART))
+    await tell(program, juliet.boundjid.bare, range(COUNT))
+    await acknowledged(juliet)
+    await another(server, wire, server.kill())
+    await gone(juliet)
+    came = waiting(juliet)
+    juliet = await resumable(case, peer)
+    await speak(juliet, account.address, range(PART, COUNT))
+    complete(await printed(program), "romeo")
+    complete(await heard(juliet, came), "juliet")
