@@ -32,6 +32,8 @@ class Desktop:
             "XDG_CONFIG_HOME": folder / "config",
             "XDG_DATA_HOME": folder / "data",
             "XDG_CACHE_HOME": folder / "cache",
+            "XDG_RUNTIME_DIR": folder,
+            "NO_AT_BRIDGE": "0",
             "LC_ALL": "C.UTF-8",
             "GSETTINGS_BACKEND": "memory",
             "GDK_BACKEND": "x11",
