@@ -140,6 +140,8 @@ pub trait Floor: Send + Sync {
     fn ask(&self, from: Jid, to: Jid, question: Question, timeout: Duration) -> Asked;
     /// The accounts of a host that have sessions, sorted.
     fn online(&self, host: &str) -> Vec<Jid>;
+    /// Whether the account with this bare JID is in memory: without sessions for it if not.
+    fn is_awake(&self, account: &Jid) -> bool;
     /// Whether this domain is served here.
     fn is_local(&self, domain: &str) -> bool;
     /// Time.

@@ -142,6 +142,9 @@ pub enum Event {
     PasswordChanged(Jid),
     /// An account was disabled.
     AccountDisabled(Jid),
+    /// It is known what a resource wants to be told of whose presence an account has (account, full JID): a session of
+    /// its own, or a contact's at another server.
+    Interested(Jid, Jid),
     /// A client of an account, by the id of its installation (XEP-0388 user-agent), may not come back:
     /// nothing that was kept for it lives on.
     ClientRevoked(Jid, Box<str>),
@@ -212,7 +215,12 @@ pub enum Disco {
 pub type Divert = Arc<dyn Fn(To, &Request<'_>) -> Option<Reply> + Send + Sync>;
 /// Changes what is told at the moment of a kind of address, beside what stays.
 pub type DiscoNow = Arc<dyn Fn(To, &mut Info) + Send + Sync>;
-/// Answers for the nodes of the host, or of an account, that it knows.
+/// Answers for the nodes of an account that it knows, in that account's turn.
+pub type AccountNode =
+    Arc<dyn Fn(&Request<'_>, &mut Turn<'_>, Disco, &str) -> Option<Reply> + Send + Sync>;
+/// Adds to the items of an account, in its turn.
+pub type AccountItems = Arc<dyn Fn(&Request<'_>, &mut Turn<'_>) -> Option<Inlined> + Send + Sync>;
+/// Answers for the nodes of the host that it knows.
 pub type HostNode = Arc<dyn Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync>;
 /// Sees a point of a session's life.
 pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync>;
@@ -239,7 +247,7 @@ pub struct Stranger {
 pub type OnStranger = Arc<dyn Fn(&Stranger) -> Reply + Send + Sync>;
 /// Handles a nonza of a bound stream, in its account's turn.
 pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
-/// The future of elements for an answer to a login.
+/// The future of elements for an answer.
 pub type Inlined = Pin<Box<dyn Future<Output = Vec<Element>> + Send>>;
 /// Answers a request inside `<authenticate/>`.
 pub type OnInline = Arc<dyn Fn(&InlineRequest, &Element) -> Inlined + Send + Sync>;

@@ -218,13 +218,21 @@ impl Registrar<'_> {
         self.builder.tables.host_nodes.push(Arc::new(f));
     }
 
-    /// Answers what disco asks of nodes of an account that asks itself; `None` for a node that is
-    /// somebody else's.
-    pub fn own_node(
+    /// Answers what disco asks of nodes of an account, in that account's turn and whoever asks; `None` for a
+    /// node that is somebody else's.
+    pub fn account_node(
         &mut self,
-        f: impl Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
+        f: impl Fn(&Request<'_>, &mut Turn<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
     ) {
-        self.builder.tables.own_nodes.push(Arc::new(f));
+        self.builder.tables.account_nodes.push(Arc::new(f));
+    }
+
+    /// Adds items to what disco lists of an account, in that account's turn, for who may have its presence.
+    pub fn account_items(
+        &mut self,
+        f: impl Fn(&Request<'_>, &mut Turn<'_>) -> Option<Inlined> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.account_items.push(Arc::new(f));
     }
 
     /// Answers an iq to an account, in that account's turn.

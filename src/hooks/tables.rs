@@ -8,9 +8,9 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, Bar, DiscoNow, Divert, Gate, HostIq, HostMessage, HostNode, Inlined, Job, Life,
-    Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline, OnStranger, OutboxFilter, Path,
-    Phase, Probe, Reply, Request, To, Transit, Verb, Which,
+    AccountIq, AccountItems, AccountNode, Bar, DiscoNow, Divert, Gate, HostIq, HostMessage,
+    HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline,
+    OnStranger, OutboxFilter, Path, Phase, Probe, Reply, Request, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -110,7 +110,8 @@ pub struct Tables {
     pub(super) commands: Vec<Offered>,
     pub(super) strangers: ByName<(), OnStranger>,
     pub(super) host_nodes: Vec<HostNode>,
-    pub(super) own_nodes: Vec<HostNode>,
+    pub(super) account_nodes: Vec<AccountNode>,
+    pub(super) account_items: Vec<AccountItems>,
     pub(super) diverts: Vec<Divert>,
     pub(super) disco_now: Vec<DiscoNow>,
 }
@@ -263,9 +264,14 @@ impl Tables {
         &self.host_nodes
     }
 
-    /// Who answers an account for nodes of its own.
-    pub fn own_nodes(&self) -> &[HostNode] {
-        &self.own_nodes
+    /// Who answers for nodes of accounts.
+    pub fn account_nodes(&self) -> &[AccountNode] {
+        &self.account_nodes
+    }
+
+    /// Who adds to the items of accounts.
+    pub fn account_items(&self) -> &[AccountItems] {
+        &self.account_items
     }
 
     /// The administrative commands of this host, in their order.

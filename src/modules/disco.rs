@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::hooks::kinds::{Disco as Asked, DiscoNow, HostNode};
+use crate::hooks::kinds::{AccountItems, AccountNode, Disco as Asked, DiscoNow, HostNode};
 use crate::hooks::{
-    Deps, Info, Module, ModuleError, Registrar, Reply, Request, Tables, To, Turn, Verb,
+    Deps, Info, Inlined, Module, ModuleError, Registrar, Reply, Request, Tables, To, Turn, Verb,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::{caps, disco, ns};
@@ -34,7 +34,8 @@ struct Known {
     others: disco::Info,
     services: Vec<String>,
     nodes: Vec<HostNode>,
-    own_nodes: Vec<HostNode>,
+    account_nodes: Vec<AccountNode>,
+    account_items: Vec<AccountItems>,
 }
 
 impl Module for Disco {
@@ -71,15 +72,13 @@ impl Module for Disco {
         for to in [To::OwnAccount, To::Account] {
             let this = self.clone();
             r.account_iq(to, Verb::Get, INFO, move |q, turn| {
-                if to == To::Account && !subscribed(q, turn) {
-                    return Reply::Error(Condition::ServiceUnavailable.into());
-                }
-                this.account_info(q, to)
+                let node = this.of_account_node(q, turn, Asked::Info);
+                node.unwrap_or_else(|| this.account_info(q, turn, to))
             });
             let this = self.clone();
             r.account_iq(to, Verb::Get, ITEMS, move |q, turn| {
-                let own = this.of_own_node(q, to, Asked::Items);
-                own.unwrap_or_else(|| account_items(q, turn, to))
+                let node = this.of_account_node(q, turn, Asked::Items);
+                node.unwrap_or_else(|| this.account_items(q, turn, to))
             });
         }
         r.frozen(move |tables| {
@@ -110,7 +109,8 @@ impl Known {
                 all.map(ToString::to_string).collect()
             },
             nodes: tables.host_nodes().to_vec(),
-            own_nodes: tables.own_nodes().to_vec(),
+            account_nodes: tables.account_nodes().to_vec(),
+            account_items: tables.account_items().to_vec(),
         }
     }
 
@@ -125,14 +125,15 @@ impl Known {
 
     /// What a module says of a node of the host.
     fn of_module(&self, request: &Request<'_>, what: Asked) -> Option<Reply> {
-        asked(&self.nodes, request, what)
+        let node = node(request)?;
+        self.nodes.iter().find_map(|hook| hook(request, what, node))
     }
 }
 
-fn asked(nodes: &[HostNode], request: &Request<'_>, what: Asked) -> Option<Reply> {
+/// The node that is asked for; an empty one is none.
+fn node<'a>(request: &Request<'a>) -> Option<&'a str> {
     let node = request.payload.attr("node");
-    let node = node.filter(|node| !node.is_empty())?;
-    nodes.iter().find_map(|hook| hook(request, what, node))
+    node.filter(|node| !node.is_empty())
 }
 
 impl Disco {
@@ -150,7 +151,7 @@ impl Disco {
         if let Some(reply) = known.of_module(request, Asked::Info) {
             return reply;
         }
-        let node = request.payload.attr("node").filter(|node| !node.is_empty());
+        let node = node(request);
         if node.is_some_and(|node| !known.host_nodes.iter().any(|known| known == node)) {
             return Reply::Error(Condition::ItemNotFound.into());
         }
@@ -167,7 +168,7 @@ impl Disco {
         if let Some(reply) = of_module {
             return reply;
         }
-        if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
+        if node(request).is_some() {
             return Reply::Error(Condition::ItemNotFound.into());
         }
         let services = match self.known() {
@@ -181,45 +182,64 @@ impl Disco {
             .into()
     }
 
-    /// What a module says of a node of the account that asks.
-    fn of_own_node(&self, request: &Request<'_>, to: To, what: Asked) -> Option<Reply> {
-        let known = self.known.get().filter(|_| to == To::OwnAccount)?;
-        asked(&known.own_nodes, request, what)
+    /// What a module says of a node of an account.
+    fn of_account_node(
+        &self,
+        request: &Request<'_>,
+        turn: &mut Turn<'_>,
+        what: Asked,
+    ) -> Option<Reply> {
+        let node = node(request)?;
+        let mut hooks = self.known.get()?.account_nodes.iter();
+        hooks.find_map(|hook| hook(request, turn, what, node))
     }
 
-    fn account_info(&self, request: &Request<'_>, to: To) -> Reply {
-        if let Some(reply) = self.of_own_node(request, to, Asked::Info) {
-            return reply;
-        }
-        if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
-            return Reply::Error(Condition::ItemNotFound.into());
-        }
-        match self.known() {
-            Ok(known) if to == To::OwnAccount => known.at(to, &known.own).into(),
-            Ok(known) => known.at(to, &known.others).into(),
-            Err(error) => Reply::Error(error),
+    fn account_info(&self, request: &Request<'_>, turn: &Turn<'_>, to: To) -> Reply {
+        match (admitted(request, turn, to), self.known()) {
+            (Err(error), _) | (_, Err(error)) => Reply::Error(error),
+            (_, Ok(known)) if to == To::OwnAccount => known.at(to, &known.own).into(),
+            (_, Ok(known)) => known.at(to, &known.others).into(),
         }
     }
-}
 
-/// XEP-0030 §8: only who is subscribed learns that there is an account, and of its resources.
-fn subscribed(request: &Request<'_>, turn: &Turn<'_>) -> bool {
-    turn.account
-        .parts
-        .find::<Roster>()
-        .is_some_and(|roster| roster.state(&request.from.bare()).subscription.from())
-}
-
-fn account_items(request: &Request<'_>, turn: &Turn<'_>, to: To) -> Reply {
-    if to == To::Account && !subscribed(request, turn) {
-        return Reply::Error(Condition::ServiceUnavailable.into());
-    }
-    if request.payload.attr("node").is_some_and(|n| !n.is_empty()) {
-        return Reply::Error(Condition::ItemNotFound.into());
-    }
-    Element::new("query", ns::DISCO_ITEMS)
-        .with_children(turn.account.available().map(|session| {
+    /// Its available resources, and what modules add.
+    fn account_items(&self, request: &Request<'_>, turn: &mut Turn<'_>, to: To) -> Reply {
+        if let Err(error) = admitted(request, turn, to) {
+            return Reply::Error(error);
+        }
+        let resources = turn.account.available().map(|session| {
             Element::new("item", ns::DISCO_ITEMS).with_attr("jid", session.jid.as_str())
+        });
+        let query = Element::new("query", ns::DISCO_ITEMS).with_children(resources);
+        let hooks = self.known.get().map(|known| known.account_items.iter());
+        let more: Vec<Inlined> = hooks
+            .into_iter()
+            .flatten()
+            .filter_map(|hook| hook(request, turn))
+            .collect();
+        if more.is_empty() {
+            return query.into();
+        }
+        Reply::Later(Box::pin(async move {
+            let mut query = query;
+            for items in more {
+                query = query.with_children(items.await);
+            }
+            query.into()
         }))
-        .into()
+    }
+}
+
+/// XEP-0030 §8: only who is subscribed learns that there is an account, and of its resources; and nobody knows a node
+/// that no module knows.
+fn admitted(request: &Request<'_>, turn: &Turn<'_>, to: To) -> Result<(), StanzaError> {
+    let roster = turn.account.parts.find::<Roster>();
+    let subscribed = || roster.is_some_and(|r| r.state(&request.from.bare()).subscription.from());
+    if to == To::Account && !subscribed() {
+        return Err(Condition::ServiceUnavailable.into());
+    }
+    match node(request) {
+        Some(_) => Err(Condition::ItemNotFound.into()),
+        None => Ok(()),
+    }
 }

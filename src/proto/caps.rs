@@ -14,6 +14,10 @@ use super::form::{FieldType, Form};
 use super::ns;
 use crate::xml::Element;
 
+mod announced;
+
+pub use announced::{Claim, Mark, claims, interests};
+
 /// Hash functions that are in use with capabilities, by their XEP-0300 names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hash {
@@ -40,6 +44,14 @@ impl Hash {
         [Hash::Sha1, Hash::Sha256, Hash::Sha3_256]
             .into_iter()
             .find(|hash| hash.as_str() == name)
+    }
+
+    /// How long a hash is.
+    fn bytes(self) -> usize {
+        match self {
+            Hash::Sha1 => 20,
+            Hash::Sha256 | Hash::Sha3_256 => 32,
+        }
     }
 
     /// The hash in base64.

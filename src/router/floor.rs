@@ -70,6 +70,10 @@ impl Floor for Router {
         online.map(|(account, _)| account).collect()
     }
 
+    fn is_awake(&self, account: &Jid) -> bool {
+        self.owners().awake(account).is_some()
+    }
+
     fn is_local(&self, domain: &str) -> bool {
         self.host(domain).is_some()
             || self.service_entries.load().contains_key(domain)

@@ -3,6 +3,7 @@
 mod ask;
 mod claims;
 mod login;
+mod nodes;
 mod outside;
 mod service;
 mod sessions;

@@ -132,7 +132,11 @@ impl Commands {
                 this.command(At::Own, from, command).await
             }))
         });
-        r.own_node(move |request, what, node| self.node(At::Own, request, what, node));
+        r.account_node(move |request, turn, what, node| {
+            let own = request.from.bare_str() == turn.account.jid.as_str();
+            own.then(|| self.node(At::Own, request, what, node))
+                .flatten()
+        });
     }
 
     fn offered(&self) -> &[Offered] {
