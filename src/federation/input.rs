@@ -76,14 +76,14 @@ pub(crate) enum Input {
 pub(crate) enum Act {
     /// Call the other server.
     Call,
-    /// Read a page of what is kept, after this one, under a number.
-    Read(u64, Option<Mid>),
+    /// Read a page of what is kept, after the first and up to the second, under a number.
+    Read(u64, Option<Mid>, Option<Mid>),
     /// Forget what is kept.
     Forget(Vec<Mark>),
     /// Tell the sender.
     Refuse(Item, Trouble),
-    /// Give back to their senders what was kept longer than this, or everything.
-    Return(Option<Duration>, Trouble),
+    /// Give back to their senders what was kept longer than this, or everything; up to here.
+    Return(Option<Duration>, Option<Mid>, Trouble),
 }
 
 /// Times of a pair.

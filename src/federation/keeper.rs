@@ -94,8 +94,8 @@ impl<G: Ground> Keeper for Pairs<G> {
 
     fn load(&self, slot: &Arc<Slot<Self>>) {
         let pair = slot.key().pair();
-        let kept = self.0.shelf().kept(pair).entries;
-        slot.loaded(Ok(Pair::new(self.0.times(pair), kept)));
+        let kept = self.0.shelf().kept(pair);
+        slot.loaded(Ok(Pair::new(self.0.times(pair), kept.entries, kept.last)));
     }
 
     fn install(&self, state: &mut Option<Pair>, loaded: Pair) {
@@ -146,10 +146,11 @@ impl<G: Ground> Pairs<G> {
         let key = slot.key().clone();
         match act {
             Act::Call => self.0.clone().call(key),
-            Act::Read(number, after) => {
+            Act::Read(number, after, until) => {
                 let (ground, slot) = (self.0.clone(), slot.clone());
                 tokio::spawn(async move {
-                    let read = ground.shelf().read(key.pair(), after, pair::PAGE).await;
+                    let page = (after, until);
+                    let read = ground.shelf().read(key.pair(), page, pair::PAGE).await;
                     slot.post(match read {
                         Ok(rows) => Input::Page(number, rows),
                         Err(error) => unreadable(&key, &error),
@@ -158,14 +159,14 @@ impl<G: Ground> Pairs<G> {
             }
             Act::Forget(marks) => self.0.shelf().forget(key.pair(), &marks),
             Act::Refuse(item, trouble) => self.0.shelf().refuse(key.pair(), &item, &trouble),
-            Act::Return(older, trouble) => {
+            Act::Return(older, until, trouble) => {
                 let (ground, slot) = (self.0.clone(), slot.clone());
                 let before = older.map(|older| {
                     let older = u64::try_from(older.as_millis()).unwrap_or(u64::MAX);
                     ground.shelf().clock().wall().saturating_sub(older)
                 });
                 tokio::spawn(async move {
-                    let marks = give_back(ground.shelf(), &key, before, &trouble).await;
+                    let marks = give_back(ground.shelf(), &key, (before, until), &trouble).await;
                     slot.post(Input::Returned(marks));
                 });
             }
@@ -178,12 +179,18 @@ fn unreadable(key: &Key, error: &StoreError) -> Input {
     Input::Unreadable
 }
 
-/// Gives everything that came before a time (Unix milliseconds; without: everything) back to its senders.
-async fn give_back(shelf: &Shelf, key: &Key, before: Option<u64>, trouble: &Trouble) -> Vec<Mark> {
+/// Gives everything that came before a time (Unix milliseconds; without: everything), up to the last that is known, back to
+/// its senders.
+async fn give_back(
+    shelf: &Shelf,
+    key: &Key,
+    (before, until): (Option<u64>, Option<Mid>),
+    trouble: &Trouble,
+) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut after: Option<Mid> = None;
     loop {
-        let rows = match shelf.read(key.pair(), after, pair::PAGE).await {
+        let rows = match shelf.read(key.pair(), (after, until), pair::PAGE).await {
             Ok(rows) => rows,
             Err(error) => {
                 unreadable(key, &error);

@@ -34,6 +34,8 @@ pub(crate) struct Pair {
     backlog: Backlog,
     /// Kept and not known to be with the other side.
     kept: u64,
+    /// The last of them. What is on disk beyond comes as an input yet, and must not be read before.
+    last: Option<Mid>,
     /// Not kept, in order.
     waiting: VecDeque<Item>,
     backoff: Backoff,
@@ -86,13 +88,14 @@ const UNSERVED: Backlog = Backlog::Behind {
 };
 
 impl Pair {
-    /// A pair for which `kept` stanzas are on disk.
-    pub fn new(times: Times, kept: u64) -> Pair {
+    /// A pair for which `kept` stanzas are on disk, up to this one.
+    pub fn new(times: Times, kept: u64, last: Option<Mid>) -> Pair {
         Pair {
             times,
             link: Link::Idle,
             backlog: UNSERVED,
             kept,
+            last,
             waiting: VecDeque::new(),
             backoff: Backoff::new(times.retry, times.retry_max),
             trouble: None,
@@ -155,6 +158,7 @@ impl Pair {
 
     fn kept_comes(&mut self, item: Item, now: Instant, acts: &mut Vec<Act>) {
         self.kept += 1;
+        self.last = item.mark.map(|mark| mark.mid);
         if let (Link::Up(way, _), Backlog::Served) = (&self.link, self.backlog) {
             let after = item.mark.map(|mark| mark.mid.before());
             if way.push(item) != Pushed::Queued {
@@ -345,7 +349,7 @@ impl Pair {
     fn give_back(&mut self, older: Option<Duration>, trouble: Trouble, acts: &mut Vec<Act>) {
         if self.backlog != Backlog::Returning {
             self.backlog = Backlog::Returning;
-            acts.push(Act::Return(older, trouble));
+            acts.push(Act::Return(older, self.last, trouble));
         }
     }
 
@@ -365,7 +369,7 @@ impl Pair {
                     more: false,
                 };
                 self.pages += 1;
-                acts.push(Act::Read(self.pages, after));
+                acts.push(Act::Read(self.pages, after, self.last));
                 return;
             }
             self.backlog = Backlog::Served;
@@ -449,3 +453,7 @@ pub(super) fn is_answered(stanza: &Stanza, to: Option<&Jid>) -> bool {
 #[cfg(test)]
 #[path = "tests/pair.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/network.rs"]
+mod network;

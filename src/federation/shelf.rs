@@ -122,6 +122,7 @@ impl Shelf {
         let total = kept.entry(pair.clone()).or_default();
         total.entries += 1;
         total.bytes += mark.bytes;
+        total.last = Some(mark.mid);
         self.bytes.fetch_add(mark.bytes, Ordering::Relaxed);
     }
 
@@ -152,18 +153,18 @@ impl Shelf {
         });
     }
 
-    /// Reads what is kept for a pair after an id, oldest first.
+    /// Reads what is kept for a pair after an id and up to another, oldest first.
     pub async fn read(
         &self,
         pair: &outbox::Pair,
-        after: Option<Mid>,
+        page: (Option<Mid>, Option<Mid>),
         limit: usize,
     ) -> Result<Vec<Kept>, StoreError> {
         // What was handed in before is on disk before it is read, or never will be.
         let _ = self.store.commit(Batch::new()).await;
         let pair = pair.clone();
-        let page = move |snapshot: &dyn Snapshot| outbox::page(snapshot, &pair, after, limit);
-        self.store.reading(page).await
+        let read = move |snapshot: &dyn Snapshot| outbox::page(snapshot, &pair, page, limit);
+        self.store.reading(read).await
     }
 
     /// Tells the sender of a stanza that it did not arrive.

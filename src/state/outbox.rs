@@ -45,6 +45,8 @@ pub struct Total {
     pub entries: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The last of them.
+    pub last: Option<Mid>,
 }
 
 /// Keeps a stanza that came at `now` (Unix milliseconds).
@@ -61,17 +63,17 @@ pub fn forget(batch: &mut Batch, pair: &Pair, mid: Mid) {
     batch.delete(Space::OUTBOX, &prefix(pair).mid(mid));
 }
 
-/// Reads what is kept for a pair after an id, oldest first, at most `limit`.
+/// Reads what is kept for a pair after an id and up to another, oldest first, at most `limit`.
 ///
 /// # Errors
 /// The store's.
 pub fn page(
     snapshot: &dyn Snapshot,
     pair: &Pair,
-    after: Option<Mid>,
+    (after, until): (Option<Mid>, Option<Mid>),
     limit: usize,
 ) -> Result<Vec<Kept>, StoreError> {
-    let range = Range::mids(&prefix(pair), after, None);
+    let range = Range::mids(&prefix(pair), after, until.map(Mid::after));
     let rows = snapshot.scan(Space::OUTBOX, &range, Direction::Forward, limit)?;
     rows.iter().map(|(key, value)| decode(key, value)).collect()
 }
@@ -93,6 +95,7 @@ pub fn totals(snapshot: &dyn Snapshot) -> Result<Vec<(Pair, Total)>, StoreError>
             if let Some((_, total)) = found.last_mut() {
                 total.entries += 1;
                 total.bytes += value.len() as u64;
+                total.last = key.last_chunk::<16>().map(|mid| Mid::from_bytes(*mid));
             }
         }
         match rows.last() {
@@ -158,7 +161,7 @@ mod tests {
         let b = pair("b.example");
         let read = {
             let b = b.clone();
-            move |snapshot: &dyn Snapshot| page(snapshot, &b, None, 10)
+            move |snapshot: &dyn Snapshot| page(snapshot, &b, (None, None), 10)
         };
         let kept = store.reading(read).await.unwrap();
         let ids: Vec<_> = kept.iter().map(|kept| kept.stanza.id.as_deref()).collect();

@@ -67,7 +67,7 @@ impl World {
             give_up_after: Duration::from_secs(3600),
         };
         World {
-            pair: Pair::new(times, 0),
+            pair: Pair::new(times, 0, None),
             now: Instant::now(),
             disk: Vec::new(),
             next: 0,
@@ -90,7 +90,7 @@ impl World {
     fn act(&mut self, act: Act) -> Option<Input> {
         match act {
             Act::Call => self.calls += 1,
-            Act::Read(number, after) => {
+            Act::Read(number, after, _) => {
                 let rows = self.disk.iter().filter(|(mid, _)| Some(*mid) > after);
                 let rows = rows.take(PAGE).map(|(mid, stanza)| Kept {
                     mid: *mid,
@@ -108,7 +108,7 @@ impl World {
                 let id = item.stanza.id.clone().unwrap_or_default();
                 self.refused.push((id.into(), trouble));
             }
-            Act::Return(older, trouble) => {
+            Act::Return(older, _, trouble) => {
                 if older.is_some() {
                     return Some(Input::Returned(Vec::new()));
                 }
@@ -264,7 +264,7 @@ fn a_page_of_an_earlier_stream_is_not_sent_on_a_later_one() {
     world
         .pair
         .step(Input::Up(Stub::new(1, 9)), world.now, &mut acts);
-    let Some(Act::Read(number, _)) = acts.pop() else {
+    let Some(Act::Read(number, ..)) = acts.pop() else {
         panic!("nothing is read");
     };
     let kept = Kept {
