@@ -1,10 +1,11 @@
 //! Calling other servers: for a pair that has something to send, and about a dialback key.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::caller::{ForKey, ForPair};
 use super::house::{House, lock};
@@ -95,8 +96,26 @@ impl House {
         Err(Trouble::Dial(failure))
     }
 
+    /// What the server of a domain says of a key that somebody gave in its name.
     pub(super) async fn verify(self: Arc<Self>, verify: Verify) -> Verdict {
-        let Ok(_permit) = self.verifying.acquire().await else {
+        let Some(_place) = self.verifying.enter(&verify.remote) else {
+            tracing::warn!(domain = %verify.remote, "too many dialback keys of one domain at once; one is not verified");
+            return Verdict::Error(Condition::ResourceConstraint);
+        };
+        // Whoever gave the key is still there to hear the answer.
+        let patience = self.terms().connect_timeout / 2;
+        let domain = verify.remote.clone();
+        match tokio::time::timeout(patience, self.clone().ask_server(verify)).await {
+            Ok(verdict) => verdict,
+            Err(_) => {
+                tracing::info!(%domain, "a dialback key cannot be verified: its server does not answer");
+                Verdict::Error(Condition::RemoteServerTimeout)
+            }
+        }
+    }
+
+    async fn ask_server(self: Arc<Self>, verify: Verify) -> Verdict {
+        let Ok(_permit) = self.verifying.all.acquire().await else {
             return Verdict::Error(Condition::ResourceConstraint);
         };
         let reached = match self.reach(&verify.remote).await {
@@ -119,5 +138,52 @@ impl House {
         self.drive(reached, call);
         let timeout = Verdict::Error(Condition::RemoteServerTimeout);
         answer.await.unwrap_or(timeout)
+    }
+}
+
+/// Keys that are verified at once, in all.
+const AT_ONCE: usize = 100;
+/// Keys of one domain that are verified at once: whoever gives keys in its name must not make us flood its server.
+const OF_ONE: usize = 10;
+
+/// The keys that are being verified.
+pub(super) struct Verifying {
+    all: Semaphore,
+    domains: Mutex<HashMap<Jid, usize>>,
+}
+
+impl Default for Verifying {
+    fn default() -> Verifying {
+        Verifying {
+            all: Semaphore::new(AT_ONCE),
+            domains: Mutex::default(),
+        }
+    }
+}
+
+/// One key that is being verified.
+struct Place<'a>(&'a Verifying, Jid);
+
+impl Verifying {
+    fn enter(&self, domain: &Jid) -> Option<Place<'_>> {
+        let mut domains = lock(&self.domains);
+        let under_way = domains.entry(domain.clone()).or_default();
+        if *under_way >= OF_ONE {
+            return None;
+        }
+        *under_way += 1;
+        Some(Place(self, domain.clone()))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut domains = lock(&self.0.domains);
+        if let Some(under_way) = domains.get_mut(&self.1) {
+            *under_way = under_way.saturating_sub(1);
+            if *under_way == 0 {
+                domains.remove(&self.1);
+            }
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::Semaphore;
 
+use super::calls::Verifying;
 use super::keeper::{Ground, Key, Pairs, beat};
 use super::line::Line;
 use super::pair::{Input, Item, Mark, Times};
@@ -27,10 +27,7 @@ use crate::session::owners::Owners;
 use crate::state::outbox;
 use crate::store::{Mid, StoreError};
 use crate::stream::server::{self, Demand, Office, Verdict};
-use crate::stream::{Answer, Desk, Question, Secret, Settings};
-
-/// Keys that are verified at once, in all.
-const VERIFYING: usize = 100;
+use crate::stream::{Answer, Desk, NotResumed, Question, Secret, Settings};
 
 /// Federation of one server.
 pub struct House {
@@ -42,7 +39,7 @@ pub struct House {
     pub(super) pairs: OnceLock<Owners<Pairs<House>>>,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
     pub(super) resumables: Resumables,
-    pub(super) verifying: Semaphore,
+    pub(super) verifying: Verifying,
     me: Weak<House>,
 }
 
@@ -77,7 +74,7 @@ impl House {
             pairs: OnceLock::new(),
             lines: Mutex::default(),
             resumables: Resumables::new(&metrics),
-            verifying: Semaphore::new(VERIFYING),
+            verifying: Verifying::default(),
             me: me.clone(),
         });
         let _ = house.pairs.set(Owners::new(Arc::new(Pairs(house.clone()))));
@@ -277,17 +274,23 @@ impl Office for House {
 
 impl Desk for House {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-        match (question, self.me.upgrade()) {
-            (Question::Verify(verify), Some(house)) => {
-                Box::pin(async move { Answer::Verified(house.verify(*verify).await) })
-            }
-            (Question::ResumeLink(wish), Some(house)) => {
-                Box::pin(async move { Answer::LinkResumed(house.resume(*wish).await) })
-            }
-            _ => {
-                let answer = Answer::Verified(Verdict::Error(Condition::InternalServerError));
-                Box::pin(std::future::ready(answer))
-            }
+        let house = self.me.upgrade();
+        match question {
+            Question::Verify(verify) => Box::pin(async move {
+                let verdict = match house {
+                    Some(house) => house.verify((*verify).clone()).await,
+                    None => Verdict::Error(Condition::InternalServerError),
+                };
+                Answer::Verified(verify, verdict)
+            }),
+            Question::ResumeLink(wish) => Box::pin(async move {
+                Answer::LinkResumed(match house {
+                    Some(house) => house.resume(*wish).await,
+                    None => Err(NotResumed::Unknown { h: None }),
+                })
+            }),
+            // Streams between servers ask nothing else.
+            _ => Box::pin(std::future::ready(Answer::Noted)),
         }
     }
 }

@@ -81,7 +81,9 @@ impl Desk for ServerDesk {
 impl Inner {
     async fn answer(self: Arc<Self>, question: Question) -> Answer {
         match question {
-            Question::Verify(_) => Answer::Verified(Verdict::Error(Condition::ServiceUnavailable)),
+            Question::Verify(verify) => {
+                Answer::Verified(verify, Verdict::Error(Condition::ServiceUnavailable))
+            }
             Question::ResumeLink(_) => Answer::LinkResumed(Err(NotResumed::Unknown { h: None })),
             Question::Credentials { user, hash, .. } => {
                 Answer::Credentials(self.credentials(&user, hash).await)

@@ -22,7 +22,7 @@ pub enum Input {
     BadXml(XmlError),
     /// The handshake asked for by [`Action::Secure`] is done.
     Secured(Tls),
-    /// The desk's answer to [`Action::Ask`].
+    /// The desk's answer to [`Action::Ask`] or [`Action::AskBeside`].
     Answer(Answer),
     /// The time set by [`Action::Deadline`] is over.
     Expired,
@@ -43,6 +43,8 @@ pub enum Action {
     SetLimits(Limits),
     /// Ask the desk, give the answer in as [`Input::Answer`].
     Ask(Question),
+    /// The same, but reading goes on meanwhile, and further questions: the answers come in any order.
+    AskBeside(Question),
     /// Give [`Input::Expired`] in after this time, counted from now; replaces the deadline set before. `None`: no deadline.
     Deadline(Option<Duration>),
     /// The stream is bound: from here [`Seat::poll_outgoing`] is pumped too.
@@ -78,6 +80,7 @@ impl std::fmt::Debug for Action {
             Action::Restart(_) => f.write_str("Restart"),
             Action::SetLimits(_) => f.write_str("SetLimits"),
             Action::Ask(question) => f.debug_tuple("Ask").field(question).finish(),
+            Action::AskBeside(question) => f.debug_tuple("AskBeside").field(question).finish(),
             Action::Deadline(after) => f.debug_tuple("Deadline").field(after).finish(),
             Action::Seated(_) => f.write_str("Seated"),
             Action::Pause => f.write_str("Pause"),

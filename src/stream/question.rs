@@ -102,8 +102,8 @@ pub enum Answer {
     Stranger(Element),
     /// What the module's mechanism understands.
     Module(Box<dyn Any + Send>),
-    /// What the server of the domain says.
-    Verified(Verdict),
+    /// What the server of the domain says of which key.
+    Verified(Box<Verify>, Verdict),
 }
 
 /// What a client proves to know.

@@ -211,6 +211,10 @@ impl Driver {
                     assert!(answer.is_none() && self.machine.is_waiting());
                     answer = Some(self.answer(question));
                 }
+                Action::AskBeside(question) => {
+                    assert!(answer.is_none());
+                    answer = Some(self.answer(question));
+                }
                 Action::Close => self.over = true,
                 Action::Deadline(_) | Action::Seated(_) | Action::Pause => {}
             }
@@ -265,7 +269,7 @@ impl Driver {
             Question::Inline(request) => Answer::Inline(request.elements),
             Question::Stranger(asked) => Answer::Stranger(asked.iq),
             Question::Module(_) => Answer::Module(Box::new(())),
-            Question::Verify(_) => Answer::Verified(Verdict::Invalid),
+            Question::Verify(verify) => Answer::Verified(verify, Verdict::Invalid),
         }
     }
 }

@@ -43,6 +43,10 @@ impl Connection {
                 Action::Ask(question) if self.asking.is_none() => {
                     self.asking = Some(self.shared.desk.ask(question))
                 }
+                Action::AskBeside(question) => {
+                    let asking = self.shared.desk.ask(question);
+                    self.beside.get_or_insert_default().0.push(asking);
+                }
                 Action::Secure if self.writer.is_drained() => self.secure(),
                 Action::Ask(_) | Action::Secure => {
                     self.todo.push_front(action);
@@ -64,12 +68,36 @@ impl Connection {
             return false;
         }
         let Some(asking) = &mut self.asking else {
-            return false;
+            return self.poll_beside(cx);
         };
         let Poll::Ready(answer) = asking.as_mut().poll(cx) else {
             return false;
         };
         self.asking = None;
+        self.give(Input::Answer(answer));
+        true
+    }
+
+    /// The first answer that is there of those that nothing waits for.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(beside) = &mut self.beside else {
+            return false;
+        };
+        let mut ready = None;
+        for (at, asking) in beside.0.iter_mut().enumerate() {
+            if let Poll::Ready(answer) = asking.as_mut().poll(cx) {
+                ready = Some((at, answer));
+                break;
+            }
+        }
+        let Some((at, answer)) = ready else {
+            return false;
+        };
+        // Dropped: it must not be asked again.
+        drop(beside.0.swap_remove(at));
+        if beside.0.is_empty() {
+            self.beside = None;
+        }
         self.give(Input::Answer(answer));
         true
     }

@@ -113,6 +113,7 @@ impl Connection {
 
     /// A question still on its way is not forgotten: if it binds a session, somebody must close it.
     fn leave_question(&mut self) {
+        self.beside = None;
         if let Some(asking) = self.asking.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {

@@ -51,6 +51,8 @@ pub(super) struct Connection {
     /// What the machine wants done and could not be done yet.
     todo: VecDeque<Action>,
     asking: Option<Asking>,
+    /// Questions during which reading goes on; nearly no connection has any.
+    beside: Option<Box<Beside>>,
     /// While the session is bound; the machine is the one that tells it of the end.
     seat: Option<Arc<dyn Seat>>,
     /// The stop of the server was said.
@@ -101,6 +103,10 @@ impl LoggingIn {
 /// A question on its way to the desk.
 type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
+/// Several of them at once.
+#[derive(Default)]
+struct Beside(Vec<Asking>);
+
 /// Where a connection stands.
 enum Stage {
     /// Its first byte, or a TLS handshake, is awaited.
@@ -150,6 +156,7 @@ impl Connection {
             machine: None,
             todo: VecDeque::new(),
             asking: None,
+            beside: None,
             seat: None,
             stopped: false,
             reader: Reader::new(&live),

@@ -6,6 +6,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::office::Office;
 use crate::proto::{Condition, Jid, StanzaError, ns};
 use crate::stream::sasl::secret::Secret;
 use crate::xml::{El, Element};
@@ -50,6 +51,17 @@ pub(super) fn answer(request: &Request, kind: &str) -> Element {
 /// The answer with an error (§2.5).
 pub(super) fn error(request: &Request, condition: Condition) -> Element {
     answer(request, "error").with_child(StanzaError::from(condition).to_element())
+}
+
+/// Whether a key asked about is that of the domain, which is ours (§2.2.2).
+pub(super) fn confirm(office: &dyn Office, request: &Request) -> Element {
+    let id = request.id.as_deref().unwrap_or_default();
+    let key = office.key(&request.from, &request.to, id);
+    let kind = match same(&key, &request.key) {
+        true => "valid",
+        false => "invalid",
+    };
+    answer(request, kind)
 }
 
 fn addressed(name: &str, from: &Jid, to: &Jid) -> Element {

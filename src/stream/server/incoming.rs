@@ -5,10 +5,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::call::Verdict;
+use super::claims::{Claims, Judgement};
 use super::dialback::{self, Request};
-use super::office::{Demand, Line, Office, Proof, Proven, Verify};
-use super::{acknowledge, addresses, domain, header_fault, is_stanza, pass};
+use super::office::{Demand, Line, Office, Proof, Proven};
+use super::{Verdict, acknowledge, addresses, domain, header_fault, is_stanza, pass};
 use crate::proto::{Condition, Jid, StreamCondition, StreamError, ns};
 use crate::runtime::random;
 use crate::stream::acks;
@@ -22,11 +22,6 @@ use crate::stream::settings::Settings;
 use crate::stream::tls::{Peer, Tls};
 use crate::xml::{El, Element, Header};
 
-/// Pairs of domains that one stream may carry.
-const PAIRS: usize = 1_000;
-/// Failed proofs before the stream ends.
-const FAILURES: u8 = 3;
-
 /// The receiving end.
 pub(in crate::stream) struct Incoming {
     settings: Arc<Settings>,
@@ -39,15 +34,13 @@ pub(in crate::stream) struct Incoming {
     remote: Option<Jid>,
     /// The certificate is valid for `remote`.
     certified: bool,
-    /// Theirs, ours.
-    pub(super) pairs: Vec<(Jid, Jid)>,
+    pub(super) claims: Claims,
     pub(super) line: Option<(Arc<dyn Line>, Arc<dyn Seat>)>,
     pub(super) bidi: bool,
     pub(super) acks: bool,
     external: bool,
     opened: bool,
     timed: bool,
-    failures: u8,
     pub(super) stage: Stage,
 }
 
@@ -55,8 +48,6 @@ pub(super) enum Stage {
     Header,
     Handshake,
     Open,
-    /// The desk's answer about a key.
-    Asking(Box<Request>),
     /// The desk's answer about a former stream.
     Resuming(String),
 }
@@ -77,14 +68,13 @@ impl Incoming {
             local: None,
             remote: None,
             certified: false,
-            pairs: Vec::new(),
+            claims: Claims::default(),
             line: None,
             bidi: false,
             acks: false,
             external: false,
             opened: false,
             timed: false,
-            failures: 0,
             stage: Stage::Header,
         }
     }
@@ -94,7 +84,7 @@ impl Incoming {
     }
 
     pub fn is_waiting(&self) -> bool {
-        matches!(self.stage, Stage::Asking(_) | Stage::Resuming(_))
+        matches!(self.stage, Stage::Resuming(_))
     }
 
     pub fn can_write(&self) -> bool {
@@ -136,7 +126,7 @@ impl Incoming {
         self.certified = self.is_certified(self.remote.as_ref());
         self.stage = Stage::Open;
         out.element(&self.features());
-        if self.external && self.pairs.is_empty() {
+        if self.external && self.claims.is_empty() {
             return self.prove_external(out);
         }
         Flow::Stay
@@ -195,7 +185,7 @@ impl Incoming {
     pub fn element(&mut self, element: Element, out: &mut Out<'_>) -> Flow {
         let root = element.root();
         match (&self.stage, root.ns()) {
-            (Stage::Asking(_) | Stage::Resuming(_), _) => StreamCondition::PolicyViolation.into(),
+            (Stage::Resuming(_), _) => StreamCondition::PolicyViolation.into(),
             (Stage::Header | Stage::Handshake, _) => StreamCondition::BadFormat.into(),
             (_, ns::STREAM) if root.name() == "error" => Flow::Close,
             (_, ns::TLS) => self.starttls(root, out),
@@ -235,7 +225,9 @@ impl Incoming {
     fn sasl(&mut self, element: El<'_>, out: &mut Out<'_>) -> Flow {
         let external = element.name() == "auth" && element.attr("mechanism") == Some("EXTERNAL");
         let failure = match (external, element.name()) {
-            _ if self.external => return StreamCondition::NotAuthorized.into(),
+            _ if self.external || self.claims.is_asking() => {
+                return StreamCondition::NotAuthorized.into();
+            }
             (_, "abort") => "aborted",
             (false, _) => "invalid-mechanism",
             (true, _) => match authzid(&element.text()) {
@@ -252,7 +244,7 @@ impl Incoming {
             },
         };
         out.element(&Element::new("failure", ns::SASL).with_child(Element::new(failure, ns::SASL)));
-        self.failed()
+        self.claims.failed()
     }
 
     fn welcome(&mut self, out: &mut Out<'_>) -> Flow {
@@ -274,35 +266,21 @@ impl Incoming {
         }
     }
 
-    fn failed(&mut self) -> Flow {
-        self.failures += 1;
-        match self.failures >= FAILURES {
-            true => StreamCondition::PolicyViolation.into(),
-            false => Flow::Stay,
-        }
-    }
-
     fn dialback(&mut self, element: El<'_>, out: &mut Out<'_>) -> Flow {
         let Some(request) = Request::read(element) else {
             return StreamCondition::ImproperAddressing.into();
         };
         if element.attr("type").is_some() {
-            // An answer to nothing that was asked here.
+            // An answer to nothing that was asked here (§3.1).
             return StreamCondition::UnsupportedStanzaType.into();
         }
         if !self.office.is_local(&request.to) {
             out.element(&dialback::error(&request, Condition::ItemNotFound));
-            return self.failed();
+            return self.claims.erred();
         }
         match element.name() {
             "verify" => {
-                let id = request.id.as_deref().unwrap_or_default();
-                let key = self.office.key(&request.from, &request.to, id);
-                let kind = match dialback::same(&key, &request.key) {
-                    true => "valid",
-                    false => "invalid",
-                };
-                out.element(&dialback::answer(&request, kind));
+                out.element(&dialback::confirm(&*self.office, &request));
                 Flow::Stay
             }
             _ => self.claim(request, out),
@@ -311,52 +289,43 @@ impl Incoming {
 
     /// A domain gives its key (XEP-0220 §2.2.1).
     fn claim(&mut self, request: Request, out: &mut Out<'_>) -> Flow {
-        let pair = (request.from.clone(), request.to.clone());
-        if self.pairs.contains(&pair) {
-            out.element(&dialback::answer(&request, "valid"));
-            return Flow::Stay;
-        }
-        let local = self.office.is_local(&request.from);
-        let full = self.pairs.len() >= PAIRS;
-        match self.office.demand(&request.from) {
-            Demand::Refused(_) => {
-                out.element(&dialback::error(&request, Condition::PolicyViolation));
-                self.failed()
+        let certified = || self.is_certified(Some(&request.from));
+        match self.claims.judge(&*self.office, &request, certified) {
+            Judgement::Known => {
+                out.element(&dialback::answer(&request, "valid"));
+                Flow::Stay
             }
-            _ if local || full => {
-                out.element(&dialback::error(&request, Condition::NotAllowed));
-                self.failed()
-            }
-            _ if self.is_certified(Some(&request.from)) => {
+            Judgement::Pending => Flow::Stay,
+            Judgement::Certified => {
                 out.element(&dialback::answer(&request, "valid"));
                 self.proven((request.to, request.from), Proof::Certificate, out);
                 Flow::Stay
             }
-            Demand::Certificate => {
-                out.element(&dialback::error(&request, Condition::NotAuthorized));
-                self.failed()
-            }
-            Demand::Dialback => {
-                out.ask(Question::Verify(Box::new(Verify {
-                    local: request.to.clone(),
-                    remote: request.from.clone(),
-                    id: self.id.clone(),
-                    key: request.key.clone(),
-                })));
-                self.stage = Stage::Asking(Box::new(request));
+            Judgement::Ask => {
+                let verify = self.claims.ask(request, &self.id);
+                out.push(Action::AskBeside(Question::Verify(Box::new(verify))));
                 Flow::Stay
+            }
+            Judgement::Refused(condition) => {
+                out.element(&dialback::error(&request, condition));
+                self.claims.failed()
             }
         }
     }
 
-    /// What the server of the claimed domain said of the key.
+    /// What the server of a claimed domain said of its key, or what became of a former stream.
     pub fn answer(&mut self, answer: Answer, out: &mut Out<'_>) -> Flow {
-        let (request, verdict) = match (std::mem::replace(&mut self.stage, Stage::Open), answer) {
-            (Stage::Resuming(previd), Answer::LinkResumed(answer)) => {
+        let (verify, verdict) = match (answer, &self.stage) {
+            (Answer::Verified(verify, verdict), _) => (verify, verdict),
+            (Answer::LinkResumed(answer), Stage::Resuming(previd)) => {
+                let previd = previd.clone();
+                self.stage = Stage::Open;
                 return self.resume_answered(&previd, answer, out);
             }
-            (Stage::Asking(request), Answer::Verified(verdict)) => (request, verdict),
             _ => return StreamCondition::InternalServerError.into(),
+        };
+        let Some(request) = self.claims.answered(&verify) else {
+            return Flow::Stay;
         };
         match verdict {
             Verdict::Valid => {
@@ -365,16 +334,17 @@ impl Incoming {
                 Flow::Stay
             }
             Verdict::Invalid => {
-                tracing::warn!(domain = %request.from, peer = %self.peer.address, "a forged or wrong dialback key; the stream is closed");
-                out.element(&dialback::answer(&request, "invalid"));
-                match self.pairs.is_empty() {
-                    true => Flow::Close,
-                    false => self.failed(),
+                tracing::warn!(domain = %request.from, peer = %self.peer.address, "a forged or wrong dialback key is refused");
+                if self.claims.is_empty() {
+                    out.element(&dialback::answer(&request, "invalid"));
+                    return Flow::Close;
                 }
+                out.element(&dialback::error(&request, Condition::Forbidden));
+                self.claims.failed()
             }
             Verdict::Error(condition) => {
                 out.element(&dialback::error(&request, condition));
-                self.failed()
+                self.claims.failed()
             }
         }
     }
@@ -392,7 +362,7 @@ impl Incoming {
                 line
             }
         };
-        self.pairs.push((remote.clone(), local.clone()));
+        self.claims.prove(remote.clone(), local.clone());
         line.proven(&Proven {
             local,
             remote,
@@ -403,7 +373,8 @@ impl Incoming {
 
     /// Only before anything is proved, so that no pair is one way and another both ways (XEP-0288 §2.2).
     fn enable_bidi(&mut self) -> Flow {
-        if !self.pairs.is_empty() || self.external || !self.office.bidi() {
+        let begun = !self.claims.is_empty() || self.claims.is_asking() || self.external;
+        if begun || !self.office.bidi() {
             return StreamCondition::PolicyViolation.into();
         }
         self.bidi = true;
@@ -421,7 +392,7 @@ impl Incoming {
             (Some((_, seat)), "r" | "a") if self.acks => acknowledge(&**seat, element),
             _ => {
                 out.element(&acks::failed(acks::refusal(element), None));
-                self.failed()
+                self.claims.erred()
             }
         }
     }
@@ -439,16 +410,8 @@ impl Incoming {
             Ok(addresses) => addresses,
             Err(error) => return error.into(),
         };
-        let of = |pair: &&(Jid, Jid)| pair.0.domain() == from.domain();
-        let mut theirs = self.pairs.iter().filter(of).peekable();
-        if theirs.peek().is_none() {
-            return StreamCondition::InvalidFrom.into();
-        }
-        if !theirs.any(|(_, local)| local.domain() == to.domain()) {
-            return match self.office.is_local(&to.domain_jid()) {
-                true => StreamCondition::NotAuthorized.into(),
-                false => StreamCondition::HostUnknown.into(),
-            };
+        if let Err(condition) = self.claims.admit(&*self.office, &from, &to) {
+            return condition.into();
         }
         pass(&**seat, stanza, out);
         Flow::Stay

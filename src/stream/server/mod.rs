@@ -4,6 +4,7 @@
 //! What was proved is a pair of domains, theirs and ours; every stanza must belong to a pair proved on its own stream.
 
 mod call;
+mod claims;
 pub mod dialback;
 mod incoming;
 mod office;
@@ -71,7 +72,7 @@ impl Stream {
         }
     }
 
-    /// Whether an answer of the desk is outstanding.
+    /// Whether an answer of the desk is outstanding, and input is held back.
     pub fn is_waiting(&self) -> bool {
         matches!(self, Stream::In(stream) if stream.is_waiting())
     }

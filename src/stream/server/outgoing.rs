@@ -161,6 +161,7 @@ impl Outgoing {
                 None => Flow::Close,
             },
             (Stage::Ready, ns::CLIENT, _) => self.stanza(element, out),
+            (Stage::Ready, ns::DIALBACK, _) if self.bidi => self.dialback(root, out),
             // Features that come again after dialback say nothing new.
             (_, ns::STREAM, "features") => Flow::Stay,
             _ => StreamCondition::UnsupportedStanzaType.into(),
@@ -382,6 +383,22 @@ impl Outgoing {
                 Flow::Stay
             }
         }
+    }
+
+    /// Who was called may give keys of further domains, and ask about ours (XEP-0288 §2.2); the former are asked to open a
+    /// stream of their own.
+    fn dialback(&mut self, element: El<'_>, out: &mut Out<'_>) -> Flow {
+        let request = Request::read(element).filter(|_| element.attr("type").is_none());
+        let Some(request) = request else {
+            return StreamCondition::UnsupportedStanzaType.into();
+        };
+        let office = &*self.call.office;
+        out.element(&match (element.name(), office.is_local(&request.to)) {
+            (_, false) => dialback::error(&request, Condition::ItemNotFound),
+            ("verify", true) => dialback::confirm(office, &request),
+            (_, true) => dialback::error(&request, Condition::ResourceConstraint),
+        });
+        Flow::Stay
     }
 
     pub fn secured(&mut self, tls: Tls, out: &mut Out<'_>) -> Flow {

@@ -91,7 +91,7 @@ impl Incoming {
                     h,
                     bidi: self.bidi,
                     address: self.peer.address.clone(),
-                    pairs: self.pairs.clone(),
+                    pairs: self.claims.pairs().to_vec(),
                 })));
                 self.stage = Stage::Resuming(previd);
                 Flow::Stay

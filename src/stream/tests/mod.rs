@@ -21,5 +21,6 @@ mod play;
 mod sasl1;
 mod sasl2;
 mod scram;
+mod server;
 mod starttls;
 mod upgrade;

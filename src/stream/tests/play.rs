@@ -333,7 +333,9 @@ impl Play {
                     self.limits = limits;
                 }
                 Action::Ask(question) if self.slow => self.pending.push(question),
-                Action::Ask(question) => answers.push(self.answer(question)),
+                Action::Ask(question) | Action::AskBeside(question) => {
+                    answers.push(self.answer(question));
+                }
                 Action::Deadline(deadline) => self.deadline = deadline,
                 Action::Seated(_) => self.seated = true,
                 Action::Pause => self.paused = true,
