@@ -40,7 +40,7 @@ impl Trust {
     }
 
     /// TLS for a protocol of ALPN: `xmpp-client` or `xmpp-server` (XEP-0368).
-    pub(super) fn connector(&self, protocol: &str) -> Result<TlsConnector, Error> {
+    pub fn connector(&self, protocol: &str) -> Result<TlsConnector, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?;

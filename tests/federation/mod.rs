@@ -1,5 +1,7 @@
 //! Two servers on loopback that talk to each other, and others that misbehave.
 
+mod hostile;
+mod liar;
 mod links;
 mod lists;
 mod resumption;

@@ -124,7 +124,7 @@ impl Site {
 }
 
 /// An address of the loopback network that nobody else uses: the two servers must know each other's before they start.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let ip = [

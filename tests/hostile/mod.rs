@@ -14,7 +14,7 @@ use crate::support::client::Client;
 use crate::support::process::Process;
 
 /// Logs in and becomes available.
-async fn online(server: &Process, name: &str, resource: &str) -> Client {
+pub async fn online(server: &Process, name: &str, resource: &str) -> Client {
     let builder = server.client(name).resource(resource);
     let mut client = builder.connect(server.addr).await.unwrap();
     client.presence().await.unwrap();
@@ -30,14 +30,14 @@ async fn end_of(client: &mut Client) -> Option<&'static str> {
 }
 
 /// Two who chat while others misbehave.
-struct Bystanders {
-    alice: Client,
-    bob: Client,
+pub struct Bystanders {
+    pub alice: Client,
+    pub bob: Client,
     n: u32,
 }
 
 impl Bystanders {
-    async fn log_in(server: &Process) -> Bystanders {
+    pub async fn log_in(server: &Process) -> Bystanders {
         Bystanders {
             alice: online(server, "alice", "1").await,
             bob: online(server, "bob", "1").await,
@@ -46,7 +46,7 @@ impl Bystanders {
     }
 
     /// A message goes from one to the other.
-    async fn chat(&mut self) {
+    pub async fn chat(&mut self) {
         self.n += 1;
         let body = format!("undisturbed {}", self.n);
         let to = self.bob.jid.to_string();
