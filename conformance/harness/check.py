@@ -18,21 +18,21 @@ class Skip(Exception):
 
 
 class Check:
-    def __init__(self, client, name, behaviour, body, apart):
+    def __init__(self, client, name, behaviour, body, apart, limit):
         self.client, self.name, self.behaviour, self.body = client, name, behaviour, body
-        self.apart = apart
+        self.apart, self.limit = apart, limit
 
     async def run(self, server):
         """The result, "pass", "fail" or "skip", and why if it is not "pass"."""
         case = Case(server)
         try:
-            async with asyncio.timeout(LIMIT):
+            async with asyncio.timeout(self.limit):
                 await self.body(case)
             return "pass", ""
         except Skip as skip:
             return "skip", str(skip)
         except TimeoutError as timeout:
-            return "fail", str(timeout) or f"not done after {LIMIT:.0f} s"
+            return "fail", str(timeout) or f"not done after {self.limit:.0f} s"
         except Wrong as wrong:
             return "fail", str(wrong)
         except Exception as error:
@@ -41,11 +41,11 @@ class Check:
             await case.close()
 
 
-def check(client, behaviour, apart=False):
+def check(client, behaviour, apart=False, limit=LIMIT):
     """Registers a check; its name is CLIENT.FUNCTION. One that is apart has its own servers, and runs beside others."""
 
     def register(body):
-        CHECKS.append(Check(client, f"{client}.{body.__name__}", behaviour, body, apart))
+        CHECKS.append(Check(client, f"{client}.{body.__name__}", behaviour, body, apart, limit))
         return body
 
     return register

@@ -4,14 +4,13 @@ import asyncio
 import itertools
 import os
 import re
-import signal
 import subprocess
 from pathlib import Path
 
-from check import Wrong, within
+from check import Wrong, check, within
 from nameserver import NameServer
-from peers import Peer
-from server import Server, make_ca, openssl, sign
+from peers import Ejabberd, Peer, Prosody
+from server import Server, certify_late, make_ca, sign
 from terminal import own_folder
 from xmpp import Client
 
@@ -40,6 +39,7 @@ connect_timeout = "4s"
 retry = "1s"
 retry_max = "1s"
 give_up_after = "{give_up_after}"
+queue_messages = {queue_messages}
 
 [auth]
 scram_iterations = 4096
@@ -101,7 +101,9 @@ class Neighbours:
         self.folder = Path(own_folder(case.server.work))
 
     @classmethod
-    async def settle(cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", peer=True):
+    async def settle(
+        cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", queue_messages=1000, peer=True
+    ):
         """`proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
         self = cls(case)
         certified = proof == "EXTERNAL"
@@ -123,6 +125,7 @@ class Neighbours:
             demand="require-valid-certificate" if certified else "dialback-over-tls",
             bidi="true" if bidi else "false",
             give_up_after=give_up_after,
+            queue_messages=queue_messages,
         )
         self.peer = kind(folders[THEIRS], loopback(), THEIRS, ca, self.ca, self.names)
         self.peer.configure(certified=certified, bidi=bidi)
@@ -157,7 +160,8 @@ class Neighbours:
         return await self.enter(self.peer, self.juliet_account)
 
     async def enter(self, server, account):
-        plugins = ("xep_0054", "xep_0092")
+        # What the waxwing has acknowledged is its to deliver.
+        plugins = ("xep_0054", "xep_0092", *(["xep_0198"] if server is self.own else []))
         client = Client(server, f"{account.address}/r", account.password, ca=self.ca, plugins=plugins)
         self.case.closing(client.close)
         await client.login()
@@ -166,15 +170,11 @@ class Neighbours:
         return client
 
     def certificate(self, server, names, *, expired=False):
-        """Gives `server` a certificate for other names, or one that has expired; it has to be told or restarted."""
+        """Gives `server` a certificate for these names, or one that has expired; it has to be restarted."""
         folder = self.folder / server.domain
         sign(self.ca, folder, names, self.peer.usage)
         if expired:
-            openssl(
-                *["x509", "-req", "-in", folder / "request.pem", "-CA", self.ca, "-CAkey", self.ca.with_suffix(".key")],
-                *["-not_before", "20240101000000Z", "-not_after", "20240301000000Z"],
-                *["-extfile", folder / "extensions", "-out", folder / "server.pem"],
-            )
+            certify_late(self.ca, folder)
 
     async def links(self):
         """The lines of `s2s list` that are about the other."""
@@ -191,6 +191,23 @@ class Neighbours:
 
         return await within(15, search(), what)
 
+    async def delivered(self):
+        """Nothing is left in the outbox. Who logs in then gets everything in order: no server delivers while it stores."""
+        await self.linked(lambda links: links and all(link.split()[-1] == "0" for link in links), "an empty outbox")
 
-def frozen(peer):
-    peer.signal(signal.SIGSTOP)
+
+def with_each(behaviour):
+    """Registers a check for each of the other servers."""
+
+    def register(body):
+        for kind in (Prosody, Ejabberd):
+
+            async def run(case, kind=kind):
+                await body(case, kind)
+
+            run.__name__ = body.__name__
+            # Servers are started again and again.
+            check(kind.name, behaviour, apart=True, limit=150.0)(run)
+        return body
+
+    return register

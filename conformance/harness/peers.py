@@ -125,6 +125,11 @@ class Peer:
             self.process.kill()
         await self.process.wait()
 
+    async def restart(self):
+        """Killed, and started again."""
+        await self.kill()
+        await self.start()
+
     async def stop(self):
         if self.process is None or self.process.returncode is not None:
             return

@@ -204,3 +204,28 @@ def sign(ca, folder, domains, usage="serverAuth"):
         *["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca.with_suffix(".key"), "-CAcreateserial"],
         *["-days", "60", "-extfile", extensions, "-out", folder / "server.pem"],
     )
+
+
+# `openssl x509` of OpenSSL 3.0 takes no dates.
+AUTHORITY = """
+[late]
+database = {folder}/index
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = anything
+[anything]
+commonName = supplied
+"""
+
+
+def certify_late(ca, folder):
+    """Replaces the certificate that `sign` made by one that expired on 2024-03-01."""
+    (folder / "authority").write_text(AUTHORITY.format(folder=folder))
+    (folder / "index").write_text("")
+    (folder / "serial").write_text("77\n")
+    openssl(
+        *["ca", "-batch", "-config", folder / "authority", "-name", "late", "-cert", ca],
+        *["-keyfile", ca.with_suffix(".key"), "-in", folder / "request.pem", "-extfile", folder / "extensions"],
+        *["-startdate", "20240101000000Z", "-enddate", "20240301000000Z", "-notext", "-out", folder / "server.pem"],
+    )

@@ -1,25 +1,9 @@
 """Links with Prosody and ejabberd when all is well: each way of proving who one is, and all that goes over a link."""
 
 from check import check, equal, expect
-from neighbours import OURS, THEIRS, Neighbours
-from peers import Ejabberd, Prosody
+from neighbours import OURS, THEIRS, Neighbours, with_each
+from peers import Prosody
 from xmpp import PATIENCE, befriend, condition
-
-
-def with_each(behaviour):
-    """Registers a check for each of the servers."""
-
-    def register(body):
-        for kind in (Prosody, Ejabberd):
-
-            async def run(case, kind=kind):
-                await body(case, kind)
-
-            run.__name__ = body.__name__
-            check(kind.name, behaviour, apart=True)(run)
-        return body
-
-    return register
 
 
 async def there_and_back(one, other, count=20):
@@ -31,18 +15,23 @@ async def there_and_back(one, other, count=20):
         equal(bodies, [f"number {number}" for number in range(count)], f"messages from {sender.boundjid.bare}")
 
 
-@with_each("EXTERNAL: messages, subscriptions, presence, disco, vCard and errors both ways, bidi where it is known")
-async def external(case, kind):
-    here = await Neighbours.settle(case, kind)
+async def everything(here, proof, links):
+    """All that goes over links, in both directions; `proof` of each, and how many there are."""
     romeo, juliet = await here.people()
     await there_and_back(romeo, juliet)
-    links = await here.links()
-    expect(all("EXTERNAL" in link for link in links), f"links: {links}")
-    # Prosody's link carries both ways, ejabberd has one each way.
-    equal(len(links), 1 if kind is Prosody else 2, f"number of links in {links}")
+    found = await here.links()
+    expect(all(proof in link for link in found), f"links: {found}")
+    equal(len(found), links, f"number of links in {found}")
     await befriend(romeo, juliet)
     await questions(romeo, juliet)
     await going_and_coming(here, romeo, juliet)
+
+
+@with_each("EXTERNAL: messages, subscriptions, presence, disco, vCard and errors both ways, bidi where it is known")
+async def external(case, kind):
+    here = await Neighbours.settle(case, kind)
+    # Prosody's link carries both ways, ejabberd has one each way.
+    await everything(here, "EXTERNAL", 1 if kind is Prosody else 2)
 
 
 async def questions(romeo, juliet):
@@ -78,12 +67,21 @@ async def going_and_coming(here, romeo, juliet):
 @with_each("dialback, with certificates that nobody believes; a link each way")
 async def dialback(case, kind):
     here = await Neighbours.settle(case, kind, proof="dialback", bidi=False)
-    romeo, juliet = await here.people()
-    await there_and_back(romeo, juliet)
-    links = await here.links()
-    expect(all("dialback" in link for link in links), f"links: {links}")
-    equal(len(links), 2, f"number of links in {links}")
-    await befriend(romeo, juliet)
+    await everything(here, "dialback", 2)
+
+
+@check("prosody", "EXTERNAL without bidi: a link each way", apart=True)
+async def one_way(case):
+    here = await Neighbours.settle(case, Prosody, bidi=False)
+    await everything(here, "EXTERNAL", 2)
+
+
+@check("prosody", "dialback with bidi: a link that Prosody opened carries both ways", apart=True)
+async def dialback_both_ways(case):
+    here = await Neighbours.settle(case, Prosody, proof="dialback")
+    # Asking about our key Prosody calls, and proves itself on the same stream: that one carries both ways too.
+    await everything(here, "dialback", 2)
+    expect(any("both ways" in link for link in await here.links()), "no link carries both ways")
 
 
 @with_each("direct TLS, where DNS names nothing else")

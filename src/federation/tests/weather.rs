@@ -98,6 +98,10 @@ impl Way for Stream {
         inner.fresh.push(item);
         Pushed::Queued
     }
+
+    fn give_up(&self) {
+        self.inner.lock().unwrap().over = true;
+    }
 }
 
 pub enum Event {
