@@ -23,6 +23,7 @@ mod full_disk;
 mod hostile;
 mod lists;
 mod logins;
+mod muc;
 mod never_lost;
 mod operations;
 mod portable;

@@ -180,3 +180,26 @@ async def administration(case):
     terminal.type("/form submit")
     await terminal.sees(f"{made.address} can log in now")
     await login(case, made)
+
+
+@check("profanity", "shares a room with another client: history, both ways, the subject, a kick")
+async def room(case):
+    juliet = await login(case, await case.account("juliet"), plugins=("xep_0045", "xep_0004"))
+    room = f"verona@conference.{case.server.domain}"
+    muc = juliet["xep_0045"]
+    await muc.join_muc_wait(room, "juliet", timeout=15)
+    form = await muc.get_room_config(room)
+    form["type"] = "submit"
+    await muc.set_room_config(room, form)
+    juliet.send_message(room, "three words, dear Romeo", mtype="groupchat")
+    await juliet.message("three words, dear Romeo")
+    muc.set_subject(room, "The orchard")
+    terminal = await online(case, await case.account("romeo"))
+    terminal.type(f"/join {room} nick romeo")
+    await terminal.sees("You have joined the room as romeo", "three words, dear Romeo", "The orchard")
+    terminal.type("I take thee at thy word")
+    equal((await juliet.message("I take thee at thy word"))["from"].resource, "romeo", "nickname")
+    juliet.send_message(room, "what man art thou?", mtype="groupchat")
+    await terminal.sees("what man art thou?")
+    await muc.set_role(room, "romeo", "none", reason="Hark")
+    await terminal.sees("Kicked from", "Hark")

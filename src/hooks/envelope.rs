@@ -123,6 +123,8 @@ pub struct Ledger {
     pub batch: Batch,
     /// What happens once they are on disk.
     pub effects: SmallVec<[Effect; 1]>,
+    /// The effects wait for what was handed in before, also when there is nothing to write.
+    pub in_order: bool,
 }
 
 impl Ledger {
@@ -139,6 +141,8 @@ pub type TurnFn = Box<dyn FnOnce(&mut Turn<'_>) + Send>;
 pub enum Effect {
     /// Route a stanza of the server's own.
     Send(Box<Envelope>),
+    /// Route one stanza of a service's to several.
+    Copies(Box<Copies>),
     /// Let the account that sent a message do what follows.
     Mirror(Box<Sent>),
     /// Do something in an account's turn (bare JID).
@@ -147,6 +151,34 @@ pub enum Effect {
     Free(Box<dyn FnOnce() + Send>),
     /// Tell the modules.
     Event(Event),
+}
+
+/// One stanza to several: they share its body, and what is known of it is computed once.
+pub struct Copies {
+    /// The stanza.
+    pub stanza: Arc<Stanza>,
+    /// For whom it is.
+    pub to: SmallVec<[Jid; 1]>,
+}
+
+impl Copies {
+    /// An envelope for each.
+    pub fn envelopes(self) -> impl Iterator<Item = Envelope> {
+        let facts = Facts::of(&self.stanza);
+        let stanza = self.stanza;
+        self.to.into_iter().map(move |to| Envelope {
+            stanza: stanza.clone(),
+            to,
+            facts,
+            origin: Origin::Service,
+            keep: false,
+            sent: None,
+            entry: None,
+            reached: SmallVec::new(),
+            ledger: Ledger::default(),
+            receipt: None,
+        })
+    }
 }
 
 /// Tells a source that one of its stanzas is through, when dropped.

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
 pub use deps::{AccountActs, AskError, Deps, Farewell, Floor, Question};
 pub use elsewhere::Elsewhere;
-pub use envelope::{Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
+pub use envelope::{Copies, Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{
     Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger, Taken, To,

@@ -1,13 +1,16 @@
 //! Services: addresses of their own (rooms, a pubsub host), with owners sharded by key.
 
+use std::any::Any;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::deps::Floor;
-use super::envelope::{Effect, Envelope, Ledger, Origin};
+use super::envelope::{Copies, Effect, Envelope, Ledger, Origin};
 use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
-use crate::store::Batch;
+use crate::store::{Batch, Snapshot, StoreError};
 use crate::xml::Element;
 
 /// What one owner of a service (a room, a node, a slot) does in its turn.
@@ -23,6 +26,20 @@ pub trait ServiceOwner: Send {
 
     /// Whether it may leave memory now.
     fn idle(&self) -> bool;
+
+    /// What is not in the store of an owner that is read again because a commit failed: the new one
+    /// takes it over. `None` if there is nothing of the kind.
+    fn hand_over(&mut self) -> Option<Box<dyn Any + Send>> {
+        None
+    }
+
+    /// Takes over what the owner before it handed over.
+    fn take_over(&mut self, _: Box<dyn Any + Send>) {}
+
+    /// Whether it writes to the store itself: if a commit fails it is read again.
+    fn writes(&self) -> bool {
+        false
+    }
 }
 
 /// One turn of a service's owner.
@@ -59,6 +76,20 @@ impl ServiceTurn<'_> {
         }
     }
 
+    /// Sends one stanza to several after the commit.
+    pub fn send_copies(&mut self, stanza: Arc<Stanza>, to: SmallVec<[Jid; 1]>) {
+        if !to.is_empty() {
+            let copies = Box::new(Copies { stanza, to });
+            self.ledger.effects.push(Effect::Copies(copies));
+        }
+    }
+
+    /// Has the effects of this turn follow those of all turns before it, also if there is nothing to
+    /// write.
+    pub fn keep_order(&mut self) {
+        self.ledger.in_order = true;
+    }
+
     /// Answers an iq after the commit.
     pub fn reply(&mut self, request: &Envelope, payload: Option<Element>) {
         let mut answer = request.stanza.reply();
@@ -87,6 +118,19 @@ pub trait Service: Send + Sync + 'static {
 
     /// Makes an owner, from its suspended state if it had any.
     fn wake(&self, key: &str, suspended: Option<&[u8]>) -> Box<dyn ServiceOwner>;
+
+    /// Makes an owner on a thread that may read the store, for one that keeps more there.
+    ///
+    /// # Errors
+    /// The store's.
+    fn load(
+        &self,
+        key: &str,
+        suspended: Option<&[u8]>,
+        _: &dyn Snapshot,
+    ) -> Result<Box<dyn ServiceOwner>, StoreError> {
+        Ok(self.wake(key, suspended))
+    }
 }
 
 /// A registered service.

@@ -22,6 +22,7 @@ pub mod disco;
 pub mod fast;
 pub mod last;
 pub mod lists;
+pub mod muc;
 pub mod offline;
 pub mod ping;
 pub mod private;
@@ -67,6 +68,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<delegation::Delegation>(),
     Listed::of::<addresses::Addresses>(),
     Listed::of::<pubsub::PubSub>(),
+    Listed::of::<muc::Muc>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),

@@ -227,6 +227,10 @@ pub const ORDER_BY: &str = "urn:xmpp:order-by:1";
 pub const FASTEN: &str = "urn:xmpp:fasten:0";
 /// XEP-0424: message retraction.
 pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0424 before 0.4: message retraction, inside moderation as older clients know it.
+pub const RETRACT_OLD: &str = "urn:xmpp:message-retract:0";
+/// XEP-0425 before 0.3: moderation as older clients know it.
+pub const MODERATE_OLD: &str = "urn:xmpp:message-moderate:0";
 /// XEP-0425: moderated message retraction.
 pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
 /// XEP-0428: fallback indication.
@@ -252,6 +256,18 @@ pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 pub const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
 /// XEP-0045: for owners.
 pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// XEP-0045 §7.4: messages keep the id their sender gave them.
+pub const MUC_STABLE_ID: &str = "http://jabber.org/protocol/muc#stable_id";
+/// XEP-0045 §16.5.1: the form for registration with a room.
+pub const MUC_REGISTER: &str = "http://jabber.org/protocol/muc#register";
+/// XEP-0045 §16.5.2: the form for requests for voice.
+pub const MUC_REQUEST: &str = "http://jabber.org/protocol/muc#request";
+/// XEP-0045 §16.5.3: the form for the configuration of a room.
+pub const MUC_ROOM_CONFIG: &str = "http://jabber.org/protocol/muc#roomconfig";
+/// XEP-0045 §16.5.4: the form that tells about a room.
+pub const MUC_ROOM_INFO: &str = "http://jabber.org/protocol/muc#roominfo";
+/// XEP-0410: the room answers pings to oneself.
+pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
 /// XEP-0307: unique room names.
 pub const MUC_UNIQUE: &str = "http://jabber.org/protocol/muc#unique";
 /// XEP-0249: direct invitations.

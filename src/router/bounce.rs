@@ -38,8 +38,11 @@ impl Router {
             return;
         };
         let batch = std::mem::take(&mut sent.batch);
-        let effects = Default::default();
-        self.finish_act(Ledger { batch, effects }, &account);
+        let ledger = Ledger {
+            batch,
+            ..Ledger::default()
+        };
+        self.finish_act(ledger, &account);
         self.mirror(sent, None);
     }
 }

@@ -80,7 +80,7 @@ impl Router {
             envelope.ledger.effects.push(Effect::Mirror(sent));
         }
         let must_queue = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
-        if envelope.ledger.batch.is_empty() && !must_queue {
+        if envelope.ledger.batch.is_empty() && !must_queue && !envelope.ledger.in_order {
             return Settled::Now(envelope);
         }
         let mut batch = std::mem::take(&mut envelope.ledger.batch);
@@ -167,6 +167,9 @@ impl Router {
         for effect in effects {
             match effect {
                 Effect::Send(envelope) => self.route_on(envelope),
+                Effect::Copies(copies) => copies
+                    .envelopes()
+                    .for_each(|envelope| self.route_on(Box::new(envelope))),
                 Effect::Mirror(sent) => self.mirror(*sent, mid),
                 Effect::InTurn(account, f) => self.in_account(&account, f),
                 Effect::Free(f) => f(),

@@ -43,9 +43,10 @@ impl Router {
         if question && !shares_presence(account, &envelope) {
             return self.bounce(&envelope, &Condition::ServiceUnavailable.into());
         }
+        let other = envelope.stanza.to.as_ref() != Some(&envelope.to);
         let pushed = session.outbox.push(Outgoing {
             stanza: envelope.stanza.clone(),
-            to: None,
+            to: other.then(|| envelope.to.clone()),
             entry: None,
         });
         match pushed {

@@ -328,9 +328,10 @@ fn offer(
     entry: Option<Entry>,
     by_name: bool,
 ) -> bool {
+    let other = envelope.stanza.to.as_ref() != Some(&envelope.to);
     let item = Outgoing {
         stanza: envelope.stanza.clone(),
-        to: None,
+        to: other.then(|| envelope.to.clone()),
         entry,
     };
     let Some(entry) = entry else {

@@ -125,15 +125,19 @@ impl Keeper for ServiceKeeper {
                 // What later turns handed in is on disk before it is read, or never will be.
                 let _ = store.commit(Batch::new()).await;
             }
-            let key = slot.key().full.clone();
-            let suspended = store
-                .reading(move |snapshot| snapshot.get(Space::SERVICE_OWNER, key.as_bytes()))
+            let key = slot.key().clone();
+            let loaded = store
+                .reading(move |snapshot| {
+                    let state = snapshot.get(Space::SERVICE_OWNER, key.full.as_bytes())?;
+                    let owner = entry.service.load(&key.key, state.as_deref(), snapshot)?;
+                    Ok((owner, state.is_some()))
+                })
                 .await;
-            match suspended {
-                Ok(state) => {
+            match loaded {
+                Ok((owner, stored)) => {
                     slot.loaded(Ok(Awake {
-                        owner: entry.service.wake(&slot.key().key, state.as_deref()),
-                        stored: state.is_some(),
+                        owner,
+                        stored,
                         turns: 0,
                         handed_in: 0,
                         written: 0,
@@ -147,7 +151,10 @@ impl Keeper for ServiceKeeper {
         });
     }
 
-    fn install(&self, state: &mut Option<Self::State>, loaded: Self::Loaded) {
+    fn install(&self, state: &mut Option<Self::State>, mut loaded: Self::Loaded) {
+        if let Some(kept) = state.as_mut().and_then(|awake| awake.owner.hand_over()) {
+            loaded.owner.take_over(kept);
+        }
         *state = Some(loaded);
     }
 
@@ -160,7 +167,9 @@ impl Keeper for ServiceKeeper {
                 self.router.finish_act(ledger, &slot.key().domain);
             }
             ServiceWork::Written(turns) => awake.written = awake.written.max(turns),
-            ServiceWork::Doubt if awake.written < awake.handed_in => return After::Reload,
+            ServiceWork::Doubt if awake.owner.writes() || awake.written < awake.handed_in => {
+                return After::Reload;
+            }
             ServiceWork::Doubt => {}
         }
         After::Continue

@@ -76,16 +76,14 @@ spaces! {
     LOG_PREFERENCES = 0x43;
     /// uid → count, bytes, oldest.
     LOG_TOTALS = 0x44;
-    /// room JID → rid.
+    /// service, room → rid, and what the list of rooms shows.
     ROOM = 0x50;
-    /// rid → configuration, subject.
+    /// rid → address, configuration, subject.
     ROOM_CONFIG = 0x51;
     /// rid, jid → affiliation, nick.
     ROOM_MEMBER = 0x52;
     /// rid, mid → one message of the room's history.
     ROOM_LOG = 0x53;
-    /// rid, hash64(id) → mid.
-    ROOM_LOG_BY_ID = 0x54;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

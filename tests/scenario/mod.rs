@@ -74,6 +74,9 @@ files! {
     blocking
     delivery
     information
+    muc
+    muc_admin
+    muc_archive
     presence
     private_xml
     pubsub

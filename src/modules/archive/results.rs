@@ -2,27 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use super::Archive;
 use super::query::{self, Wanted};
-use crate::hooks::{Floor, Inlined, Outgoing, Pushed, Reply, Request, SessionId, Turn};
+use crate::hooks::{Floor, Inlined, Outgoing, Reply, Request, SessionId, Turn};
 use crate::proto::delay::Delay;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::MessageType;
 use crate::proto::{datetime, forward, ns, rsm};
 use crate::state::log::{self, Found, Page, QueryError};
+use crate::state::pages;
 use crate::store::{Mid, StoreError};
 use crate::xml::Element;
 
 /// Queries of one session that may wait for the one that is answered.
 const IN_LINE: usize = 16;
-
-/// How often a slow reader is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// One query of a session after the other; kept with the session.
 struct Line {
@@ -126,17 +123,10 @@ impl Reader {
         if flipped {
             results.reverse();
         }
-        while !results.is_empty() {
-            match self.push(results).await {
-                Some(left) => results = left,
-                None => return Reply::Error(Condition::RecipientUnavailable.into()),
-            }
-            if !results.is_empty() {
-                // A client that does not read keeps one page here, until the answer is overdue.
-                tokio::time::sleep(LOOK).await;
-            }
+        match pages::hand_over(&self.floor, &self.account, self.session, results).await {
+            true => Reply::Result(Some(answer)),
+            false => Reply::Error(Condition::RecipientUnavailable.into()),
         }
-        Reply::Result(Some(answer))
     }
 
     fn result(&self, found: Found, queryid: Option<&str>) -> Outgoing {
@@ -153,35 +143,6 @@ impl Reader {
             entry: found.waits,
         }
     }
-
-    /// Hands over what there is room for; what is left, or nothing if the session is over.
-    async fn push(&self, results: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
-        let (done, left) = oneshot::channel();
-        let session = self.session;
-        let push = move |turn: &mut Turn<'_>| {
-            if let Some(session) = turn.account.session(session) {
-                let _ = done.send(push_to(session, results));
-            }
-        };
-        self.floor.in_turn(&self.account, Box::new(push));
-        left.await.ok().flatten()
-    }
-}
-
-fn push_to(session: &crate::hooks::SessionInfo, results: Vec<Outgoing>) -> Option<Vec<Outgoing>> {
-    if !session.outbox.has_room() {
-        return Some(results);
-    }
-    let mut results = results.into_iter();
-    while let Some(mut item) = results.next() {
-        item.to = Some(session.jid.clone());
-        match session.outbox.push(item.clone()) {
-            Pushed::Queued => {}
-            Pushed::Full => return Some(std::iter::once(item).chain(results).collect()),
-            Pushed::Closed => return None,
-        }
-    }
-    Some(Vec::new())
 }
 
 /// §4.3.

@@ -1,0 +1,242 @@
+//! XEP-0045: Multi-User Chat (1.35.5), rooms on a domain of their own under each host
+
+mod desk;
+mod host;
+mod live;
+mod owner;
+mod pages;
+mod room;
+mod sweep;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use self::host::HostOwner;
+use self::live::Live;
+use self::owner::RoomOwner;
+use self::room::{Room, Rules};
+use crate::config::Bytes;
+use crate::hooks::command::Command;
+use crate::hooks::service::{self, ServiceOwner};
+use crate::hooks::{Deps, Envelope, Floor, Info, Module, ModuleError, Registrar};
+use crate::proto::jid::Jid;
+use crate::state::rooms::{self, Options, archive};
+use crate::store::{Snapshot, Store, StoreError};
+use crate::{choice, settings};
+
+choice! {
+    /// Who may make rooms.
+    pub enum Creators {
+        /// Accounts of the host.
+        Local = "local",
+        /// Administrators of the host and of the server, as the configuration names them.
+        Admins = "admins",
+        /// Anyone, also from other servers.
+        Anyone = "anyone",
+    }
+}
+
+settings! {
+    /// Rooms: conversations of several people, at an address of their own.
+    pub struct Config {
+        /// The domain of the rooms. Empty: "conference." before the host's domain. The certificate, and for other servers DNS, must know this name too.
+        pub domain: String = String::new();
+        /// What clients call the service.
+        pub title: String = "Chatrooms".to_owned();
+        /// Who may make rooms.
+        pub create: Creators = Creators::Local;
+        /// Whether a new room stays when its last occupant leaves, unless its owner says otherwise.
+        pub persistent: bool = false;
+        /// Whether a new room is on the public list, unless its owner says otherwise.
+        pub public: bool = true;
+        /// Whether a new room keeps its messages, unless its owner says otherwise.
+        pub archive: bool = true;
+        /// Messages that a new room shows to who enters.
+        pub history: u32 = 20 => within(0..=500);
+        /// And at the most, whatever its owner sets; so many messages of a room in use are in memory.
+        pub history_most: u32 = 50 => within(0..=500);
+        /// Occupants of a room.
+        pub occupants: u32 = 5_000 => within(2..=100_000);
+        /// Clients of one person in a room.
+        pub clients: u32 = 10 => within(1..=100);
+        /// Messages of one page of a room's archive at the most.
+        pub page: u32 = 250 => within(10..=1_000);
+        /// Bytes of one page at the most; it always holds one message.
+        pub page_bytes: Bytes = Bytes::kib(256) => within(Bytes::kib(16)..=Bytes::mib(16));
+        /// Questions to archives that are answered at the same time.
+        pub queries: u32 = 64 => within(1..=1_000);
+        /// People on the lists of a room: members, admins, owners, outcasts.
+        pub affiliations: u32 = 10_000 => within(10..=100_000);
+        /// Bytes of a nickname.
+        pub nickname: Bytes = Bytes(256) => within(Bytes(16)..=Bytes(1023));
+        /// Bytes of a room's subject, its name, its description, or the reason for something.
+        pub text: Bytes = Bytes::kib(4) => within(Bytes(256)..=Bytes::kib(64));
+        /// Rooms on the public list.
+        pub listed: u32 = 10_000 => within(100..=100_000);
+    }
+}
+
+/// Lists of rooms that are put together at the same time.
+const LISTS: usize = 4;
+
+/// Rooms of a host.
+pub struct Muc {
+    service: Arc<Service>,
+}
+
+/// The service, as all its owners know it.
+pub struct Service {
+    domain: Jid,
+    host: Jid,
+    title: String,
+    create: Creators,
+    admins: Vec<Jid>,
+    rules: Arc<Rules>,
+    most_listed: usize,
+    lists: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
+    live: Arc<Live>,
+    store: Store,
+    floor: Arc<dyn Floor>,
+}
+
+impl Module for Muc {
+    const INFO: Info = Info {
+        name: "muc",
+        specs: &[
+            ("XEP-0045", "1.35.5"),
+            ("XEP-0410", "1.1.0"),
+            ("XEP-0421", "1.0.1"),
+            ("XEP-0425", "0.3.0"),
+        ],
+        doc: "Rooms: conversations of several people.",
+        on_by_default: true,
+    };
+    type Config = Config;
+    const COMMANDS: &'static [Command] = &desk::DECLARED;
+
+    fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
+        let failed = |reason: String| ModuleError {
+            module: "muc",
+            reason,
+        };
+        let address = match config.domain.as_str() {
+            "" => format!("conference.{}", deps.host),
+            domain => domain.to_owned(),
+        };
+        let domain = Jid::parse(&address)
+            .ok()
+            .filter(|domain| domain.node().is_none() && domain.is_bare())
+            .ok_or_else(|| failed(format!("`domain`: {address} is no domain")))?;
+        let live = deps.shared.of(&deps.host, || {
+            Ok::<_, ModuleError>(Live::counted(&deps.metrics, &deps.host))
+        })?;
+        let administration = &deps.administration;
+        let of_host = administration.hosts.get(deps.host.domain());
+        let rules = rules(&config);
+        let service = Service {
+            domain,
+            host: deps.host.clone(),
+            title: config.title,
+            create: config.create,
+            admins: administration
+                .server
+                .iter()
+                .chain(of_host.into_iter().flatten())
+                .cloned()
+                .collect(),
+            rules: Arc::new(rules),
+            most_listed: config.listed as usize,
+            lists: Arc::new(Semaphore::new(LISTS)),
+            queries: Arc::new(Semaphore::new(config.queries as usize)),
+            live,
+            store: deps.store.clone(),
+            floor: deps.floor.clone(),
+        };
+        Ok(Muc {
+            service: Arc::new(service),
+        })
+    }
+
+    fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
+        let domain = self.service.domain.clone();
+        r.service(domain, "rooms", Arc::new(Rooms(self.service.clone())));
+        desk::offer(&self.service, r);
+        sweep::begin(&self.service, r);
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        occupants: config.occupants as usize,
+        sessions: config.clients as usize,
+        nick: config.nickname.as_usize(),
+        history: config.history_most as usize,
+        page: config.page as usize,
+        page_bytes: config.page_bytes.as_usize(),
+        affiliations: config.affiliations as usize,
+        text: config.text.as_usize(),
+        options: Options {
+            persistent: config.persistent,
+            public: config.public,
+            archive: config.archive,
+            history: config.history.min(config.history_most),
+            ..Options::default()
+        },
+    }
+}
+
+impl Service {
+    /// §10.1.1.
+    fn may_create(&self, who: &Jid) -> bool {
+        match self.create {
+            Creators::Anyone => true,
+            Creators::Local => who.domain() == self.host.domain(),
+            Creators::Admins => self.admins.contains(&who.bare()),
+        }
+    }
+}
+
+/// Wakes the owners of the addresses of rooms.
+struct Rooms(Arc<Service>);
+
+impl service::Service for Rooms {
+    fn key(&self, envelope: &Envelope) -> String {
+        envelope.to.node().unwrap_or_default().to_owned()
+    }
+
+    /// As if nothing was stored.
+    fn wake(&self, key: &str, suspended: Option<&[u8]>) -> Box<dyn ServiceOwner> {
+        match Jid::new(Some(key), self.0.domain.domain(), None) {
+            Ok(jid) => {
+                let room = Room::new(jid, self.0.rules.clone(), None, Vec::new());
+                Box::new(RoomOwner::new(key, room, self.0.clone(), suspended))
+            }
+            Err(_) => Box::new(HostOwner(self.0.clone())),
+        }
+    }
+
+    fn load(
+        &self,
+        key: &str,
+        suspended: Option<&[u8]>,
+        view: &dyn Snapshot,
+    ) -> Result<Box<dyn ServiceOwner>, StoreError> {
+        let Ok(jid) = Jid::new(Some(key), self.0.domain.domain(), None) else {
+            return Ok(self.wake(key, suspended));
+        };
+        let stored = rooms::read(view, &jid)?;
+        let history = match &stored {
+            Some(stored) => archive::newest(view, stored.record.rid, self.0.rules.history)?,
+            None => Vec::new(),
+        };
+        let room = Room::new(jid, self.0.rules.clone(), stored, history);
+        Ok(Box::new(RoomOwner::new(
+            key,
+            room,
+            self.0.clone(),
+            suspended,
+        )))
+    }
+}

@@ -1,0 +1,354 @@
+//! The rules of a room: what comes in, what it changes, what goes out; no disk, no network, no clock.
+
+mod admin;
+mod archive;
+mod form;
+mod info;
+mod invite;
+mod iq;
+mod join;
+mod lists;
+mod messages;
+mod nick;
+mod occupants;
+mod owner;
+mod presence;
+mod register;
+mod retract;
+mod said;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::{SmallVec, smallvec};
+
+pub use archive::{Asked, Wanted};
+pub use occupants::{Occupant, Role, Session};
+
+use self::occupants::Occupants;
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::proto::ns;
+use crate::proto::stanza::{Kind, Stanza};
+use crate::state::rooms::archive::Said;
+use crate::state::rooms::{self, Affiliate, Affiliation, Options, Record, Rid, Stored};
+use crate::store::{Batch, Mid, MidSource};
+use crate::xml::Element;
+
+/// Bounds, and what the service decides for its rooms.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Occupants of a room.
+    pub occupants: usize,
+    /// Clients of one occupant.
+    pub sessions: usize,
+    /// Bytes of a nickname.
+    pub nick: usize,
+    /// Messages of history a room shows at the most.
+    pub history: usize,
+    /// Messages of one page of the archive.
+    pub page: usize,
+    /// Bytes of one page.
+    pub page_bytes: usize,
+    /// People on the lists of a room.
+    pub affiliations: usize,
+    /// Bytes of a subject, a name, a description or a reason.
+    pub text: usize,
+    /// What a new room is like.
+    pub options: Options,
+}
+
+/// Who sent a stanza.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The full address.
+    pub jid: Jid,
+    /// Whether it may make rooms.
+    pub may_create: bool,
+    /// Whether it acts for the administrators, and may do what an owner may.
+    pub may_all: bool,
+}
+
+/// The present.
+pub struct Now<'a> {
+    /// Unix milliseconds.
+    pub wall: u64,
+    /// For durations.
+    pub instant: Instant,
+    /// Gives out numbers for rooms.
+    pub number: &'a dyn Fn() -> Rid,
+    /// The message of the archive that the stanza is about, if it was looked up ([`Room::wants`]).
+    pub found: Option<&'a Said>,
+}
+
+/// One stanza, and for whom it is.
+#[derive(Debug)]
+pub struct Tell {
+    /// The stanza; addressed to nobody.
+    pub stanza: Arc<Stanza>,
+    /// Who gets it.
+    pub to: SmallVec<[Jid; 1]>,
+}
+
+/// What a stanza leads to.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// What is written first.
+    pub batch: Batch,
+    /// What is said then, in this order.
+    pub tells: Vec<Tell>,
+    /// What is said before that: to who is put out.
+    first: Vec<Tell>,
+    /// A room whose remains are to be removed.
+    pub cleared: Option<Rid>,
+    /// What the archive is asked; the answer comes from there.
+    pub asked: Option<Asked>,
+}
+
+impl Out {
+    /// Says something to one.
+    fn tell(&mut self, to: &Jid, stanza: impl Into<Arc<Stanza>>) {
+        self.tells.push(Tell {
+            stanza: stanza.into(),
+            to: smallvec![to.clone()],
+        });
+    }
+
+    /// Says something to several before everything else.
+    fn tell_first(&mut self, to: SmallVec<[Jid; 1]>, stanza: impl Into<Arc<Stanza>>) {
+        let stanza = stanza.into();
+        self.first.push(Tell { stanza, to });
+    }
+
+    /// Says something to several.
+    fn tell_all(&mut self, to: SmallVec<[Jid; 1]>, stanza: impl Into<Arc<Stanza>>) {
+        if !to.is_empty() {
+            self.tells.push(Tell {
+                stanza: stanza.into(),
+                to,
+            });
+        }
+    }
+}
+
+/// What a room has that is not in the store.
+pub struct Kept {
+    /// Who is there.
+    pub occupants: Vec<Occupant>,
+    /// What the room is, while it waits for its configuration.
+    pub locked: Option<Stored>,
+}
+
+/// A room, whether it exists or not.
+pub struct Room {
+    jid: Jid,
+    rules: Arc<Rules>,
+    stored: Option<Stored>,
+    /// It was made and waits for its configuration; it is not in the store (§10.1.1).
+    locked: bool,
+    occupants: Occupants,
+    history: VecDeque<Said>,
+    ids: MidSource,
+    forwarded: iq::Forwarded,
+    /// Who acts for the administrators in this turn.
+    acting: Option<Jid>,
+}
+
+/// Why a stanza is refused.
+type Refused = StanzaError;
+
+impl Room {
+    /// A room as it was read, with its newest messages.
+    pub fn new(jid: Jid, rules: Arc<Rules>, stored: Option<Stored>, history: Vec<Said>) -> Room {
+        let last = history.last().map_or(Mid::MIN, |said| said.mid);
+        Room {
+            jid,
+            rules,
+            stored,
+            locked: false,
+            occupants: Occupants::default(),
+            history: history.into(),
+            ids: MidSource::after(last),
+            forwarded: iq::Forwarded::default(),
+            acting: None,
+        }
+    }
+
+    /// Handles a stanza for the room or for one of its occupants.
+    pub fn handle(&mut self, actor: &Actor, to: &Jid, stanza: &Stanza, now: &Now<'_>) -> Out {
+        let mut out = Out::default();
+        self.end_if_abandoned(&mut out);
+        let ended = std::mem::take(&mut out);
+        self.acting = actor.may_all.then(|| actor.jid.bare());
+        let done = match stanza.kind {
+            Kind::Presence(kind) => self.presence(actor, to, kind, stanza, now, &mut out),
+            Kind::Message(kind) => self.message(actor, to, kind, stanza, now, &mut out),
+            Kind::Iq(kind) => self.iq(actor, to, kind, stanza, now, &mut out),
+        };
+        if let Err(error) = done {
+            out = Out::default();
+            if let Some(mut answer) = stanza.error(&error.with_by(self.jid.clone())) {
+                answer.from = Some(to.clone());
+                answer.to = None;
+                if let Kind::Presence(_) = stanza.kind {
+                    // By this some clients know what was refused (Examples 25 to 31).
+                    answer = answer.with_child(Element::new("x", ns::MUC));
+                }
+                out.tell(&actor.jid, answer);
+            }
+        }
+        self.acting = None;
+        let after = std::mem::take(&mut out.tells);
+        out.tells = std::mem::take(&mut out.first);
+        out.tells.extend(after);
+        let mut batch = ended.batch;
+        batch.merge(out.batch);
+        Out {
+            batch,
+            cleared: out.cleared.or(ended.cleared),
+            ..out
+        }
+    }
+
+    /// A temporary room that was left when nobody could write it down is no more.
+    fn end_if_abandoned(&mut self, out: &mut Out) {
+        if !self.locked {
+            self.end_if_empty(out);
+        }
+    }
+
+    /// Who is there, to be kept over a restart.
+    pub fn occupants(&self) -> impl Iterator<Item = &Occupant> {
+        self.occupants.iter()
+    }
+
+    /// How many are there.
+    pub fn count(&self) -> usize {
+        self.occupants.len()
+    }
+
+    /// Whether the room exists.
+    pub fn exists(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// Its number, if it exists for others than who makes it.
+    pub fn rid(&self) -> Option<Rid> {
+        let stored = self.stored.as_ref().filter(|_| !self.locked);
+        stored.map(|stored| stored.record.rid)
+    }
+
+    /// Whether it waits for its configuration.
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+
+    /// Takes over what is not in the store.
+    pub fn take_over(&mut self, kept: Kept) {
+        if kept.locked.is_some() && self.stored.is_none() {
+            self.stored = kept.locked;
+            self.locked = true;
+        }
+        if self.stored.is_some() {
+            for occupant in kept.occupants {
+                self.occupants.enter(occupant);
+            }
+        }
+    }
+
+    /// What is not in the store.
+    pub fn hand_over(&mut self) -> Kept {
+        Kept {
+            occupants: self.occupants.clear(),
+            locked: self.stored.take().filter(|_| self.locked),
+        }
+    }
+
+    fn options(&self) -> Option<&Options> {
+        self.stored.as_ref().map(|stored| &stored.record.options)
+    }
+
+    fn record(&self) -> Result<&Record, Refused> {
+        let stored = self.stored.as_ref();
+        stored
+            .map(|stored| &stored.record)
+            .ok_or_else(|| Condition::ItemNotFound.into())
+    }
+
+    /// §5.2, §9.2: what somebody is to the room; a domain may be banned as a whole.
+    fn affiliation(&self, bare: &Jid) -> Affiliation {
+        let Some(stored) = &self.stored else {
+            return Affiliation::None;
+        };
+        if self.acting.as_ref() == Some(bare) {
+            return Affiliation::Owner;
+        }
+        let of = |jid: &str| stored.affiliates.get(jid).map(|known| known.affiliation);
+        of(bare.bare_str())
+            .or_else(|| of(bare.domain()).filter(|domain| *domain == Affiliation::Outcast))
+            .unwrap_or_default()
+    }
+
+    /// Puts somebody on a list, or off all of them.
+    fn set_affiliate(&mut self, bare: &Jid, affiliate: Option<Affiliate>, out: &mut Out) {
+        let Some(stored) = &mut self.stored else {
+            return;
+        };
+        if !self.locked {
+            rooms::affiliate(&mut out.batch, stored.record.rid, bare, affiliate.as_ref());
+        }
+        match affiliate {
+            Some(affiliate) => stored.affiliates.insert(bare.clone(), affiliate),
+            None => stored.affiliates.remove(bare),
+        };
+    }
+
+    /// Writes what the room is.
+    fn save(&self, out: &mut Out) {
+        if let Some(stored) = self.stored.as_ref().filter(|_| !self.locked) {
+            rooms::write(&mut out.batch, &stored.record);
+        }
+    }
+
+    /// §10.1.2: the room exists from now on, for everybody.
+    fn unlock(&mut self, out: &mut Out) {
+        self.locked = false;
+        self.save(out);
+        if let Some(stored) = &self.stored {
+            for (jid, affiliate) in &stored.affiliates {
+                rooms::affiliate(&mut out.batch, stored.record.rid, jid, Some(affiliate));
+            }
+        }
+    }
+
+    /// The room is no more.
+    fn end(&mut self, out: &mut Out) {
+        let Some(stored) = self.stored.take() else {
+            return;
+        };
+        if !self.locked {
+            rooms::remove(&mut out.batch, &stored.record);
+            out.cleared = Some(stored.record.rid);
+        }
+        self.locked = false;
+        self.history.clear();
+    }
+
+    /// The clients of all occupants that `keep` accepts.
+    fn sessions(&self, keep: impl Fn(&Occupant) -> bool) -> SmallVec<[Jid; 1]> {
+        let occupants = self.occupants.iter().filter(|occupant| keep(occupant));
+        occupants
+            .flat_map(|occupant| occupant.sessions.iter())
+            .map(|session| session.jid.clone())
+            .collect()
+    }
+
+    /// §7.2.3, §7.2.4: whether an occupant sees who is behind nicknames.
+    fn sees_jids(&self, occupant: &Occupant) -> bool {
+        occupant.role == Role::Moderator || self.options().is_some_and(|o| o.non_anonymous)
+    }
+}
+
+#[cfg(test)]
+mod tests;

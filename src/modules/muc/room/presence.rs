@@ -1,0 +1,282 @@
+//! Presence in a room: who comes, goes, and is away (XEP-0045 §7.2, §7.7, §7.14, §17.3).
+
+use smallvec::SmallVec;
+
+use super::occupants::{Occupant, Rest, Role, Session};
+use super::said::{self, Told, code};
+use super::{Actor, Now, Out, Refused, Room};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
+use crate::proto::ns;
+use crate::proto::stanza::{PresenceType, Stanza};
+use crate::state::rooms::Affiliation;
+use crate::xml::Element;
+
+impl Room {
+    pub(super) fn presence(
+        &mut self,
+        actor: &Actor,
+        to: &Jid,
+        kind: PresenceType,
+        stanza: &Stanza,
+        now: &Now<'_>,
+        out: &mut Out,
+    ) -> Result<(), Refused> {
+        match kind {
+            PresenceType::Available => self.available(actor, to, stanza, now, out),
+            PresenceType::Unavailable => {
+                self.leaves(&actor.jid, Some(stanza), &Told::default(), out);
+                Ok(())
+            }
+            PresenceType::Error => {
+                self.bounced(&actor.jid, stanza, out);
+                Ok(())
+            }
+            // A probe does not enter, and nobody subscribes (§17.3).
+            PresenceType::Probe
+            | PresenceType::Subscribe
+            | PresenceType::Subscribed
+            | PresenceType::Unsubscribe
+            | PresenceType::Unsubscribed => Ok(()),
+        }
+    }
+
+    fn available(
+        &mut self,
+        actor: &Actor,
+        to: &Jid,
+        stanza: &Stanza,
+        now: &Now<'_>,
+        out: &mut Out,
+    ) -> Result<(), Refused> {
+        let joins = stanza.child("x", ns::MUC);
+        let Some(nick) = to.resource() else {
+            return Err(Condition::JidMalformed.into());
+        };
+        let there = self.occupants.of(&actor.jid).map(|o| o.nick() == nick);
+        match (there, joins) {
+            (None, Some(x)) => self.join(actor, to, x, stanza, now, out),
+            (None, None) => {
+                self.not_there(&actor.jid, to, out);
+                Ok(())
+            }
+            (Some(false), _) => self.change_nick(&actor.jid, to, stanza, out),
+            (Some(true), None) => {
+                self.update(&actor.jid, stanza, out);
+                Ok(())
+            }
+            // §7.2.1: it lost what it knew, and gets all again.
+            (Some(true), Some(x)) => {
+                self.update(&actor.jid, stanza, out);
+                out.tells.retain(|tell| !tell.to.contains(&actor.jid));
+                self.welcome(&actor.jid, x, stanza, now, &[], out);
+                Ok(())
+            }
+        }
+    }
+
+    /// §7.2.18: who is not there and believes to be is told so.
+    fn not_there(&self, full: &Jid, to: &Jid, out: &mut Out) {
+        let told = Told {
+            reason: Some("You are not in the room."),
+            codes: &[code::SELF, code::KICKED, code::ERROR],
+            ..Told::default()
+        };
+        let x = said::extension(Affiliation::None, Role::None, None, &told, []);
+        let stanza = Stanza::presence(PresenceType::Unavailable)
+            .with_from(to.clone())
+            .with_child(x);
+        out.tell(full, stanza);
+    }
+
+    /// §7.7: other words of somebody who is there.
+    fn update(&mut self, full: &Jid, stanza: &Stanza, out: &mut Out) {
+        let Some(occupant) = self.occupants.of(full) else {
+            return;
+        };
+        let occupant = Occupant {
+            sessions: vec![Session {
+                jid: full.clone(),
+                presence: stanza.clone(),
+            }],
+            ..occupant.clone()
+        };
+        let nick = occupant.nick().to_owned();
+        self.occupants.enter(occupant);
+        self.announce(&nick, &Told::default(), out);
+    }
+
+    /// Shows the presence of an occupant to all, itself included.
+    pub(super) fn announce(&self, nick: &str, told: &Told<'_>, out: &mut Out) {
+        if let Some(occupant) = self.occupants.by_nick(nick) {
+            let role = occupant.role;
+            self.broadcast(occupant, role, PresenceType::Available, told, out);
+        }
+    }
+
+    /// Shows presence of an occupant, there or gone, to all others as they may see it, and to itself.
+    pub(super) fn broadcast(
+        &self,
+        occupant: &Occupant,
+        role: Role,
+        kind: PresenceType,
+        told: &Told<'_>,
+        out: &mut Out,
+    ) {
+        self.show_others(occupant, role, kind, told, out);
+        self.show_itself(occupant, role, kind, told, out);
+    }
+
+    /// The part of [`Room::broadcast`] for others: two forms, each shared by all who get it.
+    pub(super) fn show_others(
+        &self,
+        occupant: &Occupant,
+        role: Role,
+        kind: PresenceType,
+        told: &Told<'_>,
+        out: &mut Out,
+    ) {
+        let shown = match kind {
+            PresenceType::Available => self
+                .options()
+                .is_some_and(|options| role.is_of(options.broadcast)),
+            _ => true,
+        };
+        if !shown {
+            return;
+        }
+        for open in [true, false] {
+            let to = self.sessions(|other| {
+                other.address != occupant.address && self.sees_jids(other) == open
+            });
+            if !to.is_empty() {
+                out.tell_all(to, self.shown(occupant, role, kind, told, open, []));
+            }
+        }
+    }
+
+    /// Each client of an occupant sees itself, with its own address.
+    pub(super) fn show_itself(
+        &self,
+        occupant: &Occupant,
+        role: Role,
+        kind: PresenceType,
+        told: &Told<'_>,
+        out: &mut Out,
+    ) {
+        for session in &occupant.sessions {
+            let own = told.own_codes.iter().copied();
+            let own = std::iter::once(code::SELF).chain(own);
+            let alone = Occupant {
+                sessions: vec![session.clone()],
+                ..occupant.clone()
+            };
+            let mut stanza = self.shown(&alone, role, kind, told, true, own);
+            stanza.id = session.presence.id.clone();
+            out.tell(&session.jid, stanza);
+        }
+    }
+
+    /// How an occupant is shown; `open` with its address.
+    pub(super) fn shown(
+        &self,
+        occupant: &Occupant,
+        role: Role,
+        kind: PresenceType,
+        told: &Told<'_>,
+        open: bool,
+        codes: impl IntoIterator<Item = u16>,
+    ) -> Stanza {
+        let session = occupant.shown();
+        let jid = session.map(|session| &session.jid).filter(|_| open);
+        let affiliation = self.affiliation(&occupant.bare);
+        let x: Element = said::extension(affiliation, role, jid, told, codes);
+        said::presence(occupant, kind, session.map(|s| &s.presence), x)
+    }
+
+    /// §7.14: a client leaves; the last one of an occupant takes it along, the last occupant a
+    /// temporary room.
+    pub(super) fn leaves(
+        &mut self,
+        full: &Jid,
+        words: Option<&Stanza>,
+        told: &Told<'_>,
+        out: &mut Out,
+    ) {
+        let Some((mut gone, rest)) = self.occupants.leave(full) else {
+            return;
+        };
+        for session in &mut gone.sessions {
+            session.presence = match words {
+                Some(words) => words.clone(),
+                None => Stanza::presence(PresenceType::Unavailable),
+            };
+        }
+        let kind = PresenceType::Unavailable;
+        self.show_itself(&gone, Role::None, kind, told, out);
+        match rest {
+            Rest::Same => {}
+            Rest::Others => {
+                let nick = gone.nick().to_owned();
+                self.announce(&nick, &Told::default(), out);
+            }
+            Rest::Nobody => self.show_others(&gone, Role::None, kind, told, out),
+        }
+        self.end_if_empty(out);
+    }
+
+    /// A temporary room ends with its last occupant, a locked one as well (§7.14, §10.1.3).
+    pub(super) fn end_if_empty(&mut self, out: &mut Out) {
+        let persistent = self.options().is_some_and(|options| options.persistent);
+        if self.occupants.is_empty() && (self.locked || !persistent) {
+            self.end(out);
+        }
+    }
+
+    /// Puts an occupant out with all its clients: it learns it first, then the others.
+    pub(super) fn put_out(&mut self, nick: &str, told: &Told<'_>, out: &mut Out) {
+        let Some(mut gone) = self.occupants.remove(nick) else {
+            return;
+        };
+        for session in &mut gone.sessions {
+            session.presence = Stanza::presence(PresenceType::Unavailable);
+        }
+        let (kind, before) = (PresenceType::Unavailable, out.tells.len());
+        self.show_itself(&gone, Role::None, kind, told, out);
+        let itself = out.tells.drain(before..).collect::<Vec<_>>();
+        out.first.extend(itself);
+        self.show_others(&gone, Role::None, kind, told, out);
+    }
+
+    /// §11.1, §18.1.2: what was sent to a client came back; if it is not there any more, it is no
+    /// occupant.
+    pub(super) fn bounced(&mut self, full: &Jid, stanza: &Stanza, out: &mut Out) -> bool {
+        let error = stanza.child("error", ns::CLIENT).map(StanzaError::parse);
+        let gone = error.is_some_and(|error| {
+            matches!(
+                error.condition,
+                Condition::Gone
+                    | Condition::ItemNotFound
+                    | Condition::RecipientUnavailable
+                    | Condition::Redirect
+                    | Condition::RemoteServerNotFound
+                    | Condition::RemoteServerTimeout
+                    | Condition::ServiceUnavailable
+            )
+        });
+        if gone {
+            let told = Told {
+                codes: &[code::ERROR],
+                ..Told::default()
+            };
+            self.leaves(full, None, &told, out);
+        }
+        gone
+    }
+
+    /// The clients of one occupant.
+    pub(super) fn clients(occupant: &Occupant) -> SmallVec<[Jid; 1]> {
+        let sessions = occupant.sessions.iter();
+        sessions.map(|session| session.jid.clone()).collect()
+    }
+}

@@ -1,0 +1,312 @@
+//! Rooms as they lie in the store: what they are, who is affiliated, what was said.
+
+mod affiliation;
+pub mod archive;
+mod options;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use affiliation::{Affiliate, Affiliation};
+pub use options::{Options, Roles, Talk};
+
+use crate::proto::jid::Jid;
+use crate::store::{
+    Batch, CommitError, Direction, Fields, Key, Range, Snapshot, Space, Store, StoreError,
+};
+
+/// The number of a room, never given out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rid(pub u64);
+
+impl Rid {
+    /// The next number; durable with the next batch.
+    pub fn allocate(store: &Store) -> Rid {
+        Rid(store.allocate("room"))
+    }
+
+    fn key(self) -> Key {
+        Key::new().u64(self.0)
+    }
+}
+
+/// What the list of rooms shows of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Its number.
+    pub rid: Rid,
+    /// Its name for people.
+    #[serde(default)]
+    pub name: String,
+    /// Whether the public list has it.
+    #[serde(default)]
+    pub public: bool,
+    /// Whether it stays when it is empty.
+    #[serde(default)]
+    pub persistent: bool,
+    /// Who made it, by bare address.
+    #[serde(default)]
+    pub creator: String,
+}
+
+/// A subject that was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The message that set it, as written by itself.
+    pub xml: String,
+    /// When, Unix milliseconds.
+    pub at: u64,
+}
+
+/// All of a room but its lists and its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number.
+    pub rid: Rid,
+    /// Its address.
+    pub jid: Jid,
+    /// Who made it.
+    pub creator: Jid,
+    /// When, Unix milliseconds.
+    pub created: u64,
+    /// What makes its occupants' ids (XEP-0421).
+    pub secret: String,
+    /// What its owners set.
+    pub options: Options,
+    /// Its subject, if one was set.
+    #[serde(default)]
+    pub subject: Option<Subject>,
+}
+
+/// A room read as a whole.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What it is.
+    pub record: Record,
+    /// Who is affiliated.
+    pub affiliates: BTreeMap<Jid, Affiliate>,
+}
+
+fn odd(what: &str) -> StoreError {
+    StoreError::Format(format!("{what} of a room"))
+}
+
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Where the rooms of a service are listed.
+fn of_service(domain: &str) -> Key {
+    Key::new().str(domain)
+}
+
+fn name_key(room: &Jid) -> Key {
+    of_service(room.domain()).str(room.node().unwrap_or_default())
+}
+
+/// Reads a room, if there is one.
+///
+/// # Errors
+/// The store's; something that cannot be read.
+pub fn read(view: &dyn Snapshot, room: &Jid) -> Result<Option<Stored>, StoreError> {
+    let Some(listing) = listing(view, room)? else {
+        return Ok(None);
+    };
+    let value = view.get(Space::ROOM_CONFIG, &listing.rid.key())?;
+    let record = value.and_then(|value| serde_json::from_slice(&value).ok());
+    let record: Record = record.ok_or_else(|| odd("the configuration"))?;
+    let mut affiliates = BTreeMap::new();
+    let mut range = Range::prefix(listing.rid.key());
+    loop {
+        let rows = view.page(Space::ROOM_MEMBER, &range, PAGE)?;
+        let Some((last, _)) = rows.last() else {
+            break;
+        };
+        range = range.after(last.as_slice());
+        for (key, value) in rows {
+            let mut fields = Fields::of(&key);
+            let jid = fields.u64().and_then(|_| fields.str());
+            let jid = jid.and_then(|jid| Jid::parse(jid).ok());
+            let affiliate = serde_json::from_slice(&value).ok();
+            let (jid, affiliate) = jid.zip(affiliate).ok_or_else(|| odd("an affiliation"))?;
+            affiliates.insert(jid, affiliate);
+        }
+    }
+    Ok(Some(Stored { record, affiliates }))
+}
+
+/// Bytes of rows read at once.
+const PAGE: usize = 256 << 10;
+
+/// What the list of rooms has of one.
+///
+/// # Errors
+/// The store's; something that cannot be read.
+pub fn listing(view: &dyn Snapshot, room: &Jid) -> Result<Option<Listing>, StoreError> {
+    let value = view.get(Space::ROOM, &name_key(room))?;
+    value
+        .map(|value| serde_json::from_slice(&value).map_err(|_| odd("the entry in the list")))
+        .transpose()
+}
+
+/// Writes what a room is.
+pub fn write(batch: &mut Batch, record: &Record) {
+    let listing = Listing {
+        rid: record.rid,
+        name: record.options.name.clone(),
+        public: record.options.public,
+        persistent: record.options.persistent,
+        creator: record.creator.to_string(),
+    };
+    batch.put(Space::ROOM, &name_key(&record.jid), json(&listing));
+    batch.put(Space::ROOM_CONFIG, &record.rid.key(), json(record));
+}
+
+/// Writes what somebody is to a room; `None` takes the entry away.
+pub fn affiliate(batch: &mut Batch, rid: Rid, jid: &Jid, affiliate: Option<&Affiliate>) {
+    let key = rid.key().str(jid.as_str());
+    match affiliate {
+        Some(affiliate) => batch.put(Space::ROOM_MEMBER, &key, json(affiliate)),
+        None => batch.delete(Space::ROOM_MEMBER, &key),
+    }
+}
+
+/// Takes a room off the list: it is no more, and what it holds is for [`clear`].
+pub fn remove(batch: &mut Batch, record: &Record) {
+    batch.delete(Space::ROOM, &name_key(&record.jid));
+}
+
+/// Removes what a room held; its record goes last, so that [`left_over`] finds one that was begun.
+///
+/// # Errors
+/// The store's.
+pub async fn clear(store: &Store, rid: Rid) -> Result<(), CommitError> {
+    for space in [Space::ROOM_LOG, Space::ROOM_MEMBER, Space::ROOM_CONFIG] {
+        store.erase(space, Range::prefix(rid.key())).await?;
+    }
+    Ok(())
+}
+
+/// Rooms of a service in the order of their names, after one of them, at most `limit`.
+///
+/// # Errors
+/// The store's; something that cannot be read.
+pub fn list(
+    view: &dyn Snapshot,
+    domain: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Listing)>, StoreError> {
+    let mut range = Range::prefix(of_service(domain));
+    if let Some(after) = after {
+        range = range.after(of_service(domain).str(after));
+    }
+    let rows = view.scan(Space::ROOM, &range, Direction::Forward, limit)?;
+    let read = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let mut fields = Fields::of(&key);
+        let name = fields.str().and_then(|_| fields.str()).map(str::to_owned);
+        let listing = serde_json::from_slice(&value).ok();
+        name.zip(listing)
+            .ok_or_else(|| odd("the entry in the list"))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Rooms of a service whose removal was begun and not ended.
+///
+/// # Errors
+/// The store's; something that cannot be read.
+pub fn left_over(view: &dyn Snapshot, domain: &str) -> Result<Vec<Rid>, StoreError> {
+    let (mut found, mut range) = (Vec::new(), Range::all());
+    loop {
+        let rows = view.page(Space::ROOM_CONFIG, &range, PAGE)?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(found);
+        };
+        range = range.after(last.as_slice());
+        for (_, value) in rows {
+            let record: Record =
+                serde_json::from_slice(&value).map_err(|_| odd("the configuration"))?;
+            if record.jid.domain() == domain
+                && listing(view, &record.jid)?.is_none_or(|there| there.rid != record.rid)
+            {
+                found.push(record.rid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::proto::jid::Jid;
+    use crate::runtime::clock::Clock;
+    use crate::store::Options as StoreOptions;
+
+    fn record(rid: Rid, room: &str) -> Record {
+        Record {
+            rid,
+            jid: Jid::parse(room).unwrap(),
+            creator: Jid::parse("crone1@x").unwrap(),
+            created: 7,
+            secret: "s".to_owned(),
+            options: Options::default(),
+            subject: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_room_is_written_read_listed_and_removed() {
+        let store = Store::open(StoreOptions::memory(), Clock::system()).unwrap();
+        let rooms = ["coven@chat.x", "heath@chat.x", "coven@chat.y"];
+        let mut rids = Vec::new();
+        let mut batch = Batch::new();
+        for room in rooms {
+            let rid = Rid::allocate(&store);
+            rids.push(rid);
+            write(&mut batch, &record(rid, room));
+            let owner = Affiliate {
+                affiliation: Affiliation::Owner,
+                ..Affiliate::default()
+            };
+            affiliate(
+                &mut batch,
+                rid,
+                &Jid::parse("crone1@x").unwrap(),
+                Some(&owner),
+            );
+        }
+        store.commit(batch).await.unwrap();
+        let coven = Jid::parse("coven@chat.x").unwrap();
+        let stored = store
+            .reading(move |view| read(view, &coven))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(stored.record, record(rids[0], "coven@chat.x"));
+        let (jid, owner) = stored.affiliates.first_key_value().unwrap();
+        assert_eq!(
+            (jid.as_str(), owner.affiliation),
+            ("crone1@x", Affiliation::Owner)
+        );
+        let names = |after: Option<&'static str>| {
+            store.reading(move |view| {
+                let rooms = list(view, "chat.x", after, 10)?;
+                Ok(rooms.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+            })
+        };
+        assert_eq!(names(None).await.unwrap(), ["coven", "heath"]);
+        assert_eq!(names(Some("coven")).await.unwrap(), ["heath"]);
+
+        let mut batch = Batch::new();
+        remove(&mut batch, &stored.record);
+        store.commit(batch).await.unwrap();
+        let left = || store.reading(|view| left_over(view, "chat.x"));
+        assert_eq!(left().await.unwrap(), [rids[0]]);
+        clear(&store, rids[0]).await.unwrap();
+        assert_eq!(left().await.unwrap(), []);
+        assert_eq!(names(None).await.unwrap(), ["heath"]);
+    }
+}

@@ -1,0 +1,326 @@
+//! Rooms (XEP-0045) over the end of the server, a disk that fails, and what the settings bound.
+
+use std::time::Duration;
+
+use waxwing::proto::{Condition, ErrorType, Jid, ns};
+use waxwing::store::EngineError;
+use waxwing::xml::{Context, Element, Limits, parse};
+
+use crate::support::client::{Builder, Client, Error};
+use crate::support::process::Process;
+use crate::support::server::{start_faulty, start_server};
+
+const ROOM: &str = "coven@conference.localhost";
+
+fn el(text: &str) -> Element {
+    parse(text.as_bytes(), &Context::client(), &Limits::default()).unwrap()
+}
+
+async fn connect(builder: Builder, addr: std::net::SocketAddr) -> Client {
+    builder.connect(addr).await.unwrap()
+}
+
+/// Enters, and takes everything up to the subject: the messages of the history, and the subject.
+async fn enter(client: &mut Client, nick: &str) -> (Vec<Element>, String) {
+    let join = format!(
+        "<presence to='{ROOM}/{nick}'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    client.send(join.as_str()).await.unwrap();
+    let mut history = Vec::new();
+    loop {
+        let got = client.next(Duration::from_secs(10)).await.unwrap();
+        assert_ne!(got.attr("type"), Some("error"), "{got:?}");
+        match got.child("subject", ns::CLIENT) {
+            Some(subject) => return (history, subject.text().into_owned()),
+            None if got.is("message", ns::CLIENT) => history.push(got),
+            None => {}
+        }
+    }
+}
+
+async fn configure(client: &mut Client, fields: &[(&str, &str)]) {
+    let mut x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+    for (var, value) in fields {
+        let value = Element::new("value", ns::DATA_FORM).with_text(value);
+        let field = Element::new("field", ns::DATA_FORM).with_attr("var", var);
+        x = x.with_child(field.with_child(value));
+    }
+    let query = Element::new("query", ns::MUC_OWNER).with_child(x);
+    client.request("set", Some(ROOM), query).await.unwrap();
+}
+
+/// Says something and takes what comes back of it.
+async fn say(client: &mut Client, id: &str) -> Element {
+    let message =
+        format!("<message type='groupchat' id='{id}' to='{ROOM}'><body>{id}</body></message>");
+    client.send(message.as_str()).await.unwrap();
+    came(client, id).await
+}
+
+async fn came(client: &mut Client, id: &str) -> Element {
+    let own = |el: &Element| el.is("message", ns::CLIENT) && el.attr("id") == Some(id);
+    client.wait_for(id, own).await.unwrap()
+}
+
+fn stanza_id(message: &Element) -> String {
+    let id = message.child("stanza-id", ns::STANZA_ID).unwrap();
+    assert_eq!(id.attr("by"), Some(ROOM));
+    id.attr("id").unwrap().to_owned()
+}
+
+fn condition<T: std::fmt::Debug>(answer: Result<T, Error>) -> Condition {
+    match answer {
+        Err(Error::Refused(error)) => error.condition,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_room_survives_a_kill_with_all_that_was_said() {
+    let mut server = Process::start(&["crone1", "hag66", "wiccarocks"], &[]);
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(
+        &mut crone,
+        &[
+            ("muc#roomconfig_persistentroom", "1"),
+            ("muc#roomconfig_membersonly", "1"),
+            ("muc#roomconfig_roomname", "A Dark Cave"),
+        ],
+    )
+    .await;
+    let member = "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='hag66@localhost' nick='thirdwitch'/></query>";
+    crone.request("set", Some(ROOM), el(member)).await.unwrap();
+    let subject =
+        format!("<message type='groupchat' id='s' to='{ROOM}'><subject>Spells</subject></message>");
+    crone.send(subject.as_str()).await.unwrap();
+    came(&mut crone, "s").await;
+    let mut said = Vec::new();
+    for n in 0..5 {
+        said.push(stanza_id(&say(&mut crone, &format!("m{n}")).await));
+    }
+    server.kill();
+    drop(crone);
+    server.restart();
+
+    let mut hag = connect(server.client("hag66"), server.addr).await;
+    let (history, subject) = enter(&mut hag, "thirdwitch").await;
+    assert_eq!(history.iter().map(stanza_id).collect::<Vec<_>>(), said);
+    assert_eq!(subject, "Spells");
+    let info = Element::new("query", ns::DISCO_INFO);
+    let info = hag.request("get", Some(ROOM), info).await.unwrap();
+    let info = format!("{info:?}");
+    for what in ["A Dark Cave", "muc_membersonly", "muc_persistent"] {
+        assert!(info.contains(what), "{what}: {info}");
+    }
+    // Later messages have later ids.
+    let later = stanza_id(&say(&mut hag, "later").await);
+    assert!(said.iter().all(|id| *id < later));
+    let mut stranger = connect(server.client("wiccarocks"), server.addr).await;
+    let join = format!(
+        "<presence to='{ROOM}/x'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    stranger.send(join.as_str()).await.unwrap();
+    let refused = stranger.next(Duration::from_secs(10)).await.unwrap();
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert!(error.has_child("registration-required", ns::STANZA_ERRORS));
+}
+
+#[tokio::test]
+async fn a_temporary_room_ends_with_a_kill() {
+    let mut server = Process::start(&["crone1"], &[]);
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(&mut crone, &[("muc#roomconfig_roomname", "A Dark Cave")]).await;
+    say(&mut crone, "gone").await;
+    server.kill();
+    drop(crone);
+    server.restart();
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    let rooms = Element::new("query", ns::DISCO_ITEMS);
+    let rooms = crone.request("get", Some("conference.localhost"), rooms);
+    let rooms = rooms.await.unwrap();
+    let list = rooms.child("query", ns::DISCO_ITEMS).unwrap();
+    assert_eq!(list.children().count(), 0);
+    let (history, _) = enter(&mut crone, "firstwitch").await;
+    assert!(history.is_empty(), "{history:?}");
+    let info = Element::new("query", ns::DISCO_INFO);
+    let info = crone.request("get", Some(ROOM), info).await.unwrap();
+    assert!(!format!("{info:?}").contains("A Dark Cave"));
+}
+
+#[tokio::test]
+async fn who_resumes_after_a_restart_is_still_in_the_room() {
+    let mut server = Process::start(&["crone1", "hag66"], &[]);
+    let mut crone = connect(server.client("crone1").resumable(), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(&mut crone, &[]).await;
+    let mut hag = connect(server.client("hag66").resumable(), server.addr).await;
+    enter(&mut hag, "thirdwitch").await;
+    say(&mut crone, "before").await;
+    came(&mut hag, "before").await;
+    server.terminate();
+    server.wait(Duration::from_secs(20));
+    let (crones, hags) = (crone.cut(), hag.cut());
+    server.restart();
+    let builder = server.client("crone1").resume(&crones.0, crones.1);
+    let mut crone = connect(builder, server.addr).await;
+    let builder = server.client("hag66").resume(&hags.0, hags.1);
+    let mut hag = connect(builder, server.addr).await;
+    assert!(crone.is_resumed() && hag.is_resumed());
+    let after = say(&mut hag, "after").await;
+    assert_eq!(after.attr("from"), Some(&*format!("{ROOM}/thirdwitch")));
+    let seen = came(&mut crone, "after").await;
+    assert_eq!(stanza_id(&seen), stanza_id(&after));
+}
+
+#[tokio::test]
+async fn what_the_disk_refuses_nobody_sees() {
+    let (server, faulty) = start_faulty().await;
+    let crone = server.account("crone1").await.unwrap();
+    let hag = server.account("hag66").await.unwrap();
+    let mut crone = connect(server.client(&crone), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(&mut crone, &[]).await;
+    let mut hag = connect(server.client(&hag), server.addr).await;
+    enter(&mut hag, "thirdwitch").await;
+    say(&mut crone, "one").await;
+    came(&mut hag, "one").await;
+    faulty.fail(1, EngineError::Refused("for the test".to_owned()));
+    let lost =
+        format!("<message type='groupchat' id='lost' to='{ROOM}'><body>lost</body></message>");
+    crone.send(lost.as_str()).await.unwrap();
+    let answer = came(&mut crone, "lost").await;
+    assert_eq!(answer.attr("type"), Some("error"), "{answer:?}");
+    // All are where they were, and the history does not have it.
+    let two = say(&mut crone, "two").await;
+    assert_eq!(two.attr("type"), Some("groupchat"));
+    let seen = came(&mut hag, "two").await;
+    assert_eq!(stanza_id(&seen), stanza_id(&two));
+    let (history, _) = enter(&mut hag, "thirdwitch").await;
+    let ids: Vec<_> = history.iter().filter_map(|said| said.attr("id")).collect();
+    assert_eq!(ids, ["one", "two"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_full_lets_its_owner_in() {
+    let server = start_server(&["modules.muc.occupants=2", "modules.muc.clients=1"]).await;
+    let mut all = Vec::new();
+    for name in ["crone1", "hag66", "wiccarocks"] {
+        let jid = server.account(name).await.unwrap();
+        all.push(connect(server.client(&jid), server.addr).await);
+    }
+    let [crone, hag, wicca] = &mut all[..] else {
+        panic!("three")
+    };
+    enter(crone, "firstwitch").await;
+    configure(crone, &[("muc#roomconfig_persistentroom", "1")]).await;
+    enter(hag, "thirdwitch").await;
+    let join = format!(
+        "<presence to='{ROOM}/second'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    wicca.send(join.as_str()).await.unwrap();
+    let refused = wicca.next(Duration::from_secs(10)).await.unwrap();
+    let error = waxwing::proto::StanzaError::parse(refused.child("error", ns::CLIENT).unwrap());
+    let wait = (Condition::ServiceUnavailable, ErrorType::Wait);
+    assert_eq!((error.condition, error.kind), wait);
+    let leave = format!("<presence to='{ROOM}/firstwitch' type='unavailable'/>");
+    crone.send(leave.as_str()).await.unwrap();
+    let gone = |el: &Element| el.attr("type") == Some("unavailable");
+    hag.wait_for("who leaves", gone).await.unwrap();
+    enter(wicca, "second").await;
+    enter(crone, "firstwitch").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_who_may_makes_rooms_and_no_ghost_stays() {
+    let server = start_server(&["modules.muc.create=admins"]).await;
+    let jid = server.account("crone1").await.unwrap();
+    let mut crone = connect(server.client(&jid), server.addr).await;
+    let join = format!(
+        "<presence to='{ROOM}/a' id='j'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    crone.send(join.as_str()).await.unwrap();
+    let refused = crone.next(Duration::from_secs(10)).await.unwrap();
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert!(error.has_child("not-allowed", ns::STANZA_ERRORS));
+    let query = Element::new("query", ns::MUC_OWNER);
+    let answer = crone.request("get", Some(ROOM), query).await;
+    assert_eq!(condition(answer), Condition::ItemNotFound);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_of_rooms_comes_in_pages() {
+    let server = start_server(&["modules.muc.persistent=true"]).await;
+    let jid = server.account("crone1").await.unwrap();
+    let mut crone = connect(server.client(&jid), server.addr).await;
+    for n in 1..=5 {
+        let room = format!("r{n}@conference.localhost");
+        let join = format!(
+            "<presence to='{room}/a'><x xmlns='{}'/></presence>",
+            ns::MUC
+        );
+        crone.send(join.as_str()).await.unwrap();
+        let x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+        let query = Element::new("query", ns::MUC_OWNER).with_child(x);
+        crone.request("set", Some(&room), query).await.unwrap();
+    }
+    let page = "<query xmlns='http://jabber.org/protocol/disco#items'><set xmlns='http://jabber.org/protocol/rsm'><max>2</max><after>r2</after></set></query>";
+    let list = crone.request("get", Some("conference.localhost"), el(page));
+    let list = list.await.unwrap();
+    let query = list.child("query", ns::DISCO_ITEMS).unwrap();
+    let rooms: Vec<_> = query
+        .children()
+        .filter_map(|item| item.attr("jid"))
+        .collect();
+    assert_eq!(
+        rooms,
+        ["r3@conference.localhost", "r4@conference.localhost"]
+    );
+    let set = query.child("set", ns::RSM).unwrap();
+    assert_eq!(set.child("count", ns::RSM).unwrap().text(), "5");
+    let whole = Element::new("query", ns::DISCO_ITEMS);
+    let whole = crone.request("get", Some("conference.localhost"), whole);
+    let whole = whole.await.unwrap();
+    let query = whole.child("query", ns::DISCO_ITEMS).unwrap();
+    assert_eq!(query.children().count(), 5);
+    assert!(Jid::parse(query.children().next().unwrap().attr("jid").unwrap()).is_ok());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn administrators_list_rooms_end_them_and_give_them_owners() {
+    let server = Process::start(&["crone1", "hag66"], &[]);
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(&mut crone, &[("muc#roomconfig_roomname", "A Dark Cave")]).await;
+    let (done, out, err) = server.run(&["room", "list"]);
+    assert!(done, "{err}");
+    for what in [ROOM, "A Dark Cave", "crone1@localhost"] {
+        assert!(out.contains(what), "{what}: {out}");
+    }
+    let (done, _, err) = server.run(&["room", "owner", "coven", "hag66@localhost"]);
+    assert!(done, "{err}");
+    let changed = |el: &Element| format!("{el:?}").contains("hag66@localhost");
+    let owners =
+        "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='owner'/></query>";
+    let owners = crone.request("get", Some(ROOM), el(owners)).await.unwrap();
+    assert!(changed(&owners), "{owners:?}");
+    let (done, _, err) = server.run(&["room", "destroy", "nowhere", "--yes"]);
+    assert!(
+        !done && err.contains("there is no room nowhere@conference.localhost"),
+        "{err}"
+    );
+    let (done, _, err) = server.run(&["room", "destroy", ROOM, "--reason", "The end", "--yes"]);
+    assert!(done, "{err}");
+    let gone = |el: &Element| el.attr("type") == Some("unavailable");
+    let gone = crone.wait_for("the end of the room", gone).await.unwrap();
+    assert!(format!("{gone:?}").contains("The end"), "{gone:?}");
+}
