@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from breaks import Wire
 from check import check, equal
 from desktop import PYTHON, Desktop
 from terminal import own_folder
@@ -20,11 +21,11 @@ WINDOW = f"{PATH}/window/1"
 ROSE = (224, 17, 95)
 
 
-def profile(folder, case, account):
+def profile(folder, server, account):
     """What Gajim would have written when somebody had entered the account."""
     localpart, domain = account.address.split("@")
     app = {"use_keyring": False, "check_for_update": False, "sounds_on": False, "autoaway": False, "autoxa": False}
-    server = {"use_custom_host": True, "custom_host": case.server.host, "custom_port": case.server.port}
+    server = {"use_custom_host": True, "custom_host": server.host, "custom_port": server.port}
     one = {"active": True, "name": localpart, "hostname": domain, "password": account.password, **server}
     folder.mkdir(parents=True)
     with sqlite3.connect(folder / "settings.sqlite") as settings:
@@ -46,11 +47,11 @@ def profile(folder, case, account):
 
 class Gajim:
     @classmethod
-    async def start(cls, case, account, ca=None):
+    async def start(cls, case, account, ca=None, wire=None):
         self = cls()
         self.account = account.address.split("@")[0]
         folder = own_folder(case.server.work)
-        profile(folder / "config/gajim", case, account)
+        profile(folder / "config/gajim", wire or case.server, account)
         self.desktop = await Desktop.start(case, folder)
         await self.desktop.open(case, [PYTHON, SCRIPT, ca or case.server.ca, "--separate"])
         await self.desktop.sees("Accounts", "Verona")
@@ -117,6 +118,33 @@ async def chat(case):
     juliet.send_message(message["from"], "you do wrong your hand too much", mtype="chat")
     await gajim.desktop.sees("my lips, two blushing pilgrims", "you do wrong your hand too much")
     await gajim.desktop.picture(case.server.work / "gajim-chat.png", colour=ROSE, pixels=500)
+
+
+@check("gajim", "what another device of the account sends and gets")
+async def devices(case):
+    account, juliet = await friends(case)
+    gajim = await Gajim.start(case, account)
+    await juliet.presence(account.address)
+    await gajim.chat(juliet.boundjid.bare)
+    phone = await login(case, account, priority=-1)
+    phone.send_message(juliet.boundjid.full, "call me but love", mtype="chat")
+    await juliet.message("call me but love")
+    juliet.send_message(phone.boundjid.full, "by whose direction found'st thou out this place?", mtype="chat")
+    await gajim.desktop.sees("call me but love", "by whose direction found'st thou out this place?")
+
+
+@check("gajim", "its connection is cut: it comes back, and shows what was sent meanwhile")
+async def cut(case):
+    account, juliet = await friends(case)
+    wire = await Wire.start(case)
+    gajim = await Gajim.start(case, account, wire=wire)
+    await juliet.presence(account.address)
+    await gajim.chat(juliet.boundjid.bare)
+    wire.cut()
+    juliet.send_message(account.address, "art thou not Romeo, and a Montague?", mtype="chat")
+    await gajim.desktop.sees("art thou not Romeo, and a Montague?")
+    await gajim.say("neither, fair maid")
+    await juliet.message("neither, fair maid")
 
 
 @check("gajim", "what was sent while it was away")

@@ -21,17 +21,14 @@ class Missing(Exception):
     """What should be on the screen is not."""
 
 
-def showing(thing=None):
+def showing():
     """Every widget on the screen."""
-    if thing is None:
-        desktop = Atspi.get_desktop(0)
-        for number in range(desktop.get_child_count()):
-            application = desktop.get_child_at_index(number)
-            if application is not None:
-                application.clear_cache()
-                yield from below(application)
-    else:
-        yield from below(thing)
+    desktop = Atspi.get_desktop(0)
+    for number in range(desktop.get_child_count()):
+        application = desktop.get_child_at_index(number)
+        if application is not None:
+            application.clear_cache()
+            yield from below(application)
 
 
 def below(thing):
@@ -43,7 +40,7 @@ def below(thing):
 
 
 def said(thing):
-    """What a widget says: its name, and its text."""
+    """The text of a widget; its name, if it has none."""
     if "Text" in thing.get_interfaces():
         return Atspi.Text.get_text(thing, 0, -1)
     return thing.get_name() or ""
@@ -65,6 +62,14 @@ def until(look, what):
 
 def screen():
     return [text for thing in showing() if (text := said(thing).strip())]
+
+
+def last_look():
+    """For who reads what went wrong."""
+    try:
+        return screen()
+    except GLib.Error as error:
+        return [str(error)]
 
 
 def sees(texts):
@@ -146,7 +151,7 @@ def main():
             ORDERS[order.pop("do")](**order)
             print("done", flush=True)
         except (Missing, GLib.Error) as error:
-            print("failed", json.dumps([str(error), screen()]), flush=True)
+            print("failed", json.dumps([str(error), last_look()]), flush=True)
 
 
 main()

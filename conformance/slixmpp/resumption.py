@@ -30,7 +30,7 @@ async def cut(case):
 
 
 @check("slixmpp", "the server is restarted in a burst: both sessions go on, everything comes once and in order")
-async def restart(case):
+async def restarted(case):
     server = await own_server(case)
     romeo = await resumable(case, await case.account("romeo"))
     account = await case.account("juliet")
