@@ -153,6 +153,60 @@ async fn accounts_come_into_a_running_server() {
     session.roster().await.unwrap();
 }
 
+/// XEP-0227 §4.10, example 11, with what other servers may write beside it.
+#[test]
+fn nodes_of_accounts_move_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("pep.xml"), folder.path().join("data"));
+    fs::write(
+        &file,
+        "<server-data xmlns='urn:xmpp:pie:0'><host jid='localhost'><user name='romeo' password='pencil'>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub#owner'>\
+         <configure node='urn:xmpp:bookmarks:1'><x xmlns='jabber:x:data' type='form'>\
+         <field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#node_config</value></field>\
+         <field var='pubsub#access_model'><value>whitelist</value></field>\
+         <field var='pubsub#max_items'><value>max</value></field>\
+         <field var='pubsub#unheard_of'><value>1</value></field></x></configure>\
+         <affiliations node='urn:xmpp:bookmarks:1'>\
+         <affiliation jid='mercutio@example.net' affiliation='member'/></affiliations>\
+         <subscriptions node='urn:xmpp:bookmarks:1'>\
+         <subscription jid='mercutio@example.net' subscription='subscribed' subid='123-abc'/></subscriptions>\
+         <odd/></pubsub>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:bookmarks:1'>\
+         <item id='theplay@conference.shakespeare.lit'><conference xmlns='urn:xmpp:bookmarks:1' autojoin='true'/></item>\
+         <item id='orchard@conference.shakespeare.lit'><conference xmlns='urn:xmpp:bookmarks:1'/></item>\
+         <item id='orchard@conference.shakespeare.lit'><conference xmlns='urn:xmpp:bookmarks:1'/></item>\
+         </items><items node='http://jabber.org/protocol/nick'>\
+         <item id='current'><nick xmlns='http://jabber.org/protocol/nick'>Romy</nick></item></items>\
+         </pubsub></user></host></server-data>",
+    )
+    .unwrap();
+    let text = done(&on(&data, "fjall", &["import", file.to_str().unwrap()]));
+    assert!(text.contains("Accounts imported: 1; left out: 0"), "{text}");
+    for left_out in ["settings of a node", "item of a node"] {
+        assert!(text.contains(left_out), "{left_out}: {text}");
+    }
+    assert!(on(&data, "fjall", &["store", "check"]).status.success());
+    let export = |data: &Path| String::from_utf8(on(data, "fjall", &["export", "-"]).stdout);
+    let exported = export(&data).unwrap();
+    for part in [
+        "<configure node='urn:xmpp:bookmarks:1'",
+        "<value>whitelist</value>",
+        "<value>max</value>",
+        "mercutio@example.net' affiliation='member'",
+        "mercutio@example.net' subscription='subscribed'",
+        "theplay@conference.shakespeare.lit",
+        "Romy",
+    ] {
+        assert!(exported.contains(part), "{part} in {exported}");
+    }
+    let (copy, other) = (folder.path().join("copy.xml"), folder.path().join("other"));
+    fs::write(&copy, &exported).unwrap();
+    let text = done(&on(&other, "fjall", &["import", copy.to_str().unwrap()]));
+    assert!(!text.contains("Left out"), "{text}");
+    assert_eq!(export(&other).unwrap(), exported);
+}
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")

@@ -15,6 +15,7 @@ use crate::state::accounts::{AccountError, Accounts};
 use crate::state::arrival::{Arrival, Login};
 use crate::state::blocklist::BlockList;
 use crate::state::log;
+use crate::state::nodes::portable::Arriving;
 use crate::state::owned::{AccountSpace, Owner, Quota, WriteError};
 use crate::state::protection::Chosen;
 use crate::state::roster::{Item, Roster};
@@ -74,6 +75,7 @@ pub struct Incoming {
     offline: MidSource,
     /// Ids of the other server by which a message may come twice.
     ids: HashMap<String, Mid>,
+    nodes: Arriving,
 }
 
 impl Incoming {
@@ -89,8 +91,10 @@ impl Incoming {
         replace: bool,
         now: u64,
     ) -> Result<Self, ImportError> {
+        let arrival = accounts.arrival(jid, replace).await?;
         Ok(Incoming {
-            arrival: accounts.arrival(jid, replace).await?,
+            nodes: Arriving::new(store, arrival.uid(), arrival.jid(), now),
+            arrival,
             store: store.clone(),
             batch: Batch::new().relaxed(),
             roster: Roster::default(),
@@ -121,6 +125,12 @@ impl Incoming {
             }
             Piece::Archived(result) if self.archived(result).is_none() => {
                 left_out.note("archived message that cannot be read");
+            }
+            Piece::Node(setting) if self.setting(setting).is_none() => {
+                left_out.note("settings of a node that cannot be read");
+            }
+            Piece::Item(node, item) if self.item(node, item).is_none() => {
+                left_out.note("item of a node that cannot be read");
             }
             _ => {}
         }
@@ -296,6 +306,14 @@ impl Incoming {
             }
         });
         Some(())
+    }
+
+    fn setting(&mut self, setting: &Element) -> Option<()> {
+        self.nodes.setting(&mut self.batch, setting.root())
+    }
+
+    fn item(&mut self, node: &str, item: &Element) -> Option<()> {
+        self.nodes.item(&mut self.batch, node, item.root())
     }
 
     fn offline(&mut self, message: &Element) -> Option<()> {

@@ -1,6 +1,6 @@
 //! XEP-0227: Portable Import/Export Format for XMPP-IM Servers (1.1)
 //!
-//! Left out, and told of when they come: PEP nodes, and rules of privacy lists that XEP-0191 does not know.
+//! Left out, and told of when they come: rules of privacy lists that XEP-0191 does not know.
 
 mod act;
 mod import;

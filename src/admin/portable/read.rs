@@ -30,6 +30,10 @@ pub enum Piece {
     Offline(Element),
     /// A `<result/>` of the archive (§4.11).
     Archived(Element),
+    /// How a node is set up (§4.10.1).
+    Node(Element),
+    /// An item, and its node (§4.10.2).
+    Item(String, Element),
     /// The end of an account.
     UserEnd,
     /// Something that does not belong where it is, and where that is.
@@ -82,6 +86,9 @@ enum Level {
     User,
     Offline,
     Archive,
+    Nodes,
+    Published,
+    Items,
 }
 
 impl Level {
@@ -93,12 +100,16 @@ impl Level {
             Level::User => "user",
             Level::Offline => "offline-messages",
             Level::Archive => "archive",
+            Level::Nodes | Level::Published => "pubsub",
+            Level::Items => "items",
         }
     }
 }
 
 struct Open {
     level: Level,
+    /// The node whose items they are.
+    node: Option<String>,
     /// Namespace declarations in force, as written.
     declared: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -145,6 +156,7 @@ impl PieceReader {
             sources: Vec::new(),
             open: vec![Open {
                 level: Level::Top,
+                node: None,
                 declared: BTreeMap::new(),
             }],
             next: None,
@@ -203,11 +215,14 @@ impl PieceReader {
             }
             Level::User if pie("offline-messages") => Some((Level::Offline, None)),
             Level::User if tag.is("archive", MAM) => Some((Level::Archive, None)),
+            Level::User if tag.is("pubsub", ns::PUBSUB_OWNER) => Some((Level::Nodes, None)),
+            Level::User if tag.is("pubsub", ns::PUBSUB) => Some((Level::Published, None)),
+            Level::Published if tag.is("items", ns::PUBSUB) => Some((Level::Items, None)),
             _ => None,
         };
         if let Some((entered, piece)) = entered {
             if !empty {
-                self.enter(entered, start);
+                self.enter(entered, start, tag.attr("node"));
             } else if entered == Level::User {
                 self.next = Some(Piece::UserEnd);
             }
@@ -221,10 +236,15 @@ impl PieceReader {
             return self.include(&tag);
         }
         let element = self.unit(start, empty)?;
+        let node = self.open.last().and_then(|open| open.node.clone());
         Ok(Some(match level {
             Level::User => Piece::Part(element),
             Level::Offline if element.is("message", ns::CLIENT) => Piece::Offline(element),
             Level::Archive if element.is("result", ns::MAM) => Piece::Archived(element),
+            Level::Nodes if element.ns() == ns::PUBSUB_OWNER => Piece::Node(element),
+            Level::Items if element.is("item", ns::PUBSUB) => {
+                Piece::Item(node.unwrap_or_default(), element)
+            }
             _ => Piece::Unknown(format!(
                 "{} of {} in {}",
                 element.name(),
@@ -234,11 +254,15 @@ impl PieceReader {
         }))
     }
 
-    fn enter(&mut self, level: Level, start: &BytesStart<'_>) {
+    fn enter(&mut self, level: Level, start: &BytesStart<'_>, node: Option<&str>) {
         let around = self.open.last().map(|open| open.declared.clone());
         let mut declared = around.unwrap_or_default();
         declared.extend(declarations(start));
-        self.open.push(Open { level, declared });
+        self.open.push(Open {
+            level,
+            node: node.map(str::to_owned),
+            declared,
+        });
     }
 
     fn end(&mut self) -> Option<Piece> {

@@ -13,6 +13,7 @@ use crate::proto::{forward, ns};
 use crate::state::accounts::{self, Record};
 use crate::state::blocklist::BlockList;
 use crate::state::log::{self, Logged};
+use crate::state::nodes::portable::{self, Leaving};
 use crate::state::roster::Roster;
 use crate::state::stored_xml;
 use crate::store::{Direction, Fields, Frozen, Key, Mid, Range, Snapshot, Space, StoreError};
@@ -150,6 +151,7 @@ fn user(view: &Frozen, jid: &Jid, record: &Record, out: &mut impl Write) -> Resu
     for part in stored::parts(view, uid)? {
         put(&part, out)?;
     }
+    nodes(view, jid, uid, out)?;
     archive(view, jid, uid, out)?;
     offline(view, jid, uid, out)?;
     out.write_all(b"</user>\n")?;
@@ -186,6 +188,49 @@ fn credentials(record: &Record, hash: ScramHash) -> Option<Element> {
         .with_child(part("server-key", &BASE64.encode(&keys.server_key)))
         .with_child(part("stored-key", &BASE64.encode(&keys.stored_key)));
     Some(scram)
+}
+
+/// §4.10: first how every node is set up, then what is in them.
+fn nodes(view: &Frozen, jid: &Jid, uid: Uid, out: &mut impl Write) -> Result<(), WriteError> {
+    let mut begun = false;
+    each_node(view, jid, uid, |node| {
+        if !std::mem::replace(&mut begun, true) {
+            writeln!(out, "<pubsub xmlns='{}'>", ns::PUBSUB_OWNER)?;
+        }
+        Ok(node.settings.iter().try_for_each(|part| put(part, out))?)
+    })?;
+    if !begun {
+        return Ok(());
+    }
+    writeln!(out, "</pubsub>\n<pubsub xmlns='{}'>", ns::PUBSUB)?;
+    each_node(view, jid, uid, |node| {
+        out.write_all(b"<items")?;
+        attribute("node", &node.name, out)?;
+        out.write_all(b">\n")?;
+        let mut after = None;
+        loop {
+            let items = node.items(view, after)?;
+            let Some((last, _)) = items.last() else { break };
+            after = Some(*last);
+            items.iter().try_for_each(|(_, item)| put(item, out))?;
+        }
+        Ok(out.write_all(b"</items>\n")?)
+    })?;
+    Ok(out.write_all(b"</pubsub>\n")?)
+}
+
+fn each_node(
+    view: &Frozen,
+    jid: &Jid,
+    uid: Uid,
+    mut each: impl FnMut(&Leaving) -> Result<(), WriteError>,
+) -> Result<(), WriteError> {
+    let mut after = None;
+    while let Some(node) = portable::leaving(view, uid, jid, after.as_deref())? {
+        each(&node)?;
+        after = Some(node.name);
+    }
+    Ok(())
 }
 
 /// §4.11: what is kept, oldest first.
