@@ -27,6 +27,7 @@ mod muc;
 mod never_lost;
 mod operations;
 mod portable;
+mod pubsub;
 mod quickstart;
 mod registration;
 mod reports;

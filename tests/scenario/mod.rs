@@ -81,6 +81,7 @@ files! {
     private_xml
     pubsub
     pubsub_access
+    pubsub_subscriptions
     roster
     sasl
     stanza_errors
