@@ -38,6 +38,9 @@ key = "{work}/server.key"
 [hosts."{guest_domain}".guests]
 allowed = true
 
+[modules.pubsub]
+enabled = true
+
 [admin]
 admins = ["boss@{domain}"]
 

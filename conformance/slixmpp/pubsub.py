@@ -1,0 +1,120 @@
+"""Nodes at a service: communities as Movim and Libervia make them (XEP-0060)."""
+
+import secrets
+import xml.etree.ElementTree as ET
+
+from slixmpp.exceptions import IqError
+
+from check import check, equal, expect
+from xmpp import PATIENCE, login
+
+PLUGINS = ("xep_0004", "xep_0059", "xep_0060")
+ATOM = "http://www.w3.org/2005/Atom"
+CONFIG = "http://jabber.org/protocol/pubsub#node_config"
+PUBLISH = "http://jabber.org/protocol/pubsub#publish-options"
+
+
+def entry(title):
+    element = ET.Element(f"{{{ATOM}}}entry")
+    ET.SubElement(element, f"{{{ATOM}}}title").text = title
+    return element
+
+
+def form(client, form_type, **fields):
+    x = client["xep_0004"].make_form(ftype="submit")
+    x.add_field(var="FORM_TYPE", ftype="hidden", value=form_type)
+    for name, value in fields.items():
+        x.add_field(var=f"pubsub#{name}", value=value)
+    return x
+
+
+async def refused(request, condition):
+    try:
+        await request
+    except IqError as error:
+        return equal(error.iq["error"]["condition"], condition, "error")
+    expect(False, f"it was done, and not refused with {condition}")
+
+
+async def seat(case, name):
+    """A client that is online, the plugin, and the service of its server."""
+    client = await login(case, await case.account(name), plugins=PLUGINS)
+    client.send_presence()
+    await client.presence(client.boundjid.full)
+    return client, client["xep_0060"], f"pubsub.{case.server.domain}"
+
+
+@check("slixmpp", "a community: made, found, followed, written to, read page by page, emptied and deleted")
+async def community(case):
+    romeo, mine, service = await seat(case, "romeo")
+    juliet, hers, _ = await seat(case, "juliet")
+    node = f"community {secrets.token_hex(4)}"
+    info = await romeo["xep_0030"].get_info(service, timeout=PATIENCE)
+    expect(("pubsub", "service", None, None) in info["disco_info"]["identities"], "no pubsub service")
+    options = dict(title="Verona", access_model="open", publish_model="open", max_items="max", type="urn:xmpp:microblog:0")
+    await mine.create_node(service, node, config=form(romeo, CONFIG, **options), timeout=PATIENCE)
+    nodes = await juliet["xep_0030"].get_items(service, timeout=PATIENCE)
+    expect((service, node, "Verona") in nodes["disco_items"]["items"], "the node is not listed")
+    config = (await mine.get_node_config(service, node, timeout=PATIENCE))["pubsub_owner"]["configure"]["form"]
+    equal(config.get_values()["pubsub#type"], "urn:xmpp:microblog:0", "type")
+    await hers.subscribe(service, node, timeout=PATIENCE)
+    for number in range(12):
+        await mine.publish(service, node, id=f"post-{number}", payload=entry(f"Post {number}"), timeout=PATIENCE)
+    for number in range(12):
+        event = await juliet.find(juliet.messages, lambda m: m["from"] == service, f"event {number}")
+        equal(event["pubsub_event"]["items"]["item"]["id"], f"post-{number}", "item of the event")
+    found = []
+    async for page in hers.get_items(service, node, iterator=True):
+        found += [item["id"] for item in page["pubsub"]["items"]]
+    equal(found, [f"post-{number}" for number in range(12)], "items")
+    newest = await hers.get_items(service, node, max_items=2, timeout=PATIENCE)
+    equal([item["id"] for item in newest["pubsub"]["items"]], ["post-10", "post-11"], "newest items")
+    await hers.publish(service, node, id="reply", payload=entry("Reply"), timeout=PATIENCE)
+    await refused(hers.retract(service, node, "post-1", timeout=PATIENCE), "forbidden")
+    await hers.retract(service, node, "reply", notify=True, timeout=PATIENCE)
+    await mine.purge(service, node, timeout=PATIENCE)
+    empty = await hers.get_items(service, node, timeout=PATIENCE)
+    equal(len(list(empty["pubsub"]["items"])), 0, "items of an emptied node")
+    await refused(hers.delete_node(service, node, timeout=PATIENCE), "forbidden")
+    await mine.delete_node(service, node, timeout=PATIENCE)
+    await refused(hers.get_items(service, node, timeout=PATIENCE), "item-not-found")
+
+
+@check("slixmpp", "options of publishing that do not hold are refused, and so is an option nobody knows")
+async def publish_options(case):
+    romeo, mine, service = await seat(case, "romeo")
+    node = f"options {secrets.token_hex(4)}"
+    await mine.create_node(service, node, timeout=PATIENCE)
+
+    def publish(**fields):
+        options = form(romeo, PUBLISH, **fields)
+        return mine.publish(service, node, id="one", payload=entry("One"), options=options, timeout=PATIENCE)
+
+    await publish(access_model="open", persist_items=True)
+    await refused(publish(access_model="whitelist"), "conflict")
+    await refused(publish(moon_phase="full"), "bad-request")
+    await mine.set_node_config(service, node, form(romeo, CONFIG, access_model="whitelist"), timeout=PATIENCE)
+    await publish(access_model="whitelist")
+
+
+@check("slixmpp", "members, publishers and outcasts of a closed node")
+async def affiliations_of_nodes(case):
+    romeo, mine, service = await seat(case, "romeo")
+    juliet, hers, _ = await seat(case, "juliet")
+    node = f"closed {secrets.token_hex(4)}"
+    config = form(romeo, CONFIG, access_model="whitelist")
+    await mine.create_node(service, node, config=config, timeout=PATIENCE)
+    await refused(hers.subscribe(service, node, timeout=PATIENCE), "not-allowed")
+    her = juliet.boundjid.bare
+    await mine.modify_affiliations(service, node, [(her, "publisher")], timeout=PATIENCE)
+    await hers.subscribe(service, node, timeout=PATIENCE)
+    await hers.publish(service, node, id="one", payload=entry("One"), timeout=PATIENCE)
+    event = await juliet.find(juliet.messages, lambda m: m["from"] == service, "the event of her own item")
+    equal(event["pubsub_event"]["items"]["item"]["id"], "one", "item of the event")
+    own = await hers.get_affiliations(service, timeout=PATIENCE)
+    roles = [(a["node"], a["affiliation"]) for a in own["pubsub"]["affiliations"]]
+    expect((node, "publisher") in roles, f"her affiliations are {roles}")
+    await mine.modify_affiliations(service, node, [(her, "outcast")], timeout=PATIENCE)
+    await refused(hers.get_items(service, node, timeout=PATIENCE), "forbidden")
+    left = await mine.get_node_subscriptions(service, node, timeout=PATIENCE)
+    equal(len(list(left["pubsub_owner"]["subscriptions"])), 0, "subscriptions of an outcast")
