@@ -147,7 +147,10 @@ impl Module for PubSub {
 
 impl Service for PubSub {
     fn key(&self, envelope: &Envelope) -> String {
-        questions::node_of(&envelope.stanza).unwrap_or_default()
+        let named = questions::node_of(&envelope.stanza);
+        // No node has a longer name.
+        let named = named.filter(|name| name.len() <= nodes::NAME);
+        named.unwrap_or_default()
     }
 
     fn wake(&self, _: &str, _: Option<&[u8]>) -> Box<dyn ServiceOwner> {

@@ -63,7 +63,8 @@ pub(super) fn node_of(stanza: &Stanza) -> Option<String> {
         _ => return form(stanza).and_then(|form| requests::node_of(&form).map(str::to_owned)),
     };
     let named = match payload.ns() {
-        ns::PUBSUB | ns::PUBSUB_OWNER => payload.children().next()?,
+        // The one that the engine goes by.
+        ns @ (ns::PUBSUB | ns::PUBSUB_OWNER) => payload.children().find(|act| act.ns() == ns)?,
         _ => payload,
     };
     named.attr("node").map(str::to_owned)

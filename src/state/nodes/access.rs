@@ -287,6 +287,12 @@ pub(super) fn affiliations(
     rows.into_iter().map(pair).collect()
 }
 
+/// The affiliation of this name.
+pub(super) fn named_affiliation(word: &str) -> Option<Affiliation> {
+    let mut all = Affiliation::ALL.iter();
+    all.find(|known| known.as_str() == word).copied()
+}
+
 /// The address at the end of a key of a node.
 pub(super) fn named_jid(key: &[u8]) -> Result<Jid, StoreError> {
     let name = key.get(16..key.len().saturating_sub(1));

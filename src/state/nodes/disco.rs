@@ -1,9 +1,10 @@
 //! What disco tells of nodes and items (XEP-0060 §5).
 
 use super::access::{Affiliation, Door};
+use super::error::NodeError;
 use super::items::{self, Span};
 use super::record::{self, Node};
-use super::{Answer, Outcome, Scene, Work, finish, present};
+use super::{Answer, Kind, NAME, Outcome, Scene, Work, finish, present};
 use crate::proto::disco::{Identity, Info};
 use crate::proto::error::Condition;
 use crate::proto::form::{Field, FieldType, Form, FormType};
@@ -71,18 +72,23 @@ impl Work<'_> {
         let found = record::node(self.scene.view, self.scene.house.owner, name)?;
         let node = present(found)?;
         let door = self.door(&node)?;
-        if door.affiliation == Affiliation::Outcast {
-            return Err(Condition::Forbidden.into());
+        let seen = door.notice()?;
+        if !seen && self.scene.house.kind == Kind::Personal {
+            // What nodes an account has is nobody's business who may not see them.
+            return Err(Condition::ItemNotFound.into());
         }
         let mut info = Info::default();
+        let title = Some(node.config.title.clone()).filter(|title| seen && !title.is_empty());
         info.identities.push(Identity {
-            name: Some(node.config.title.clone()).filter(|title| !title.is_empty()),
+            name: title,
             ..Identity::new("pubsub", "leaf")
         });
         info.features.push(ns::PUBSUB.to_owned());
         info.features.push(ns::DISCO_INFO.to_owned());
         info.features.push(ns::DISCO_ITEMS.to_owned());
-        info.forms.push(self.meta_data(&node, &door)?);
+        if seen {
+            info.forms.push(self.meta_data(&node, &door)?);
+        }
         Ok(Some(info.to_element(Some(name))))
     }
 
@@ -143,11 +149,14 @@ impl Work<'_> {
     fn list_nodes(
         &self,
         request: &rsm::Request,
-    ) -> Result<(Vec<Element>, Option<rsm::Page>), super::error::NodeError> {
+    ) -> Result<(Vec<Element>, Option<rsm::Page>), NodeError> {
         let limits = &self.scene.house.limits;
         let size = request.max.unwrap_or(limits.page).min(limits.page);
         let (view, house) = (self.scene.view, self.scene.house);
         let mut after = request.after.clone();
+        if after.as_ref().is_some_and(|name| name.len() > NAME) {
+            return Err(Condition::ItemNotFound.into());
+        }
         let mut shown: Vec<(String, Node)> = Vec::new();
         let mut more = false;
         // Of nodes that who asks may not see, only so many are passed over.
@@ -191,7 +200,7 @@ impl Work<'_> {
         &self,
         name: &str,
         request: &rsm::Request,
-    ) -> Result<(Vec<Element>, Option<rsm::Page>), super::error::NodeError> {
+    ) -> Result<(Vec<Element>, Option<rsm::Page>), NodeError> {
         let (view, house) = (self.scene.view, self.scene.house);
         let node = present(record::node(view, house.owner, name)?)?;
         self.door(&node)?.retrieve()??;

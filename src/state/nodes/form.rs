@@ -59,6 +59,14 @@ impl Config {
         Ok(())
     }
 
+    /// Takes what it can of a configuration that comes from another server (XEP-0227 §4.10.1).
+    pub(super) fn adopt(&mut self, form: &Form) {
+        for field in &form.fields {
+            // What cannot be here is as it is by default.
+            let _ = self.set(field);
+        }
+    }
+
     /// What preconditions demand (§7.1.5): this configuration with their fields in it.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{Config, ItemReply};
 use super::error::{NodeError, unsupported};
 use super::record::{self, Node, Shelf, Totals, odd};
-use super::{Answer, Work};
+use super::{Answer, NAME, Work};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::{ns, rsm};
@@ -140,13 +140,16 @@ pub(super) fn remove(batch: &mut Batch, shelf: Shelf, totals: &mut Totals, id: &
     totals.bytes = totals.bytes.saturating_sub(at.bytes);
 }
 
-/// Where the item of an id is, if there is one.
+/// Where the item of an id is, if there is one; there is none whose id is too long.
 pub(super) fn place(
     view: &dyn Snapshot,
     shelf: Shelf,
     totals: &Totals,
     id: &str,
 ) -> Result<Option<Place>, StoreError> {
+    if id.len() > NAME {
+        return Ok(None);
+    }
     let value = view.get(Space::NODE_ITEM_PLACE, &shelf.named(id))?;
     let place = value.map(|value| Place::read(&value)).transpose()?;
     Ok(place.filter(|place| place.place >= totals.first))
@@ -236,6 +239,37 @@ pub(super) fn read(
         items.reverse();
     }
     Ok(items)
+}
+
+/// What so many items from one end of a node count for, and the place of the last one of them.
+pub(super) fn measure(
+    view: &dyn Snapshot,
+    shelf: Shelf,
+    totals: &Totals,
+    from: Direction,
+    count: u64,
+) -> Result<(u64, u64), StoreError> {
+    let mut range = Range::prefix(shelf.key()).from(shelf.item(totals.first));
+    let (mut left, mut bytes, mut place) = (count, 0_u64, totals.first);
+    while left > 0 {
+        let limit = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let rows = view.scan(Space::NODE_ITEM, &range, from, limit)?;
+        let Some((last, _)) = rows.last() else { break };
+        place = Fields::of(last.get(16..).unwrap_or_default())
+            .u64()
+            .ok_or_else(odd)?;
+        range = match from {
+            Direction::Forward => range.after(last.as_slice()),
+            Direction::Backward => range.before(last.as_slice()),
+        };
+        for (_, value) in &rows {
+            let item = split(value)?;
+            let id = head(value)?.id;
+            bytes = bytes.saturating_add((id.len() + item.1.len()) as u64);
+        }
+        left = left.saturating_sub(rows.len() as u64);
+    }
+    Ok((bytes, place))
 }
 
 impl Work<'_> {

@@ -142,8 +142,7 @@ impl Work<'_> {
         Ok(None)
     }
 
-    /// Lets items go that a new configuration has no room for. Where there are many, the rest goes
-    /// with what is published later.
+    /// Lets items go that a new configuration has no room for.
     fn fit(&mut self, node: &Node) -> Result<(), NodeError> {
         if !node.config.persist_items {
             return self.empty(node);
@@ -152,6 +151,7 @@ impl Work<'_> {
         let before = shelf.totals(self.scene.view)?;
         let mut totals = before;
         let most = node.config.most_items(&self.scene.house.limits);
+        self.cut(node, &mut totals, most)?;
         self.trim(node, &mut totals, most, "")?;
         if totals != before {
             let less = record::difference(totals.bytes, before.bytes);

@@ -1,6 +1,6 @@
 //! Owners manage who is subscribed to and affiliated with a node (XEP-0060 §8.8, §8.9).
 
-use super::access::Affiliation;
+use super::access::{Affiliation, named_affiliation};
 use super::error::{NodeError, Refusal};
 use super::record::Node;
 use super::subscribe::jid_of;
@@ -190,8 +190,7 @@ fn changes(act: El<'_>) -> Result<Vec<(Jid, Affiliation)>, NodeError> {
         let Some(word) = entry.attr("affiliation") else {
             continue;
         };
-        let known = Affiliation::ALL.iter().find(|known| known.as_str() == word);
-        let wanted = *known.ok_or(Condition::BadRequest)?;
+        let wanted = named_affiliation(word).ok_or(Condition::BadRequest)?;
         if changes.len() >= AT_ONCE || changes.iter().any(|(other, _)| *other == jid) {
             return Err(Condition::BadRequest.into());
         }

@@ -24,12 +24,16 @@ mod lasts;
 mod lists;
 mod manage;
 mod members;
+pub mod portable;
 mod publish;
 mod record;
 pub mod requests;
 mod retract;
 mod subscribe;
 mod subscription;
+
+#[cfg(test)]
+mod tests;
 
 pub use access::{Access, Affiliation, Relation};
 pub use config::{
@@ -113,7 +117,7 @@ pub struct Limits {
 }
 
 /// Longest name of a node and longest id of an item, in bytes.
-const NAME: usize = 1_024;
+pub const NAME: usize = 1_024;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -294,7 +298,6 @@ impl Work<'_> {
 fn name_of(el: El<'_>) -> Result<&str, StanzaError> {
     match el.attr("node") {
         None | Some("") => Err(node_required()),
-        Some(name) if name.len() > NAME => Err(Condition::ItemNotFound.into()),
         Some(name) => Ok(name),
     }
 }

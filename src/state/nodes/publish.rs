@@ -13,7 +13,7 @@ use crate::store::Space;
 use crate::xml::{El, Element};
 
 /// Items that one request removes at most, where a node has more than it may.
-const TRIM: u64 = 100;
+pub(super) const TRIM: u64 = 100;
 
 /// What was sent to be published.
 struct Sent<'a> {
@@ -40,7 +40,7 @@ impl Work<'_> {
                 }
                 node
             }
-            None if self.scene.house.auto_create => {
+            None if self.scene.house.auto_create && name.len() <= NAME => {
                 if !self.scene.actor.may_create {
                     return Err(Condition::Forbidden.into());
                 }

@@ -83,8 +83,11 @@ pub fn node_key(owner: Uid, name: &str) -> Key {
     Key::new().u64(owner.0).str(name)
 }
 
-/// Reads a node.
+/// Reads a node; there is none whose name is too long.
 pub fn node(view: &dyn Snapshot, owner: Uid, name: &str) -> Result<Option<Node>, StoreError> {
+    if name.len() > super::NAME {
+        return Ok(None);
+    }
     let value = view.get(Space::NODE, &node_key(owner, name))?;
     value.map(|value| read(&value)).transpose()
 }

@@ -3,10 +3,12 @@
 use super::access::Affiliation;
 use super::error::{NodeError, exact, unsupported};
 use super::items::{self, Place};
-use super::record::{self, Node, Used};
+use super::publish::TRIM;
+use super::record::{self, Node, Totals, Used};
 use super::{Answer, Work, events, garbage};
 use crate::proto::error::Condition;
 use crate::proto::ns;
+use crate::store::Direction;
 use crate::xml::El;
 use crate::xml::Element;
 
@@ -86,6 +88,34 @@ impl Work<'_> {
         let purge = Element::new("purge", ns::PUBSUB_EVENT).with_attr("node", &name);
         self.tell(&name, &node, purge)?;
         Ok(None)
+    }
+
+    /// Forgets the oldest items of a node where more have to go than one batch should remove; they are
+    /// erased later.
+    pub(super) fn cut(
+        &mut self,
+        node: &Node,
+        totals: &mut Totals,
+        most: u64,
+    ) -> Result<(), NodeError> {
+        let (view, shelf) = (self.scene.view, self.shelf(node));
+        let excess = totals.items.saturating_sub(most);
+        if excess <= TRIM {
+            return Ok(());
+        }
+        // From the end that is nearer.
+        if excess <= most {
+            let (bytes, last) = items::measure(view, shelf, totals, Direction::Forward, excess)?;
+            totals.bytes = totals.bytes.saturating_sub(bytes);
+            totals.first = last.saturating_add(1);
+        } else {
+            let (bytes, oldest) = items::measure(view, shelf, totals, Direction::Backward, most)?;
+            (totals.bytes, totals.first) = (bytes, oldest);
+        }
+        totals.items = most;
+        garbage::mark(&mut self.batch, shelf, totals.first);
+        self.garbage = true;
+        Ok(())
     }
 
     /// Forgets all items of a node.
