@@ -190,7 +190,7 @@ fn nodes_of_accounts_move_too() {
     let export = |data: &Path| String::from_utf8(on(data, "fjall", &["export", "-"]).stdout);
     let exported = export(&data).unwrap();
     for part in [
-        "<configure node='urn:xmpp:bookmarks:1'",
+        "node='urn:xmpp:bookmarks:1'><x ",
         "<value>whitelist</value>",
         "<value>max</value>",
         "mercutio@example.net' affiliation='member'",
