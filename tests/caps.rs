@@ -30,7 +30,11 @@ impl Talker {
     /// Logs in as `jid`.
     pub async fn connect(server: &Running, jid: &Jid, resource: &str, info: Info) -> Talker {
         let builder = server.client(jid).resource(resource);
-        let client = builder.connect(server.addr).await.unwrap();
+        let client = builder
+            .patience(Duration::from_secs(20))
+            .connect(server.addr)
+            .await
+            .unwrap();
         Talker { client, info }
     }
 

@@ -314,7 +314,11 @@ async fn tokens_sessions_and_what_modules_keep_go_together() {
 }
 
 /// A command of administration; what it says.
-async fn run(server: &Running, name: &str, arguments: &[(&str, &str)]) -> Result<String, ActError> {
+pub async fn run(
+    server: &Running,
+    name: &str,
+    arguments: &[(&str, &str)],
+) -> Result<String, ActError> {
     let acts = server.own().acts();
     let mut commands = acts.commands().into_iter();
     let (host, offered) = commands.find(|(_, it)| it.command.name == name).unwrap();

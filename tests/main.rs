@@ -26,6 +26,8 @@ mod logins;
 mod muc;
 mod never_lost;
 mod operations;
+mod pep;
+mod personal;
 mod portable;
 mod pubsub;
 mod quickstart;

@@ -142,6 +142,10 @@ pub enum Event {
     PasswordChanged(Jid),
     /// An account was disabled.
     AccountDisabled(Jid),
+    /// What a node of an account holds has changed (account, node).
+    NodeChanged(Jid, Box<str>),
+    /// An account has another vCard.
+    VCardChanged(Jid),
     /// It is known what a resource wants to be told of whose presence an account has (account, full JID): a session of
     /// its own, or a contact's at another server.
     Interested(Jid, Jid),

@@ -9,7 +9,9 @@ pub mod archive;
 pub mod archive_preferences;
 pub mod archive_search;
 pub mod archive_trim;
+pub mod avatars;
 pub mod blocking;
+pub mod bookmarks;
 pub mod caps;
 pub mod carbons;
 pub mod claims;
@@ -19,11 +21,14 @@ pub mod contact;
 pub mod csi;
 pub mod delegation;
 pub mod disco;
+pub mod displayed;
 pub mod fast;
+pub mod keys;
 pub mod last;
 pub mod lists;
 pub mod muc;
 pub mod offline;
+pub mod pep;
 pub mod ping;
 pub mod private;
 pub mod privilege;
@@ -74,4 +79,9 @@ pub const LIST: &[Listed] = &[
     Listed::of::<commands::Commands>(),
     Listed::of::<disco::Disco>(),
     Listed::of::<caps::Caps>(),
+    Listed::of::<pep::Pep>(),
+    Listed::of::<bookmarks::Bookmarks>(),
+    Listed::of::<avatars::Avatars>(),
+    Listed::of::<displayed::Displayed>(),
+    Listed::of::<keys::Keys>(),
 ];

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::config::Bytes;
-use crate::hooks::{Deps, Info, Module, ModuleError, Registrar, Reply, Request, To, Turn, Verb};
+use crate::hooks::{
+    Deps, Event, Floor, Info, Module, ModuleError, Registrar, Reply, Request, To, Turn, Verb,
+};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::ns;
 use crate::settings;
@@ -23,6 +25,7 @@ settings! {
 /// Keeps and shows vCards.
 pub struct VCard {
     profiles: AccountSpace,
+    floor: Arc<dyn Floor>,
 }
 
 /// The first byte of what is stored.
@@ -44,6 +47,7 @@ impl Module for VCard {
         };
         Ok(VCard {
             profiles: AccountSpace::built_in(&deps.store, Space::PROFILE, quota),
+            floor: deps.floor.clone(),
         })
     }
 
@@ -110,11 +114,16 @@ impl VCard {
             key: Key::new(),
             value: Some(value),
         };
-        let profiles = self.profiles.clone();
+        let (profiles, floor) = (self.profiles.clone(), self.floor.clone());
+        let account = turn.account.jid.clone();
         Reply::Later(Box::pin(async move {
             place.reached().await;
             match profiles.write(&owner, vec![change]).await {
-                Ok(()) => Reply::done(),
+                Ok(()) => {
+                    let event = Event::VCardChanged(account.clone());
+                    floor.in_turn(&account, Box::new(|turn: &mut Turn<'_>| turn.event(event)));
+                    Reply::done()
+                }
                 Err(WriteError::Full) => Reply::Error(
                     StanzaError::from(Condition::ResourceConstraint)
                         .with_text("The vCard is too large; a smaller picture helps"),

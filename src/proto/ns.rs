@@ -243,6 +243,8 @@ pub const REACTIONS: &str = "urn:xmpp:reactions:0";
 pub const CALL_INVITES: &str = "urn:xmpp:call-invites:0";
 /// XEP-0490: message displayed synchronization.
 pub const MDS: &str = "urn:xmpp:mds:displayed:0";
+/// XEP-0490 §4.5.2
+pub const MDS_ASSIST: &str = "urn:xmpp:mds:server-assist:0";
 /// XEP-0492: chat notification settings.
 pub const NOTIFICATION_SETTINGS: &str = "urn:xmpp:notification-settings:1";
 
@@ -291,6 +293,8 @@ pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
 pub const BOOKMARKS_STORAGE: &str = "storage:bookmarks";
 /// XEP-0402: PEP native bookmarks.
 pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
+/// XEP-0411
+pub const BOOKMARKS_CONVERSION: &str = "urn:xmpp:bookmarks-conversion:0";
 /// XEP-0084: user avatar, the image.
 pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
 /// XEP-0084: user avatar, what there is.

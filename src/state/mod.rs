@@ -17,6 +17,7 @@ pub mod log;
 mod looks;
 pub mod nodes;
 pub mod outbox;
+pub mod own_nodes;
 pub mod owned;
 pub mod pages;
 pub mod protection;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Caps;
-use crate::hooks::{Account, Envelope, Event, Origin, Turn, Verdict};
+use crate::hooks::{Account, Envelope, Event, Origin, SessionId, Turn, Verdict};
 use crate::proto::caps::{Claim, claims};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, PresenceType};
@@ -29,7 +29,17 @@ impl Caps {
         Verdict::Continue
     }
 
-    /// A contact elsewhere, who may have this account's presence, tells what it is.
+    /// A session of before a restart is there again: what its last presence said counts.
+    pub(super) fn back(&self, session: SessionId, turn: &mut Turn<'_>) {
+        let session = turn.account.session(session);
+        let silent = session.filter(|session| session.slots.find::<Noted>().is_none());
+        let said = silent.and_then(|s| Some((s.jid.clone(), claims(s.presence.as_deref()?))));
+        if let Some((full, claims)) = said {
+            self.note(turn, full, claims);
+        }
+    }
+
+    /// A contact elsewhere tells what it is.
     pub(super) fn arrives(&self, envelope: &mut Envelope, turn: &mut Turn<'_>) -> Verdict {
         let Some(from) = envelope.from().cloned() else {
             return Verdict::Continue;
@@ -41,7 +51,7 @@ impl Caps {
             Kind::Presence(PresenceType::Available) if from.is_full() => {
                 let roster = turn.account.parts.find::<Roster>();
                 let state = roster.map(|roster| roster.state(&from.bare()));
-                if state.is_some_and(|state| state.subscription.from()) {
+                if state.is_some_and(|state| state.subscription.from() || state.subscription.to()) {
                     self.note(turn, from, claims(&envelope.stanza));
                 }
             }

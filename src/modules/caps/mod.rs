@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::config::Period;
-use crate::hooks::{Deps, Floor, Info, Module, ModuleError, Path, Phase, Registrar, To};
+use crate::hooks::{
+    Deps, Floor, Info, Module, ModuleError, Path, Phase, Registrar, SessionEvent, To,
+};
 use crate::metrics::Counter;
 use crate::proto::{caps, ns};
 use crate::settings;
@@ -101,6 +103,12 @@ impl Module for Caps {
         let this = self.clone();
         r.presence(Path::ToClient, Phase::Record, move |envelope, turn| {
             this.arrives(envelope, turn)
+        });
+        let this = self.clone();
+        r.session(move |event, session, turn| {
+            if matches!(event, SessionEvent::Restored | SessionEvent::Resumed) {
+                this.back(session, turn);
+            }
         });
         let (known, clock) = (self.known.clone(), self.floor.clock().clone());
         r.every(SWEEP, move || {

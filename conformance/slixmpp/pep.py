@@ -1,0 +1,167 @@
+"""What people publish with their account: pictures, bookmarks, keys; seen by the libraries of clients."""
+
+import asyncio
+import hashlib
+
+from slixmpp import JID
+
+from check import Skip, check, equal, expect, within
+from xmpp import PATIENCE, befriend, login
+
+BOOKMARKS = "urn:xmpp:bookmarks:1"
+PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(500)
+
+
+async def announced(case, name, plugins):
+    """A client that announces its capabilities, and what these plugins want to hear of."""
+    account = await case.account(name)
+    client = await login(case, account, "pep", available=False, plugins=["xep_0115", "xep_0163", *plugins])
+    return client
+
+
+async def online(client):
+    await client["xep_0115"].update_caps()
+    client.send_presence()
+
+
+@check("slixmpp", "a picture that one publishes is announced to contacts, fetched by them, and in the vCard")
+async def avatar(case):
+    romeo = await announced(case, "romeo", ["xep_0084", "xep_0054"])
+    juliet = await announced(case, "juliet", ["xep_0084", "xep_0054"])
+    heard = asyncio.Queue()
+    juliet.add_event_handler("avatar_metadata_publish", heard.put_nowait)
+    for client in (romeo, juliet):
+        await online(client)
+    await befriend(romeo, juliet)
+    hash_of = hashlib.sha1(PNG).hexdigest()
+    await romeo["xep_0084"].publish_avatar(PNG, timeout=PATIENCE)
+    info = {"id": hash_of, "type": "image/png", "bytes": len(PNG)}
+    await romeo["xep_0084"].publish_avatar_metadata([info], timeout=PATIENCE)
+    event = await within(PATIENCE, heard.get(), "an event")
+    equal(event["from"].full, romeo.boundjid.bare, "from")
+    data = await juliet["xep_0084"].retrieve_avatar(event["from"], hash_of, timeout=PATIENCE)
+    equal(data["pubsub"]["items"]["item"]["avatar_data"]["value"], PNG, "the picture")
+
+
+@check("slixmpp", "bookmarks are the same in XEP-0402, in XEP-0048 and in private XML")
+async def bookmarks(case):
+    romeo = await announced(case, "romeo", ["xep_0048", "xep_0049", "xep_0223"])
+    await online(romeo)
+    await publish_bookmark(romeo)
+    for method in ("xep_0223", "xep_0049"):
+        answer = await romeo["xep_0048"].get_bookmarks(method=method, timeout=PATIENCE)
+        if method == "xep_0223":
+            found = answer["pubsub"]["items"]["item"]["bookmarks"]
+        else:
+            found = answer["private"]["bookmarks"]
+        rooms = [(str(room["jid"]), room["name"], room["nick"]) for room in found["conferences"]]
+        equal(rooms, [("play@rooms.example", "Play", "JC")], f"by {method}")
+
+
+async def publish_bookmark(client):
+    from slixmpp.plugins.xep_0402 import stanza
+
+    conference = stanza.Conference()
+    conference["name"], conference["nick"], conference["autojoin"] = "Play", "JC", True
+    options = client["xep_0004"].make_form(ftype="submit")
+    options.add_field(
+        "FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/pubsub#publish-options"
+    )
+    for name, value in (
+        ("persist_items", "true"),
+        ("max_items", "max"),
+        ("send_last_published_item", "never"),
+        ("access_model", "whitelist"),
+    ):
+        options.add_field(f"pubsub#{name}", value=value)
+    await client["xep_0060"].publish(
+        client.boundjid.bare, BOOKMARKS, id="play@rooms.example", payload=conference, options=options, timeout=PATIENCE
+    )
+
+
+def keeper():
+    """The OMEMO plugin, as slixmpp-omemo wants it completed."""
+    try:
+        from omemo.storage import Just, Nothing, Storage
+        from slixmpp_omemo import XEP_0384
+        from slixmpp_omemo.xep_0384 import TrustLevel
+    except ImportError as missing:
+        raise Skip(f"slixmpp-omemo is not here: {missing}") from None
+
+    class Memory(Storage):
+        def __init__(self):
+            super().__init__()
+            self.values = {}
+
+        async def _load(self, key):
+            return Just(self.values[key]) if key in self.values else Nothing()
+
+        async def _store(self, key, value):
+            self.values[key] = value
+
+        async def _delete(self, key):
+            self.values.pop(key, None)
+
+    class Omemo(XEP_0384):
+        name, description = "xep_0384", "OMEMO"
+        dependencies = XEP_0384.dependencies
+        default_config = {"fallback_message": "encrypted"}
+
+        def plugin_init(self):
+            self.memory = Memory()
+            super().plugin_init()
+
+        @property
+        def storage(self):
+            return self.memory
+
+        @property
+        def _btbv_enabled(self):
+            return True
+
+        async def _devices_blindly_trusted(self, trusted, identifier):
+            pass
+
+        async def _prompt_manual_trust(self, undecided, identifier):
+            manager = await self.get_session_manager()
+            for device in undecided:
+                await manager.set_trust(device.bare_jid, device.identity_key, TrustLevel.TRUSTED.value)
+
+    return Omemo
+
+
+async def equipped(case, name, omemo):
+    from slixmpp.plugins.base import register_plugin
+
+    register_plugin(omemo)
+    account = await case.account(name)
+    client = await login(case, account, "omemo", available=False, plugins=["xep_0115", "xep_0163", "xep_0380"])
+    client.register_plugin("xep_0384")
+    await online(client)
+    client["xep_0384"].session_bind(client.boundjid)
+    await within(PATIENCE, client["xep_0384"].get_session_manager(), "keys to be published")
+    return client
+
+
+@check("slixmpp", "OMEMO (slixmpp-omemo): two people publish keys and write to each other")
+async def omemo(case):
+    plugin = keeper()
+    romeo = await equipped(case, "romeo", plugin)
+    juliet = await equipped(case, "juliet", plugin)
+    await befriend(romeo, juliet)
+    for one, other in ((romeo, juliet), (juliet, romeo)):
+        message = one.make_message(mto=other.boundjid.bare, mbody="wherefore", mtype="chat")
+        message.set_from(one.boundjid)
+        friend = JID(other.boundjid.bare)
+        await one["xep_0384"].refresh_device_lists({friend})
+        encrypted, errors = await one["xep_0384"].encrypt_message(message, friend)
+        expect(encrypted, f"nothing was encrypted: {errors}")
+        encrypted.send()
+        sealed = lambda got, of=other: bool(of["xep_0384"].is_encrypted(got))
+        body = ""
+        while not body:
+            # Who hears from somebody for the first time answers with a message that is empty.
+            got = await other.find(other.messages, sealed, "an encrypted message")
+            plain, _ = await other["xep_0384"].decrypt_message(got)
+            body = plain["body"]
+        equal(body, "wherefore", "body")
