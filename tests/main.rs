@@ -30,6 +30,7 @@ mod pep;
 mod personal;
 mod portable;
 mod pubsub;
+mod push;
 mod quickstart;
 mod registration;
 mod reports;

@@ -61,6 +61,14 @@ domains = ["irc.{domain}"]
 secret = "a plague on both your houses"
 patience = "30s"
 
+[components.push]
+domains = ["push.{domain}"]
+secret = "the bell that rings for a phone"
+
+[web]
+authorities = ["{work}/ca/ca.pem"]
+private_addresses = ["127.0.0.1", "::1"]
+
 # The clients are here to show behaviour, not how fast Python computes PBKDF2.
 [auth]
 scram_iterations = 4096
@@ -87,6 +95,7 @@ class Server:
     components = {
         "echo": (f"echo.{DOMAIN}", "the echo of a name"),
         "irc": (f"irc.{DOMAIN}", "a plague on both your houses"),
+        "push": (f"push.{DOMAIN}", "the bell that rings for a phone"),
     }
 
     def __init__(self, binary, work):

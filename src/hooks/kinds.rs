@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::account::{Account, SessionId, Uid};
+use super::account::{Account, Entry, SessionId, Uid};
 use super::envelope::Envelope;
 use super::parts::Parts;
 use super::turn::Turn;
@@ -232,6 +232,8 @@ pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync
 pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
 /// Sees a delivered message and who took it.
 pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
+/// Sees what a client may not have got.
+pub type OnUnconfirmed = Arc<dyn Fn(SessionId, &[Entry], &mut Turn<'_>) + Send + Sync>;
 /// Says what becomes of a stanza on its way to a client.
 pub type OutboxFilter = Arc<dyn Fn(&Stanza) -> Sift + Send + Sync>;
 /// An iq of somebody who has not logged in.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::account::{Account, SessionId, Uid};
+use super::account::{Account, Entry, SessionId, Uid};
 use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::kinds::{
@@ -393,6 +393,15 @@ impl Registrar<'_> {
         f: impl Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync + 'static,
     ) {
         self.builder.tables.delivered.push(Arc::new(f));
+    }
+
+    /// Sees what was handed to a session and not confirmed by its client when its connection was lost, in the log's order; the
+    /// session is still there.
+    pub fn unconfirmed(
+        &mut self,
+        f: impl Fn(SessionId, &[Entry], &mut Turn<'_>) + Send + Sync + 'static,
+    ) {
+        self.builder.tables.unconfirmed.push(Arc::new(f));
     }
 
     /// Sees events.

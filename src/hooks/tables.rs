@@ -10,7 +10,8 @@ use super::command::Offered;
 use super::kinds::{
     AccountIq, AccountItems, AccountNode, Bar, DiscoNow, Divert, Gate, HostIq, HostMessage,
     HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline,
-    OnStranger, OutboxFilter, Path, Phase, Probe, Reply, Request, To, Transit, Verb, Which,
+    OnStranger, OnUnconfirmed, OutboxFilter, Path, Phase, Probe, Reply, Request, To, Transit, Verb,
+    Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -94,6 +95,7 @@ pub struct Tables {
     pub(super) life: Vec<Life>,
     pub(super) events: Vec<OnEvent>,
     pub(super) delivered: Vec<OnDelivered>,
+    pub(super) unconfirmed: Vec<OnUnconfirmed>,
     pub(super) nonzas: ByName<(), Nonza>,
     pub(super) inlines: ByName<(), OnInline>,
     pub(super) bind_inlines: ByName<(), OnBind>,
@@ -186,6 +188,11 @@ impl Tables {
     /// Hooks on delivered messages.
     pub fn delivered(&self) -> &[OnDelivered] {
         &self.delivered
+    }
+
+    /// Hooks on what clients did not confirm.
+    pub fn unconfirmed(&self) -> &[OnUnconfirmed] {
+        &self.unconfirmed
     }
 
     /// The handler of a nonza of a bound stream.

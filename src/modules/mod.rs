@@ -33,6 +33,7 @@ pub mod ping;
 pub mod private;
 pub mod privilege;
 pub mod pubsub;
+pub mod push;
 pub mod registration;
 pub mod reporting;
 pub mod roster;
@@ -41,6 +42,7 @@ pub mod strangers;
 pub mod time;
 pub mod vcard;
 pub mod version;
+pub mod web_push;
 
 use crate::hooks::Listed;
 
@@ -60,6 +62,8 @@ pub const LIST: &[Listed] = &[
     Listed::of::<archive_trim::ArchiveTrim>(),
     Listed::of::<archive_search::ArchiveSearch>(),
     Listed::of::<csi::Csi>(),
+    Listed::of::<push::Push>(),
+    Listed::of::<web_push::WebPush>(),
     Listed::of::<fast::Fast>(),
     Listed::of::<client_access::ClientAccess>(),
     Listed::of::<ping::Ping>(),

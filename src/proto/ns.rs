@@ -154,6 +154,10 @@ pub const MOVED: &str = "urn:xmpp:moved:1";
 pub const IDLE: &str = "urn:xmpp:idle:1";
 /// XEP-0357: push notifications.
 pub const PUSH: &str = "urn:xmpp:push:0";
+/// XEP-0357: the form that sums up what happened.
+pub const PUSH_SUMMARY: &str = "urn:xmpp:push:summary";
+/// Our own: web push (`docs/push.md`).
+pub const WEB_PUSH: &str = "waxwing:web-push:0";
 /// XEP-0363: HTTP file upload.
 pub const HTTP_UPLOAD: &str = "urn:xmpp:http:upload:0";
 /// XEP-0363: purpose of an upload.
@@ -287,6 +291,8 @@ pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
 pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
 /// XEP-0060: notifications.
 pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// XEP-0060: options of a single publication.
+pub const PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
 /// XEP-0060: for owners.
 pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
 /// XEP-0048: bookmarks in private storage.

@@ -229,6 +229,9 @@ impl Router {
                 _ => self.remember_handled(account, &seat),
             }
         }
+        if ended.end != End::Shutdown {
+            self.unconfirmed(account, ended.session, ended.unconfirmed.clone());
+        }
         self.remove(account, ended.session);
         if ended.end != End::Shutdown {
             self.hand_over(account, &ended.unconfirmed);

@@ -232,6 +232,7 @@ impl Router {
         let until = self.clock.now() + Duration::from_secs(seconds.into());
         self.detached.add(id, &account.jid, until);
         self.live(account, id, SessionEvent::Detached);
+        self.unconfirmed(account, id, seat.in_flight());
         let waiting = account.sessions.iter().filter(|info| info.detached);
         let too_many = waiting.count().saturating_sub(limits.detached_per_account);
         let oldest = account.sessions.iter().filter(|info| info.detached);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Router;
 use super::subscription::Act;
 use crate::hooks::{
-    Account, Backlog, Effect, Envelope, Origin, Outgoing, SessionEvent, SessionId, SessionInfo,
-    Turn,
+    Account, Backlog, Effect, Entry, Envelope, Origin, Outgoing, SessionEvent, SessionId,
+    SessionInfo, Turn,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -121,6 +121,27 @@ impl Router {
             Box::new(move |turn: &mut Turn<'_>| {
                 for hook in tables.life() {
                     hook(event, session, turn);
+                }
+            }),
+        );
+    }
+
+    /// Tells hooks what a client may not have got.
+    pub(super) fn unconfirmed(
+        self: &Arc<Self>,
+        account: &mut Account,
+        session: SessionId,
+        entries: Vec<Entry>,
+    ) {
+        let tables = account.tables.clone();
+        if entries.is_empty() || tables.unconfirmed().is_empty() {
+            return;
+        }
+        self.act(
+            account,
+            Box::new(move |turn: &mut Turn<'_>| {
+                for hook in tables.unconfirmed() {
+                    hook(session, &entries, turn);
                 }
             }),
         );

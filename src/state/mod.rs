@@ -21,6 +21,7 @@ pub mod own_nodes;
 pub mod owned;
 pub mod pages;
 pub mod protection;
+pub mod push;
 pub mod resume;
 pub mod rooms;
 pub mod roster;

@@ -6,7 +6,7 @@ use crate::config::{Network, Period};
 use crate::settings;
 
 settings! {
-    /// Requests that modules send to the web; those that come with the server send none yet. Always HTTPS; redirects are not followed.
+    /// Requests that modules send to the web, such as web push. Always HTTPS; redirects are not followed.
     pub struct Web {
         /// PEM files with the certificates of the authorities that are believed.
         pub authorities: Vec<PathBuf> = vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")];

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Period;
-use crate::hooks::{Deps, Floor, Info, Inlined, Module, ModuleError, Registrar};
+use crate::hooks::{Deps, Event, Floor, Info, Inlined, Module, ModuleError, Registrar, Turn};
 use crate::metrics::Registry;
 use crate::proto::error::{StreamCondition, StreamError};
 use crate::proto::{datetime, ns};
@@ -141,12 +141,26 @@ impl Fast {
             return Box::pin(std::future::ready(Vec::new()));
         };
         let mut others = request.elements.iter();
-        let silent =
-            is_invalidated(element) || others.any(|other| other.is("request-token", ns::FAST));
-        if silent {
+        let asks = others.any(|other| other.is("request-token", ns::FAST));
+        if is_invalidated(element) && !asks {
+            self.logs_out(visit);
+            return Box::pin(std::future::ready(Vec::new()));
+        }
+        if asks {
             return Box::pin(std::future::ready(Vec::new()));
         }
         Box::pin(async move { self.renew(&visit, ht).await.into_iter().collect() })
+    }
+
+    /// §3.6: a client that gives up its token and wants no other one leaves nothing behind.
+    fn logs_out(&self, visit: Visit) {
+        let account = visit.user.bare();
+        let client = visit.client.into();
+        let act = move |turn: &mut Turn<'_>| {
+            let account = turn.account.jid.clone();
+            turn.event(Event::ClientRevoked(account, client));
+        };
+        self.floor.in_turn(&account, Box::new(act));
     }
 
     async fn renew(&self, visit: &Visit, ht: Ht) -> Option<Element> {

@@ -200,6 +200,21 @@ pub fn after(
     rows.iter().map(|(key, value)| decode(key, value)).collect()
 }
 
+/// Reads these messages of a log, as far as they are there.
+///
+/// # Errors
+/// The store's.
+pub fn some(snapshot: &dyn Snapshot, uid: Uid, mids: &[Mid]) -> Result<Vec<Logged>, StoreError> {
+    let mut messages = Vec::with_capacity(mids.len());
+    for mid in mids {
+        let key = key(uid, *mid);
+        if let Some(value) = snapshot.get(Space::LOG, &key)? {
+            messages.push(decode(&key, &value)?);
+        }
+    }
+    Ok(messages)
+}
+
 /// Whether an archive keeps this entry; `None` if it cannot be read.
 pub fn is_kept(key: &[u8], value: &[u8]) -> Option<bool> {
     decode(key, value).ok().map(|logged| logged.entry.keep)

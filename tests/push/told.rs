@@ -1,0 +1,166 @@
+//! What is worth a notification, and what it tells.
+
+use waxwing::proto::{MessageType, PresenceType};
+
+use super::*;
+
+fn el(name: &str, ns: &str) -> Element {
+    Element::new(name, ns).with_attr("id", "c1")
+}
+
+/// What nobody takes his phone out for.
+#[tokio::test]
+async fn receipts_markers_states_reactions_and_ones_own_messages_wake_nobody() {
+    let server = start(QUICK).await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    cut(&server, phone).await;
+    let mut desk = desk(&server, &juliet).await;
+    let mut romeo = romeo(&server).await;
+    desk.send(chat(None, &romeo.jid.bare(), "mine"))
+        .await
+        .unwrap();
+    desk.send(chat(None, &juliet, "to myself")).await.unwrap();
+    settled(&mut desk).await;
+    for payload in [
+        el("received", ns::RECEIPTS),
+        el("displayed", ns::CHAT_MARKERS),
+        el("composing", ns::CHAT_STATES),
+        el("reactions", ns::REACTIONS),
+        el("ringing", ns::JINGLE_MESSAGE),
+    ] {
+        romeo.send(with(&juliet, payload)).await.unwrap();
+    }
+    let mut error = chat(None, &juliet, "x");
+    error.kind = waxwing::proto::Kind::Message(MessageType::Error);
+    romeo.send(error).await.unwrap();
+    romeo.send(chat(None, &juliet, "at last")).await.unwrap();
+    assert_eq!(service.told().await.messages(), 1);
+    service.is_told_nothing().await;
+}
+
+/// XEP-0353: it rings at once, and stops at once.
+#[tokio::test]
+async fn calls_do_not_wait() {
+    let server = start("[modules.push]\ninterval = \"1h\"").await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    phone.close().await.unwrap();
+    let mut romeo = romeo(&server).await;
+    romeo.send(chat(None, &juliet, "one")).await.unwrap();
+    assert_eq!(service.told().await.messages(), 1);
+    romeo.send(chat(None, &juliet, "two")).await.unwrap();
+    settled(&mut romeo).await;
+    service.is_told_nothing().await;
+    let propose = el("propose", ns::JINGLE_MESSAGE);
+    romeo.send(with(&juliet, propose)).await.unwrap();
+    assert_eq!(service.told().await.messages(), 3);
+    let retract = el("retract", ns::JINGLE_MESSAGE);
+    romeo.send(with(&juliet, retract)).await.unwrap();
+    let told = service.told().await;
+    assert_eq!(told.messages(), 3);
+    assert_eq!(told.value("last-message-body"), Some("New message"));
+    service.is_told_nothing().await;
+}
+
+#[tokio::test]
+async fn who_wants_it_has_senders_and_texts_told_but_nothing_of_what_is_encrypted() {
+    let server = start("[modules.push]\ninterval = \"1s\"\ncontent = \"sender+body\"").await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    phone.close().await.unwrap();
+    let mut romeo = romeo(&server).await;
+    romeo.send(chat(None, &juliet, "O Juliet")).await.unwrap();
+    let told = service.told().await;
+    assert_eq!(told.value("last-message-sender"), Some(romeo.jid.as_str()));
+    assert_eq!(told.value("last-message-body"), Some("O Juliet"));
+    let sealed = el("encrypted", ns::OMEMO).with_child(el("payload", ns::OMEMO));
+    let sealed = chat(None, &juliet, "I sent you a message").with_child(sealed);
+    romeo.send(sealed).await.unwrap();
+    let told = service.told().await;
+    assert_eq!(told.value("last-message-body"), Some("New message"));
+}
+
+#[tokio::test]
+async fn a_host_may_tell_nothing_but_the_number() {
+    let server = start("[modules.push]\nplaceholder = \"\"").await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    phone.close().await.unwrap();
+    let mut romeo = romeo(&server).await;
+    romeo.send(chat(None, &juliet, "one")).await.unwrap();
+    let told = service.told().await;
+    assert_eq!(
+        (told.messages(), told.value("last-message-body")),
+        (1, None)
+    );
+}
+
+/// Once: who asks again is not told of again.
+#[tokio::test]
+async fn requests_for_ones_presence_are_told() {
+    let server = start(QUICK).await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    phone.close().await.unwrap();
+    let mut romeo = romeo(&server).await;
+    for _ in 0..2 {
+        let subscribe = Stanza::presence(PresenceType::Subscribe).with_to(juliet.clone());
+        romeo.send(subscribe).await.unwrap();
+        settled(&mut romeo).await;
+    }
+    let told = service.told().await;
+    assert_eq!(told.value("pending-subscription-count"), Some("1"));
+    assert_eq!(
+        (told.messages(), told.value("last-message-body")),
+        (0, None)
+    );
+    service.is_told_nothing().await;
+}
+
+/// What is in no log is told to the session that it waits for.
+#[tokio::test]
+async fn messages_of_rooms_are_told_to_those_who_are_in_them() {
+    let server = start(QUICK).await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    let mut desk = desk(&server, &juliet).await;
+    let at_desk = Element::new("enable", ns::PUSH)
+        .with_attr("jid", SERVICE)
+        .with_attr("node", "of the desk");
+    set(&mut desk, at_desk).await.unwrap();
+    desk.close().await.unwrap();
+    // It is there under this name, and what it says comes back.
+    let nick = Jid::parse(&format!("room@{SERVICE}/juliet")).unwrap();
+    let join = Stanza::presence(PresenceType::Available).with_to(nick.clone());
+    phone.send(join).await.unwrap();
+    settled(&mut phone).await;
+    let to = phone.jid.clone();
+    cut(&server, phone).await;
+    let said = |by: &str, text: &str| {
+        let from = format!("room@{SERVICE}/{by}");
+        let mut message = chat(Some(&from), &to, text);
+        message.kind = waxwing::proto::Kind::Message(MessageType::Groupchat);
+        message
+    };
+    let (own, other) = (said("juliet", "mine"), said("romeo", "another's"));
+    service.0.send(own).await.unwrap();
+    service.0.send(other).await.unwrap();
+    let presence = |el: &Element| el.is("presence", ns::CLIENT);
+    service.0.wait_for("the presence", presence).await.unwrap();
+    let told = service.told().await;
+    assert_eq!((told.node(), told.messages()), (NODE, 1));
+    service.is_told_nothing().await;
+}
