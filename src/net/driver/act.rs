@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Connection, Stage};
+use super::{Connection, Questions, Stage};
 use crate::net::stats::count;
 use crate::proto::StreamCondition;
-use crate::stream::{Action, Input, Seat};
+use crate::stream::{Action, Answer, Input, Seat};
 
 impl Connection {
     /// Gives the machine an input and does what it wants done.
@@ -40,12 +40,13 @@ impl Connection {
                 Action::Seated(seat) => self.seated(seat),
                 // The seat is asked itself before every element.
                 Action::Pause => {}
-                Action::Ask(question) if self.asking.is_none() => {
-                    self.asking = Some(self.shared.desk.ask(question))
+                Action::Ask(question) if !self.is_asking() => {
+                    let asking = self.shared.desk.ask(question);
+                    self.questions.get_or_insert_default().asking = Some(asking);
                 }
                 Action::AskBeside(question) => {
                     let asking = self.shared.desk.ask(question);
-                    self.beside.get_or_insert_default().0.push(asking);
+                    self.questions.get_or_insert_default().beside.push(asking);
                 }
                 Action::Secure if self.writer.is_drained() => self.secure(),
                 Action::Ask(_) | Action::Secure => {
@@ -59,45 +60,24 @@ impl Connection {
 
     /// Whether something must happen before more is read.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.is_open() || self.asking.is_some() || !self.todo.is_empty()
+        !self.is_open() || self.is_asking() || !self.todo.is_empty()
     }
 
-    /// Takes the desk's answer.
+    fn is_asking(&self) -> bool {
+        let questions = self.questions.as_ref();
+        questions.is_some_and(|questions| questions.asking.is_some())
+    }
+
+    /// Takes an answer of the desk.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.is_open() {
             return false;
         }
-        let Some(asking) = &mut self.asking else {
-            return self.poll_beside(cx);
-        };
-        let Poll::Ready(answer) = asking.as_mut().poll(cx) else {
+        let questions = self.questions.as_mut();
+        let Some(answer) = questions.and_then(|questions| questions.poll(cx)) else {
             return false;
         };
-        self.asking = None;
-        self.give(Input::Answer(answer));
-        true
-    }
-
-    /// The first answer that is there of those that nothing waits for.
-    fn poll_beside(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(beside) = &mut self.beside else {
-            return false;
-        };
-        let mut ready = None;
-        for (at, asking) in beside.0.iter_mut().enumerate() {
-            if let Poll::Ready(answer) = asking.as_mut().poll(cx) {
-                ready = Some((at, answer));
-                break;
-            }
-        }
-        let Some((at, answer)) = ready else {
-            return false;
-        };
-        // Dropped: it must not be asked again.
-        drop(beside.0.swap_remove(at));
-        if beside.0.is_empty() {
-            self.beside = None;
-        }
+        self.questions.take_if(|questions| questions.is_empty());
         self.give(Input::Answer(answer));
         true
     }
@@ -129,5 +109,30 @@ impl Connection {
             Stage::Open if !self.stopped => self.drain(cx),
             _ => false,
         }
+    }
+}
+
+impl Questions {
+    /// An answer that is there. While one is waited for, the others wait too.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        if let Some(asking) = &mut self.asking {
+            let Poll::Ready(answer) = asking.as_mut().poll(cx) else {
+                return None;
+            };
+            self.asking = None;
+            return Some(answer);
+        }
+        for (at, asking) in self.beside.iter_mut().enumerate() {
+            if let Poll::Ready(answer) = asking.as_mut().poll(cx) {
+                // It must not be asked again.
+                drop(self.beside.swap_remove(at));
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    fn is_empty(&self) -> bool {
+        self.asking.is_none() && self.beside.is_empty()
     }
 }

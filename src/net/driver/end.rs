@@ -113,8 +113,8 @@ impl Connection {
 
     /// A question still on its way is not forgotten: if it binds a session, somebody must close it.
     fn leave_question(&mut self) {
-        self.beside = None;
-        if let Some(asking) = self.asking.take()
+        let questions = self.questions.take();
+        if let Some(asking) = questions.and_then(|questions| questions.asking)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(orphan(asking));

@@ -50,9 +50,7 @@ pub(super) struct Connection {
     machine: Option<Box<Machine>>,
     /// What the machine wants done and could not be done yet.
     todo: VecDeque<Action>,
-    asking: Option<Asking>,
-    /// Questions during which reading goes on; nearly no connection has any.
-    beside: Option<Box<Beside>>,
+    questions: Option<Box<Questions>>,
     /// While the session is bound; the machine is the one that tells it of the end.
     seat: Option<Arc<dyn Seat>>,
     /// The stop of the server was said.
@@ -103,9 +101,14 @@ impl LoggingIn {
 /// A question on its way to the desk.
 type Asking = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// Several of them at once.
+/// Those of one connection. Boxed: nearly none has any.
 #[derive(Default)]
-struct Beside(Vec<Asking>);
+struct Questions {
+    /// Nothing is read before its answer.
+    asking: Option<Asking>,
+    /// Reading goes on meanwhile.
+    beside: Vec<Asking>,
+}
 
 /// Where a connection stands.
 enum Stage {
@@ -155,8 +158,7 @@ impl Connection {
             io: Io::Away,
             machine: None,
             todo: VecDeque::new(),
-            asking: None,
-            beside: None,
+            questions: None,
             seat: None,
             stopped: false,
             reader: Reader::new(&live),
