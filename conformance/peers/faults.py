@@ -2,13 +2,14 @@
 neither lost nor doubled, senders are told the true reason, links heal by themselves."""
 
 import asyncio
+import signal
 import time
 
 from check import check, equal, expect, within
 from nameserver import TTL
 from neighbours import THEIRS, Neighbours, loopback, with_each
 from peers import Prosody
-from xmpp import PATIENCE, befriend, condition
+from xmpp import PATIENCE, SILENCE, befriend, condition
 
 # Seconds in which a message may be in doubt: nobody knows what a server that was killed had done with it.
 DOUBT = 0.5
@@ -208,6 +209,36 @@ async def dns(case, kind):
     names.silent = False
     here.true_names()
     equal(await numbers(juliet, traffic.last), list(range(5, 15)), "numbers")
+    await heals(here, romeo, juliet)
+
+
+@with_each("it is frozen for a moment, then for so long that it is given up")
+async def frozen(case, kind):
+    here = await Neighbours.settle(case, kind)
+    romeo, juliet = await here.people()
+    traffic = await Traffic(romeo, juliet.boundjid.bare).send(10)
+    here.peer.signal(signal.SIGSTOP)
+    await traffic.send(10)
+    await asyncio.sleep(1)
+    here.peer.signal(signal.SIGCONT)
+    await traffic.send(10)
+    equal(await numbers(juliet, traffic.last), list(range(30)), "numbers")
+    if not any("acknowledged" in link for link in await here.links()):
+        # Between servers ejabberd acknowledges nothing, so that nobody can tell that it does not read.
+        return await heals(here, romeo, juliet)
+    here.peer.signal(signal.SIGSTOP)
+    await traffic.send(10)
+    await traffic.accepted()
+    await reason(romeo, "did not answer in time", patience=40)
+    here.peer.signal(signal.SIGCONT)
+    await traffic.send(10)
+    came = await numbers(juliet, traffic.last)
+    # What it had been sent when it froze it may take twice: it could not say that it had it.
+    firsts = list(dict.fromkeys(came))
+    equal(sorted(firsts), list(range(30, 50)), "numbers")
+    doubled = {number for number in came if came.count(number) > 1}
+    expect(doubled <= set(range(30, 40)), f"doubled: {doubled}")
+    await asyncio.sleep(SILENCE)
     await heals(here, romeo, juliet)
 
 

@@ -134,6 +134,7 @@ impl House {
         beat(&self.pairs, Duration::from_millis(500), || {
             let (now, terms) = (self.clock().now(), self.terms_held());
             for line in self.lines() {
+                line.watch(now, terms.connect_timeout);
                 line.rest(now, terms.idle_after);
             }
             self.resumables.expire(now, terms.resume_for);

@@ -17,7 +17,7 @@ use crate::proto::error::StreamCondition;
 use crate::state::outbox;
 use crate::store::Batch;
 use crate::stream::server::{self, Proof, Proven};
-use crate::stream::{Resumption, Seat};
+use crate::stream::{End, Resumption, Seat};
 
 /// Who opened a stream both ways has so long to go on with an earlier one before ours is used.
 const UNDECIDED: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub(super) struct Inner {
     pub on_the_wire: Vec<(Key, Mark)>,
     pub committing: u32,
     pub used: Instant,
+    /// Since when an acknowledgement is awaited.
+    pub awaited: Option<Instant>,
     pub state: State,
     /// Which connection carries it.
     pub connection: u64,
@@ -103,6 +105,7 @@ impl Line {
                 on_the_wire: Vec::new(),
                 committing: 0,
                 used: now,
+                awaited: None,
                 state: State::Connected,
                 connection: 0,
                 resumption: None,
@@ -143,6 +146,23 @@ impl Line {
             waiting: inner.flow.len() + inner.unacked.weight().0,
             pairs: inner.pairs.clone(),
         }
+    }
+
+    /// Time passes: gives the connection up if an acknowledgement does not come in time.
+    pub fn watch(&self, now: Instant, patience: Duration) {
+        let waker = {
+            let mut inner = self.lock();
+            let asked = inner.state == State::Connected && inner.unacked.is_asked();
+            inner.awaited = asked.then(|| inner.awaited.unwrap_or(now));
+            let since = inner.awaited.unwrap_or(now);
+            if !asked || now.saturating_duration_since(since) < patience {
+                return;
+            }
+            inner.flow.writer()
+        };
+        tracing::warn!(address = %self.told().address, "another server acknowledges nothing: its connection is given up");
+        self.disconnected(End::Timeout);
+        wake(waker);
     }
 
     /// Time passes: ends the stream if nothing went over it for so long.

@@ -164,6 +164,7 @@ impl Seat for LineSeat {
                 return Ok(());
             };
             let taken = inner.unacked.acked(h)?;
+            inner.awaited = None;
             let again = !inner.unacked.is_empty();
             let waker = if again { inner.flow.writer() } else { None };
             (taken, inner.room_again(), waker)

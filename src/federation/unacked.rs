@@ -63,6 +63,11 @@ impl<T> Unacked<T> {
         (self.held.len(), self.bytes)
     }
 
+    /// Whether an acknowledgement was asked for and has not come.
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
