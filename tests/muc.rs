@@ -324,3 +324,31 @@ async fn administrators_list_rooms_end_them_and_give_them_owners() {
     let gone = crone.wait_for("the end of the room", gone).await.unwrap();
     assert!(format!("{gone:?}").contains("The end"), "{gone:?}");
 }
+
+#[tokio::test]
+async fn one_person_makes_so_many_rooms_and_no_more() {
+    let server = start_server(&["modules.muc.rooms_each=1"]).await;
+    let jid = server.account("crone1").await.unwrap();
+    let mut crone = connect(server.client(&jid), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(&mut crone, &[]).await;
+    let other = format!(
+        "<presence id='o' to='heath@conference.localhost/a'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    crone.send(other.as_str()).await.unwrap();
+    let refused = came_presence(&mut crone, "o").await;
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert!(error.has_child("resource-constraint", ns::STANZA_ERRORS));
+    let destroy = el("<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>");
+    crone.request("set", Some(ROOM), destroy).await.unwrap();
+    crone.send(other.as_str()).await.unwrap();
+    let made = came_presence(&mut crone, "o").await;
+    assert_eq!(made.attr("type"), None, "{made:?}");
+    server.stop().await;
+}
+
+async fn came_presence(client: &mut Client, id: &str) -> Element {
+    let own = |el: &Element| el.is("presence", ns::CLIENT) && el.attr("id") == Some(id);
+    client.wait_for(id, own).await.unwrap()
+}

@@ -36,7 +36,7 @@ async def rooms(case):
     await made(crone, room, "firstwitch", persistentroom=True, roomname="A Dark Cave")
     presence, subject, others, history = await enter(hag, room, "thirdwitch")
     equal({str(other["from"].resource) for other in others}, {"firstwitch", "thirdwitch"}, "occupants")
-    equal((subject["subject"], history), ("", []), "subject and history")
+    equal((subject["subject"] or "", history), ("", []), "subject and history")
     hag.send_message(room, "Harpier cries: 'tis time", mtype="groupchat")
     for client in (crone, hag):
         message = await client.message("Harpier cries: 'tis time")

@@ -84,6 +84,8 @@ spaces! {
     ROOM_MEMBER = 0x52;
     /// rid, mid → one message of the room's history.
     ROOM_LOG = 0x53;
+    /// rid → bytes of the room's history (a counter).
+    ROOM_TOTALS = 0x54;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

@@ -5,6 +5,7 @@ mod liar;
 mod links;
 mod lists;
 mod resumption;
+mod rooms;
 mod strangers;
 mod wire;
 pub mod world;

@@ -1,6 +1,7 @@
 //! XEP-0045: Multi-User Chat (1.35.5), rooms on a domain of their own under each host
 
 mod desk;
+mod expiry;
 mod host;
 mod live;
 mod owner;
@@ -12,16 +13,19 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use self::expiry::Retention;
 use self::host::HostOwner;
 use self::live::Live;
 use self::owner::RoomOwner;
-use self::room::{Room, Rules};
-use crate::config::Bytes;
+use self::room::{Bound, Room, Rules};
+use crate::config::{Bytes, Period};
 use crate::hooks::command::Command;
 use crate::hooks::service::{self, ServiceOwner};
 use crate::hooks::{Deps, Envelope, Floor, Info, Module, ModuleError, Registrar};
+use crate::metrics::{Counter, Registry};
+use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
-use crate::state::rooms::{self, Options, archive};
+use crate::state::rooms::{self, Options, Rid, archive};
 use crate::store::{Snapshot, Store, StoreError};
 use crate::{choice, settings};
 
@@ -56,10 +60,20 @@ settings! {
         pub history: u32 = 20 => within(0..=500);
         /// And at the most, whatever its owner sets; so many messages of a room in use are in memory.
         pub history_most: u32 = 50 => within(0..=500);
+        /// Rooms of the service.
+        pub rooms: u32 = 100_000 => within(1..=10_000_000);
+        /// Rooms that one person has made.
+        pub rooms_each: u32 = 200 => within(1..=100_000);
+        /// People who may enter one room in a second; ten times as many at once.
+        pub joins: u32 = 100 => within(1..=100_000);
         /// Occupants of a room.
         pub occupants: u32 = 5_000 => within(2..=100_000);
         /// Clients of one person in a room.
         pub clients: u32 = 10 => within(1..=100);
+        /// How long rooms keep their messages. 0s: until there are too many bytes.
+        pub age: Period = Period::seconds(0);
+        /// Bytes of one room's archive; when it has more the oldest messages go. 0B: no bound.
+        pub bytes: Bytes = Bytes::gib(1);
         /// Messages of one page of a room's archive at the most.
         pub page: u32 = 250 => within(10..=1_000);
         /// Bytes of one page at the most; it always holds one message.
@@ -94,6 +108,10 @@ pub struct Service {
     admins: Vec<Jid>,
     rules: Arc<Rules>,
     most_listed: usize,
+    rooms: usize,
+    rooms_each: usize,
+    retention: Retention,
+    reached: Reached,
     lists: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     live: Arc<Live>,
@@ -109,6 +127,7 @@ impl Module for Muc {
             ("XEP-0410", "1.1.0"),
             ("XEP-0421", "1.0.1"),
             ("XEP-0425", "0.3.0"),
+            ("XEP-0500", "0.1.1"),
         ],
         doc: "Rooms: conversations of several people.",
         on_by_default: true,
@@ -130,7 +149,11 @@ impl Module for Muc {
             .filter(|domain| domain.node().is_none() && domain.is_bare())
             .ok_or_else(|| failed(format!("`domain`: {address} is no domain")))?;
         let live = deps.shared.of(&deps.host, || {
-            Ok::<_, ModuleError>(Live::counted(&deps.metrics, &deps.host))
+            Ok::<_, ModuleError>(Live::counted(
+                &deps.metrics,
+                &deps.host,
+                Rid::allocate(&deps.store),
+            ))
         })?;
         let administration = &deps.administration;
         let of_host = administration.hosts.get(deps.host.domain());
@@ -148,6 +171,13 @@ impl Module for Muc {
                 .collect(),
             rules: Arc::new(rules),
             most_listed: config.listed as usize,
+            rooms: config.rooms as usize,
+            rooms_each: config.rooms_each as usize,
+            retention: Retention {
+                age: config.age.get(),
+                bytes: config.bytes.get(),
+            },
+            reached: Reached::new(&deps.metrics),
             lists: Arc::new(Semaphore::new(LISTS)),
             queries: Arc::new(Semaphore::new(config.queries as usize)),
             live,
@@ -164,6 +194,7 @@ impl Module for Muc {
         r.service(domain, "rooms", Arc::new(Rooms(self.service.clone())));
         desk::offer(&self.service, r);
         sweep::begin(&self.service, r);
+        expiry::begin(&self.service, r);
     }
 }
 
@@ -171,6 +202,7 @@ fn rules(config: &Config) -> Rules {
     Rules {
         occupants: config.occupants as usize,
         sessions: config.clients as usize,
+        joins: config.joins,
         nick: config.nickname.as_usize(),
         history: config.history_most as usize,
         page: config.page as usize,
@@ -187,14 +219,59 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
+/// Times that bounds were reached.
+struct Reached {
+    rooms: Counter,
+    rooms_each: Counter,
+    occupants: Counter,
+    clients: Counter,
+    joins: Counter,
+    affiliations: Counter,
+}
+
+impl Reached {
+    fn new(metrics: &Registry) -> Self {
+        Reached {
+            rooms: metrics.limit("modules.muc.rooms"),
+            rooms_each: metrics.limit("modules.muc.rooms_each"),
+            occupants: metrics.limit("modules.muc.occupants"),
+            clients: metrics.limit("modules.muc.clients"),
+            joins: metrics.limit("modules.muc.joins"),
+            affiliations: metrics.limit("modules.muc.affiliations"),
+        }
+    }
+
+    fn count(&self, bound: Bound) {
+        match bound {
+            Bound::Occupants => self.occupants.count(),
+            Bound::Clients => self.clients.count(),
+            Bound::Joins => self.joins.count(),
+            Bound::Affiliations => self.affiliations.count(),
+        }
+    }
+}
+
 impl Service {
-    /// §10.1.1.
-    fn may_create(&self, who: &Jid) -> bool {
-        match self.create {
+    /// §10.1.1, and how many rooms there may be.
+    fn may_create(&self, who: &Jid) -> Result<(), Condition> {
+        let may = match self.create {
             Creators::Anyone => true,
             Creators::Local => who.domain() == self.host.domain(),
             Creators::Admins => self.admins.contains(&who.bare()),
+        };
+        if !may {
+            return Err(Condition::NotAllowed);
         }
+        let (all, own) = self.live.made_by(who.bare_str());
+        if all >= self.rooms {
+            self.reached.rooms.count();
+            return Err(Condition::ResourceConstraint);
+        }
+        if own >= self.rooms_each {
+            self.reached.rooms_each.count();
+            return Err(Condition::ResourceConstraint);
+        }
+        Ok(())
     }
 }
 

@@ -11,8 +11,9 @@ use super::Service;
 use super::room::{Actor, Kept, Now, Occupant, Out, Role, Room, Session};
 use crate::hooks::service::{ServiceOwner, ServiceTurn};
 use crate::hooks::{Effect, Envelope, Origin};
+use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
-use crate::proto::stanza::Stanza;
+use crate::proto::stanza::{Kind, Stanza};
 use crate::state::rooms::Rid;
 use crate::state::rooms::archive::{self, Said};
 use crate::store::Mid;
@@ -22,6 +23,8 @@ pub struct RoomOwner {
     key: Box<str>,
     room: Room,
     service: Arc<Service>,
+    /// Who made the room, if it exists for others.
+    creator: Option<String>,
     /// Turns whose effects have not happened yet.
     under_way: Arc<AtomicUsize>,
     /// Messages of the archive that were looked up for a stanza that comes again.
@@ -52,8 +55,9 @@ impl RoomOwner {
             let locked = None;
             room.take_over(Kept { occupants, locked });
         }
-        let owner = RoomOwner {
+        let mut owner = RoomOwner {
             key: key.into(),
+            creator: room.creator().map(str::to_owned),
             room,
             service,
             under_way: Arc::default(),
@@ -64,7 +68,14 @@ impl RoomOwner {
     }
 
     /// What the list of rooms, and the metrics, see of it.
-    fn show(&self) {
+    fn show(&mut self) {
+        let creator = self.room.creator().map(str::to_owned);
+        if creator != self.creator {
+            let (live, gone) = (&self.service.live, self.creator.take());
+            gone.iter().for_each(|by| live.ended(by));
+            creator.iter().for_each(|by| live.made(by));
+            self.creator = creator;
+        }
         let there = self.room.exists().then(|| self.room.count());
         self.service.live.show(&self.key, there);
     }
@@ -128,7 +139,10 @@ impl ServiceOwner for RoomOwner {
             return;
         };
         let actor = Actor {
-            may_create: self.service.may_create(&from),
+            may_create: match (self.room.count(), stanza.kind) {
+                (0, Kind::Presence(_)) => self.service.may_create(&from),
+                _ => Err(Condition::NotAllowed),
+            },
             // Commands of administrators ask in the name of the host (see `desk`).
             may_all: envelope.origin == Origin::Server && from == self.service.host,
             jid: from,
@@ -147,6 +161,9 @@ impl ServiceOwner for RoomOwner {
             found: found.as_ref(),
         };
         let out = self.room.handle(&actor, &envelope.to, &stanza, &now);
+        if let Some(bound) = self.room.reached() {
+            self.service.reached.count(bound);
+        }
         self.follow(out, envelope, turn);
         self.show();
     }

@@ -53,11 +53,13 @@ impl Service {
         for rid in left.await? {
             rooms::clear(&self.store, rid).await?;
         }
-        self.wake_temporary().await
+        self.look_at_all().await
     }
 
-    /// A temporary room that nobody is in ends when it wakes; one that people are in is seen again.
-    async fn wake_temporary(&self) -> Result<(), SweepError> {
+    /// Counts rooms by who made them. A temporary room that nobody is in ends when it wakes; one that
+    /// people are in is seen again.
+    async fn look_at_all(&self) -> Result<(), SweepError> {
+        let counts = self.live.begin_count();
         let mut after = None::<String>;
         loop {
             let (domain, from) = (self.domain.clone(), after.take());
@@ -68,6 +70,9 @@ impl Service {
             let through = page.len() < STEP;
             after = page.last().map(|(name, _)| name.clone());
             for (name, listing) in page {
+                if counts && listing.rid < self.live.first_new {
+                    self.live.made(&listing.creator);
+                }
                 if !listing.persistent && !self.live.has(&name) {
                     self.nudge(&name);
                 }

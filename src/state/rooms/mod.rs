@@ -17,7 +17,7 @@ use crate::store::{
 };
 
 /// The number of a room, never given out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rid(pub u64);
 
 impl Rid {
@@ -182,7 +182,12 @@ pub fn remove(batch: &mut Batch, record: &Record) {
 /// # Errors
 /// The store's.
 pub async fn clear(store: &Store, rid: Rid) -> Result<(), CommitError> {
-    for space in [Space::ROOM_LOG, Space::ROOM_MEMBER, Space::ROOM_CONFIG] {
+    for space in [
+        Space::ROOM_LOG,
+        Space::ROOM_TOTALS,
+        Space::ROOM_MEMBER,
+        Space::ROOM_CONFIG,
+    ] {
         store.erase(space, Range::prefix(rid.key())).await?;
     }
     Ok(())

@@ -94,6 +94,8 @@ pub struct Options {
     pub history: u32,
     /// Messages are kept.
     pub archive: bool,
+    /// Seconds that everybody waits between two messages.
+    pub slow_mode: u32,
     /// What is said can be read by the public.
     pub logged: bool,
     /// An associated node.
@@ -121,6 +123,7 @@ impl Default for Options {
             member_list: Roles::MODERATORS,
             history: 20,
             archive: true,
+            slow_mode: 0,
             logged: false,
             pubsub: String::new(),
         }

@@ -2,7 +2,7 @@
 
 use super::occupants::{Occupant, Role};
 use super::said::{Told, code, user};
-use super::{Out, Refused, Room};
+use super::{Bound, Out, Refused, Room};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
@@ -246,7 +246,7 @@ impl Room {
     }
 
     /// How long the lists may get.
-    fn bounded(&self, changes: &[Change]) -> Result<(), Refused> {
+    fn bounded(&mut self, changes: &[Change]) -> Result<(), Refused> {
         let known = self
             .stored
             .as_ref()
@@ -254,8 +254,7 @@ impl Room {
         let adds = |change: &&Change| matches!(change.what, What::Affiliation { affiliation, .. } if affiliation != Affiliation::None);
         let added = changes.iter().filter(adds).count();
         match added > 0 && known.saturating_add(added) > self.rules.affiliations {
-            true => Err(StanzaError::from(Condition::ResourceConstraint)
-                .with_text("The lists of the room are full")),
+            true => Err(self.too_many(Bound::Affiliations, "The lists of the room are full")),
             false => Ok(()),
         }
     }

@@ -24,7 +24,8 @@ pub fn form(options: &Options, lists: &Lists<'_>, most: usize, history: usize) -
         .with_form_type(ns::MUC_ROOM_CONFIG);
     let form = appearance(form, options);
     let form = entry(form, options, most);
-    let form = conversation(form, options, history);
+    let form = conversation(form, options);
+    let form = keeping(form, options, history);
     let jids = |var: &str, jids: &[&str], label: &str| {
         let field = Field::new(FieldType::JidMulti, var).with_label(label);
         field.with_values(jids.iter().copied())
@@ -114,7 +115,7 @@ fn entry(form: Form, o: &Options, most: usize) -> Form {
 /// Not of the specification; other servers call it so.
 const ALLOW_REGISTER: &str = "{http://prosody.im/protocol/muc}roomconfig_allow_register";
 
-fn conversation(form: Form, o: &Options, history: usize) -> Form {
+fn conversation(form: Form, o: &Options) -> Form {
     let talk: Vec<(&str, &str)> = Talk::ALL
         .iter()
         .map(|(_, value, label)| (*value, *label))
@@ -123,9 +124,12 @@ fn conversation(form: Form, o: &Options, history: usize) -> Form {
         .iter()
         .find(|(talk, ..)| *talk == o.private_messages);
     let chosen = chosen.map_or("anyone", |(_, value, _)| value);
-    let mut most = Field::text("muc#maxhistoryfetch", &o.history.to_string())
-        .with_label("Messages of history shown to who enters");
-    most.whole = Some((0, history as u64));
+    let mut slow = Field::text(
+        "muc#roomconfig_slow_mode_duration",
+        &o.slow_mode.to_string(),
+    )
+    .with_label("Seconds that everybody waits between two messages; 0: none");
+    slow.whole = Some((0, SLOWEST));
     form.with_field(
         Field::boolean("muc#roomconfig_moderatedroom", o.moderated)
             .with_label("Only members may speak, and to whom moderators give voice"),
@@ -146,16 +150,26 @@ fn conversation(form: Form, o: &Options, history: usize) -> Form {
         roles("muc#roomconfig_getmemberlist", o.member_list)
             .with_label("Who may see the list of members"),
     )
-    .with_field(most)
-    .with_field(
-        Field::boolean("muc#roomconfig_enablearchiving", o.archive)
-            .with_label("Messages are kept for those who may read them later"),
-    )
-    .with_field(
-        Field::boolean("muc#roomconfig_enablelogging", o.logged)
-            .with_label("What is said is published"),
-    )
+    .with_field(slow)
 }
+
+fn keeping(form: Form, o: &Options, history: usize) -> Form {
+    let mut most = Field::text("muc#maxhistoryfetch", &o.history.to_string())
+        .with_label("Messages of history shown to who enters");
+    most.whole = Some((0, history as u64));
+    form.with_field(most)
+        .with_field(
+            Field::boolean("muc#roomconfig_enablearchiving", o.archive)
+                .with_label("Messages are kept for those who may read them later"),
+        )
+        .with_field(
+            Field::boolean("muc#roomconfig_enablelogging", o.logged)
+                .with_label("What is said is published"),
+        )
+}
+
+/// The longest wait of slow mode, in seconds: a day.
+const SLOWEST: u64 = 86_400;
 
 const NAMES: [(&str, &str); 3] = [
     ("moderator", "Moderators"),
@@ -203,6 +217,9 @@ pub fn apply(checked: &Form, options: &mut Options, text: usize) -> Result<(), S
     }
     if let Some(history) = checked.value("muc#maxhistoryfetch") {
         options.history = history.parse().unwrap_or(options.history);
+    }
+    if let Some(seconds) = checked.value("muc#roomconfig_slow_mode_duration") {
+        options.slow_mode = seconds.parse().unwrap_or(options.slow_mode);
     }
     for (var, roles) in [
         ("muc#roomconfig_presencebroadcast", &mut options.broadcast),

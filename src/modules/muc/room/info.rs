@@ -129,6 +129,11 @@ impl Room {
             let field = Field::new(FieldType::JidMulti, "muc#roominfo_contactjid");
             form = form.with_field(field.with_values(contacts).with_label("Owners"));
         }
+        if options.slow_mode > 0 {
+            let seconds = options.slow_mode.to_string();
+            let field = Field::text("muc#roominfo_slow_mode_duration", &seconds);
+            form = form.with_field(field.with_label("Seconds between two messages"));
+        }
         let occupants = self.occupants.len().to_string();
         let most = self.rules.history.min(options.history as usize).to_string();
         form.with_field(Field::text("muc#roominfo_occupants", &occupants).with_label("Occupants"))

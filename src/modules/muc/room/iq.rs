@@ -55,8 +55,8 @@ impl Room {
         };
         let payload = stanza.payload();
         let payload = payload.ok_or_else(|| StanzaError::from(Condition::BadRequest))?;
-        if let Some(nick) = to.resource() {
-            return self.ask_occupant(actor, to, nick, stanza, payload, now, out);
+        if to.is_full() {
+            return self.ask_occupant(actor, to, stanza, payload, now, out);
         }
         self.record()?;
         let asked = self.ask_archive(&actor.jid.bare(), set, payload)?;
@@ -108,12 +108,10 @@ impl Room {
     }
 
     /// §6.6, §17.4: a question for an occupant, from another one.
-    #[allow(clippy::too_many_arguments)]
     fn ask_occupant(
         &mut self,
         actor: &Actor,
         to: &Jid,
-        nick: &str,
         stanza: &Stanza,
         payload: El<'_>,
         now: &Now<'_>,
@@ -127,7 +125,7 @@ impl Room {
                 }
             });
         };
-        let other = self.occupants.by_nick(nick);
+        let other = self.occupants.by_nick(to.resource().unwrap_or_default());
         let other = other.ok_or_else(|| StanzaError::from(Condition::ItemNotFound))?;
         if payload.is("ping", ns::PING) && other.address == asker.address {
             let mut pong = stanza.reply();

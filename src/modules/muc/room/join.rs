@@ -6,7 +6,7 @@ use sha2::Sha256;
 use super::occupants::{Occupant, Role, Session, fold, is_visible};
 use super::retract::is_stone;
 use super::said::{Told, code};
-use super::{Actor, Now, Out, Refused, Room};
+use super::{Actor, Bound, Now, Out, Refused, Room};
 use crate::proto::datetime;
 use crate::proto::delay::Delay;
 use crate::proto::error::{Condition, ErrorType, StanzaError};
@@ -34,6 +34,9 @@ impl Room {
         let bare = actor.jid.bare();
         let nick = to.resource().unwrap_or_default();
         self.check_nick(nick, &bare)?;
+        if !self.joins.take(1, now.instant).is_zero() {
+            return Err(self.too_many(Bound::Joins, "Too many enter at once; try again"));
+        }
         let mut codes = Vec::new();
         if self.stored.is_none() {
             self.create(actor, &bare, now)?;
@@ -97,9 +100,7 @@ impl Room {
 
     /// §10.1.1: somebody who may makes the room, and it waits for its configuration.
     fn create(&mut self, actor: &Actor, bare: &Jid, now: &Now<'_>) -> Result<(), Refused> {
-        if !actor.may_create {
-            return Err(Condition::NotAllowed.into());
-        }
+        actor.may_create.map_err(StanzaError::from)?;
         let owner = Affiliate {
             affiliation: Affiliation::Owner,
             ..Affiliate::default()
@@ -145,11 +146,15 @@ impl Room {
     }
 
     /// §7.2.9, and how many clients one person may have there.
-    fn has_room(&self, bare: &Jid) -> Result<(), Refused> {
-        let mut own = self.occupants.of_person(bare);
-        if own.any(|there| there.sessions.len() >= self.rules.sessions) {
-            return Err(StanzaError::from(Condition::ResourceConstraint)
-                .with_text("Too many of your clients are in the room"));
+    fn has_room(&mut self, bare: &Jid) -> Result<(), Refused> {
+        let most = self.rules.sessions;
+        let crowded = self
+            .occupants
+            .of_person(bare)
+            .any(|there| there.sessions.len() >= most);
+        if crowded {
+            let text = "Too many of your clients are in the room";
+            return Err(self.too_many(Bound::Clients, text));
         }
         let most = match self.options().map(|options| options.most_occupants) {
             Some(0) | None => self.rules.occupants,
@@ -160,6 +165,7 @@ impl Room {
             _ => 0,
         };
         if self.occupants.len() >= most.saturating_add(spare) {
+            self.reached = Some(Bound::Occupants);
             return Err(StanzaError::from(Condition::ServiceUnavailable).with_type(ErrorType::Wait));
         }
         Ok(())

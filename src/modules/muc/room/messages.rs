@@ -62,6 +62,7 @@ impl Room {
             return Err(Condition::Forbidden.into());
         }
         let reflected = self.reflected(speaker, stanza);
+        self.paced(&full.bare(), stanza, now)?;
         self.take_back(full, stanza, now, out);
         match lasts(stanza) {
             true => self.say_to_all(full, reflected, now, out),

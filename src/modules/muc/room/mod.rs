@@ -16,6 +16,7 @@ mod presence;
 mod register;
 mod retract;
 mod said;
+mod slow;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, Stanza};
+use crate::runtime::bucket::Bucket;
 use crate::state::rooms::archive::Said;
 use crate::state::rooms::{self, Affiliate, Affiliation, Options, Record, Rid, Stored};
 use crate::store::{Batch, Mid, MidSource};
@@ -43,6 +45,8 @@ pub struct Rules {
     pub occupants: usize,
     /// Clients of one occupant.
     pub sessions: usize,
+    /// People who may enter in a second.
+    pub joins: u32,
     /// Bytes of a nickname.
     pub nick: usize,
     /// Messages of history a room shows at the most.
@@ -64,8 +68,8 @@ pub struct Rules {
 pub struct Actor {
     /// The full address.
     pub jid: Jid,
-    /// Whether it may make rooms.
-    pub may_create: bool,
+    /// Why it may make no rooms, if so.
+    pub may_create: Result<(), Condition>,
     /// Whether it acts for the administrators, and may do what an owner may.
     pub may_all: bool,
 }
@@ -132,6 +136,19 @@ impl Out {
     }
 }
 
+/// A bound that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Occupants of the room.
+    Occupants,
+    /// Clients of one person.
+    Clients,
+    /// People who enter in a second.
+    Joins,
+    /// People on the lists.
+    Affiliations,
+}
+
 /// What a room has that is not in the store.
 pub struct Kept {
     /// Who is there.
@@ -151,6 +168,9 @@ pub struct Room {
     history: VecDeque<Said>,
     ids: MidSource,
     forwarded: iq::Forwarded,
+    joins: Bucket,
+    spoken: slow::Spoken,
+    reached: Option<Bound>,
     /// Who acts for the administrators in this turn.
     acting: Option<Jid>,
 }
@@ -161,6 +181,7 @@ type Refused = StanzaError;
 impl Room {
     /// A room as it was read, with its newest messages.
     pub fn new(jid: Jid, rules: Arc<Rules>, stored: Option<Stored>, history: Vec<Said>) -> Room {
+        let joins = Bucket::new(rules.joins, rules.joins.saturating_mul(10));
         let last = history.last().map_or(Mid::MIN, |said| said.mid);
         Room {
             jid,
@@ -172,6 +193,9 @@ impl Room {
             ids: MidSource::after(last),
             forwarded: iq::Forwarded::default(),
             acting: None,
+            joins,
+            spoken: slow::Spoken::default(),
+            reached: None,
         }
     }
 
@@ -231,6 +255,23 @@ impl Room {
     /// Whether the room exists.
     pub fn exists(&self) -> bool {
         self.stored.is_some()
+    }
+
+    /// The bound that the last stanza reached.
+    pub fn reached(&mut self) -> Option<Bound> {
+        self.reached.take()
+    }
+
+    /// Who made it, if it exists for others.
+    pub fn creator(&self) -> Option<&str> {
+        let stored = self.stored.as_ref().filter(|_| !self.locked);
+        stored.map(|stored| stored.record.creator.as_str())
+    }
+
+    /// Refuses for a bound.
+    fn too_many(&mut self, bound: Bound, text: &str) -> Refused {
+        self.reached = Some(bound);
+        StanzaError::from(Condition::ResourceConstraint).with_text(text)
     }
 
     /// Its number, if it exists for others than who makes it.

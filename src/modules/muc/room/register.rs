@@ -1,7 +1,7 @@
 //! Registration with a room: membership, and a nickname that is kept (XEP-0045 §7.10).
 
 use super::said::Told;
-use super::{Out, Refused, Room};
+use super::{Bound, Out, Refused, Room};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Field, Form, FormType};
 use crate::proto::jid::Jid;
@@ -72,8 +72,7 @@ impl Room {
             .as_ref()
             .map_or(0, |stored| stored.affiliates.len());
         if own == Affiliation::None && full >= self.rules.affiliations {
-            return Err(StanzaError::from(Condition::ResourceConstraint)
-                .with_text("The lists of the room are full"));
+            return Err(self.too_many(Bound::Affiliations, "The lists of the room are full"));
         }
         self.change_affiliation(bare, own.max(Affiliation::Member), Some(nick), &none, out);
         Ok(())

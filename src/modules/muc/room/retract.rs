@@ -1,7 +1,7 @@
 //! Messages that are taken back, by who said them (XEP-0424 0.4.2) or by moderators (XEP-0425 0.3.0, and its
 //! older form), and what is left of them.
 
-use super::occupants::Role;
+use super::occupants::{Occupant, Role};
 use super::said::occupant_id;
 use super::{Now, Out, Refused, Room};
 use crate::proto::error::{Condition, StanzaError};
@@ -35,6 +35,30 @@ impl<'a> Moderation<'a> {
         children.find(|el| el.name() == "retract" && retracts(*el))?;
         let reason = moderate.children().find(|el| el.name() == "reason");
         Some(Moderation { id, reason })
+    }
+}
+
+/// Who moderates, and why.
+struct By<'a> {
+    actor: Option<&'a Occupant>,
+    reason: Option<&'a str>,
+}
+
+impl By<'_> {
+    fn moderated(&self, ns: &str) -> Element {
+        let mut moderated = Element::new("moderated", ns);
+        moderated.set_attr("by", self.actor.map(|actor| actor.address.as_str()));
+        match self.actor {
+            Some(actor) => moderated.with_child(occupant_id(&actor.id)),
+            None => moderated,
+        }
+    }
+
+    fn with_reason(&self, el: Element, ns: &str) -> Element {
+        match self.reason {
+            Some(reason) => el.with_child(Element::new("reason", ns).with_text(reason)),
+            None => el,
+        }
     }
 }
 
@@ -94,35 +118,34 @@ impl Room {
         }
         let original = self.original(asked.id, now);
         let original = original.ok_or_else(|| StanzaError::from(Condition::ItemNotFound))?;
-        let moderated = |ns: &str| {
-            let mut moderated = Element::new("moderated", ns);
-            moderated.set_attr("by", actor.map(|actor| actor.address.as_str()));
-            match actor {
-                Some(actor) => moderated.with_child(occupant_id(&actor.id)),
-                None => moderated,
-            }
+        let by = By {
+            actor,
+            reason: reason.as_deref(),
         };
-        let with_reason = |el: Element, ns: &str| match &reason {
-            Some(reason) => el.with_child(Element::new("reason", ns).with_text(reason)),
-            None => el,
-        };
-        let retract = Element::new("retract", ns::RETRACT)
-            .with_attr("id", asked.id)
-            .with_child(moderated(ns::MODERATE));
-        let old = moderated(ns::MODERATE_OLD).with_child(Element::new("retract", ns::RETRACT_OLD));
-        let apply = Element::new("apply-to", ns::FASTEN)
-            .with_attr("id", asked.id)
-            .with_child(with_reason(old, ns::MODERATE_OLD));
-        let message = Stanza::message(MessageType::Groupchat)
-            .with_from(self.jid.clone())
-            .with_id(random::id())
-            .with_child(with_reason(retract, ns::RETRACT))
-            .with_child(apply);
-        let stone = stone(now).with_child(moderated(ns::MODERATE));
-        let stone = with_reason(stone, ns::RETRACT);
+        let stone = stone(now).with_child(by.moderated(ns::MODERATE));
+        let stone = by.with_reason(stone, ns::RETRACT);
+        let message = self.moderation(asked.id, &by);
         self.bury(original, stone, out);
         self.say_to_all(full, message, now, out);
         Ok(())
+    }
+
+    /// What all are told, in both forms.
+    fn moderation(&self, id: &str, by: &By<'_>) -> Stanza {
+        let retract = Element::new("retract", ns::RETRACT)
+            .with_attr("id", id)
+            .with_child(by.moderated(ns::MODERATE));
+        let old = by
+            .moderated(ns::MODERATE_OLD)
+            .with_child(Element::new("retract", ns::RETRACT_OLD));
+        let apply = Element::new("apply-to", ns::FASTEN)
+            .with_attr("id", id)
+            .with_child(by.with_reason(old, ns::MODERATE_OLD));
+        Stanza::message(MessageType::Groupchat)
+            .with_from(self.jid.clone())
+            .with_id(random::id())
+            .with_child(by.with_reason(retract, ns::RETRACT))
+            .with_child(apply)
     }
 
     /// Puts a tombstone in the place of a message, in the history and on disk.
@@ -138,11 +161,11 @@ impl Room {
         }
         let buried = Said {
             stanza: stanza.with_child(stone),
-            ..original
+            ..original.clone()
         };
         let stored = self.stored.as_ref().filter(|_| !self.locked);
         if let Some(record) = stored.map(|s| &s.record).filter(|r| r.options.archive) {
-            archive::keep(&mut out.batch, record.rid, &buried);
+            archive::replace(&mut out.batch, record.rid, &original, &buried);
         }
         if let Some(place) = self.history.iter_mut().find(|said| said.mid == buried.mid) {
             *place = buried;

@@ -1,14 +1,16 @@
 //! What was said in a room: its archive, which is its history too (XEP-0045 §7.2.13, XEP-0313 1.1.3).
 
 mod query;
+mod removal;
 
 pub use query::{MOST_SCANNED, Page, Query};
+pub use removal::expire;
 
 use super::{Rid, odd};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::Stanza;
-use crate::store::{Batch, Direction, Mid, Range, Snapshot, Space, StoreError};
+use crate::store::{Batch, Direction, Mid, Range, Snapshot, Space, StoreError, counter};
 
 const FORMAT: u8 = 1;
 
@@ -27,7 +29,32 @@ pub struct Said {
 
 /// Puts a message into a room's archive.
 pub fn keep(batch: &mut Batch, rid: Rid, said: &Said) {
-    batch.put(Space::ROOM_LOG, &rid.key().mid(said.mid), encode(said));
+    let value = encode(said);
+    count(batch, rid, value.len(), 0);
+    batch.put(Space::ROOM_LOG, &rid.key().mid(said.mid), value);
+}
+
+/// Puts something else in the place of a message.
+pub fn replace(batch: &mut Batch, rid: Rid, before: &Said, said: &Said) {
+    let value = encode(said);
+    count(batch, rid, value.len(), encode(before).len());
+    batch.put(Space::ROOM_LOG, &rid.key().mid(said.mid), value);
+}
+
+fn count(batch: &mut Batch, rid: Rid, more: usize, less: usize) {
+    let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let by = signed(more).saturating_sub(signed(less));
+    batch.add(Space::ROOM_TOTALS, &rid.key(), by);
+}
+
+/// Bytes of a room's archive.
+///
+/// # Errors
+/// The store's.
+pub fn bytes_of(view: &dyn Snapshot, rid: Rid) -> Result<u64, StoreError> {
+    let total = view.get(Space::ROOM_TOTALS, &rid.key())?;
+    let total = total.and_then(|total| counter(&total)).unwrap_or(0);
+    Ok(u64::try_from(total).unwrap_or(0))
 }
 
 /// Reads one message.
@@ -175,5 +202,15 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+        let bytes = || store.reading(|view| bytes_of(view, Rid(4)));
+        let all = bytes().await.unwrap();
+        expire(&store, Rid(4), Mid::first_of(2), u64::MAX)
+            .await
+            .unwrap();
+        let rest = bytes().await.unwrap();
+        assert!(0 < rest && rest < all);
+        expire(&store, Rid(4), Mid::MIN, rest - 1).await.unwrap();
+        let left = store.reading(|view| newest(view, Rid(4), 9)).await.unwrap();
+        assert_eq!(left.iter().map(|said| said.at).collect::<Vec<_>>(), [3]);
     }
 }

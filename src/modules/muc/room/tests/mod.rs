@@ -25,6 +25,7 @@ fn rules() -> Rules {
     Rules {
         occupants: 10,
         sessions: 3,
+        joins: 10,
         nick: 100,
         history: 3,
         page: 10,
@@ -71,7 +72,7 @@ impl Play {
         let stanza = Stanza::from_element(stanza).unwrap();
         let actor = Actor {
             jid: jid(&format!("{who}@x/pc")),
-            may_create: true,
+            may_create: Ok(()),
             may_all: false,
         };
         let now = Now {
@@ -429,4 +430,39 @@ fn private_messages_go_as_far_as_the_owner_lets_them() {
             "{who}"
         );
     }
+}
+
+#[test]
+fn in_slow_mode_everybody_waits_but_for_owners() {
+    let mut play = Play::with(&field("muc#roomconfig_slow_mode_duration", "20"), &["hag"]);
+    assert_eq!(condition(&play.say("hag", "one")), None);
+    let out = play.say("hag", "two");
+    assert_eq!(condition(&out), Some(Condition::PolicyViolation));
+    assert!(out.batch.is_empty());
+    let typing = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    let out = play.send(
+        "hag",
+        &format!("<message type='groupchat' to='{ROOM}'>{typing}</message>"),
+    );
+    assert_eq!(condition(&out), None);
+    for id in ["three", "four"] {
+        assert_eq!(condition(&play.say("crone", id)), None);
+    }
+    play.now += std::time::Duration::from_secs(21);
+    assert_eq!(condition(&play.say("hag", "five")), None);
+}
+
+#[test]
+fn a_crowd_at_the_door_waits() {
+    let mut play = Play::with("", &[]);
+    let full = (0..200).find(|n| {
+        let who = format!("h{n}");
+        play.join(&who, &who);
+        play.send(
+            &who,
+            &format!("<presence type='unavailable' to='{ROOM}/{who}'/>"),
+        );
+        play.room.reached() == Some(Bound::Joins)
+    });
+    assert_eq!(full, Some(99), "the owner was the first of a hundred");
 }

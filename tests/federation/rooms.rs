@@ -1,0 +1,102 @@
+//! Rooms with people of other servers: they enter, hear and speak, read what was said, and leave.
+
+use std::time::Duration;
+
+use waxwing::proto::ns;
+use waxwing::xml::{Context, Element, Limits, parse};
+
+use super::world::{Authority, Site, online};
+use crate::support::client::Client;
+
+const DOMAIN: &str = "conference.verona.example";
+const ROOM: &str = "orchard@conference.verona.example";
+
+fn el(text: &str) -> Element {
+    parse(text.as_bytes(), &Context::client(), &Limits::default()).unwrap()
+}
+
+/// Enters, and takes all up to the subject: who else is there.
+async fn enter(client: &mut Client, nick: &str) -> Vec<String> {
+    let join = format!(
+        "<presence to='{ROOM}/{nick}'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    client.send(join.as_str()).await.unwrap();
+    let mut there = Vec::new();
+    loop {
+        let got = client.next(Duration::from_secs(20)).await.unwrap();
+        assert_ne!(got.attr("type"), Some("error"), "{got:?}");
+        if got.child("subject", ns::CLIENT).is_some() {
+            return there;
+        }
+        there.extend(got.attr("from").map(str::to_owned));
+    }
+}
+
+async fn came(client: &mut Client, id: &str) -> Element {
+    let named = |el: &Element| el.attr("id") == Some(id);
+    client.wait_for(id, named).await.unwrap()
+}
+
+#[tokio::test]
+async fn who_comes_from_another_server_is_an_occupant_like_others() {
+    let authority = Authority::new();
+    let mut verona = Site::new(&authority, "verona.example");
+    verona.certificate = authority.issue("verona.example", |params| {
+        let name = DOMAIN.try_into().unwrap();
+        params.subject_alt_names.push(rcgen::SanType::DnsName(name));
+    });
+    let mut mantua = Site::new(&authority, "mantua.example");
+    mantua.settings = format!(
+        "[[federation.peers]]\ndomain = \"{DOMAIN}\"\naddress = \"{}\"\nport = {}",
+        verona.address.ip(),
+        verona.address.port()
+    );
+    let here = verona.start(&authority, &[&mantua]).await;
+    let there = mantua.start(&authority, &[&verona]).await;
+    let juliet = here.account("juliet").await.unwrap();
+    let mut juliet = online(&here, &juliet).await;
+    let romeo = there.account("romeo").await.unwrap();
+    let mut romeo = online(&there, &romeo).await;
+
+    // Rooms are made by accounts of the host.
+    let join = format!(
+        "<presence id='no' to='{ROOM}/romeo'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    romeo.send(join.as_str()).await.unwrap();
+    let refused = came(&mut romeo, "no").await;
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert!(error.has_child("not-allowed", ns::STANZA_ERRORS));
+
+    enter(&mut juliet, "juliet").await;
+    let x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+    let query = Element::new("query", ns::MUC_OWNER).with_child(x);
+    juliet.request("set", Some(ROOM), query).await.unwrap();
+    let others = enter(&mut romeo, "romeo").await;
+    assert!(others.contains(&format!("{ROOM}/juliet")), "{others:?}");
+
+    let say = |id: &str| {
+        format!("<message type='groupchat' id='{id}' to='{ROOM}'><body>{id}</body></message>")
+    };
+    romeo.send(say("wherefore").as_str()).await.unwrap();
+    for client in [&mut romeo, &mut juliet] {
+        let heard = came(client, "wherefore").await;
+        assert_eq!(heard.attr("from"), Some(&*format!("{ROOM}/romeo")));
+    }
+    juliet.send(say("art").as_str()).await.unwrap();
+    let heard = came(&mut romeo, "art").await;
+    assert_eq!(heard.attr("from"), Some(&*format!("{ROOM}/juliet")));
+
+    let page = el("<query xmlns='urn:xmpp:mam:2'/>");
+    let fin = romeo.request("set", Some(ROOM), page).await.unwrap();
+    let fin = fin.child("fin", ns::MAM).unwrap();
+    assert_eq!(fin.attr("complete"), Some("true"));
+
+    let leave = format!("<presence type='unavailable' to='{ROOM}/romeo'/>");
+    romeo.send(leave.as_str()).await.unwrap();
+    let gone = |el: &Element| {
+        el.attr("type") == Some("unavailable") && el.attr("from") == Some(&*format!("{ROOM}/romeo"))
+    };
+    juliet.wait_for("romeo leaves", gone).await.unwrap();
+}
