@@ -227,6 +227,14 @@ impl Registrar<'_> {
         self.builder.tables.account_nodes.push(Arc::new(f));
     }
 
+    /// Answers, as [`Registrar::account_node`] does, for nodes that nobody else knows.
+    pub fn other_account_nodes(
+        &mut self,
+        f: impl Fn(&Request<'_>, &mut Turn<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
+    ) {
+        self.builder.tables.other_account_nodes.push(Arc::new(f));
+    }
+
     /// Adds items to what disco lists of an account, in that account's turn, for who may have its presence.
     pub fn account_items(
         &mut self,

@@ -113,6 +113,7 @@ pub struct Tables {
     pub(super) strangers: ByName<(), OnStranger>,
     pub(super) host_nodes: Vec<HostNode>,
     pub(super) account_nodes: Vec<AccountNode>,
+    pub(super) other_account_nodes: Vec<AccountNode>,
     pub(super) account_items: Vec<AccountItems>,
     pub(super) diverts: Vec<Divert>,
     pub(super) disco_now: Vec<DiscoNow>,
@@ -271,9 +272,9 @@ impl Tables {
         &self.host_nodes
     }
 
-    /// Who answers for nodes of accounts.
-    pub fn account_nodes(&self) -> &[AccountNode] {
-        &self.account_nodes
+    /// Who answers for nodes of accounts, in the order in which they are asked.
+    pub fn account_nodes(&self) -> impl Iterator<Item = &AccountNode> {
+        self.account_nodes.iter().chain(&self.other_account_nodes)
     }
 
     /// Who adds to the items of accounts.

@@ -109,7 +109,7 @@ impl Known {
                 all.map(ToString::to_string).collect()
             },
             nodes: tables.host_nodes().to_vec(),
-            account_nodes: tables.account_nodes().to_vec(),
+            account_nodes: tables.account_nodes().cloned().collect(),
             account_items: tables.account_items().to_vec(),
         }
     }

@@ -148,7 +148,7 @@ impl Pep {
             }
         }
         let this = self.clone();
-        r.account_node(move |request, turn, what, node| match what {
+        r.other_account_nodes(move |request, turn, what, node| match what {
             Disco::Info => this.node_info(request, turn, node),
             Disco::Items => this.node_items(request, turn),
         });
