@@ -6,6 +6,8 @@ const [folder, service, domain, username, password, stay] = process.argv.slice(2
 const { client, xml } = await import(createRequire(`${folder}/`).resolve("@xmpp/client"));
 
 const xmpp = client({ service, domain, username, password });
+// On a loaded machine its PBKDF2 alone takes longer than the two seconds that it gives a login.
+xmpp.timeout = 15_000;
 if (stay) xmpp.reconnect.delay = 300;
 else xmpp.reconnect.stop();
 const say = (what) => console.log(what);
