@@ -56,7 +56,8 @@
 //!    Amend, Record. Each may let it pass, consume it, bounce it, or answer later. What a message
 //!    leaves with its sender goes along ([`hooks::Sent`]): the entry in the sender's log, if a hook
 //!    said `keep`.
-//! 6. `Router::route_on` finds its owner: an account, a service, the host, or elsewhere.
+//! 6. `Router::route_on` finds its owner: an account, a service, the host, or elsewhere. What leaves for another server, or
+//!    came from one, passes the hooks at the border ([`hooks::Crossing`]) besides.
 //! 7. In the recipient's turn `Router::to_client` runs the hooks of [`hooks::Path::ToClient`], and
 //!    `message_arrives` puts a message that must survive into the account's log ([`state::log`]) and its
 //!    index of what nobody has taken, in the envelope's batch.

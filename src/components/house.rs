@@ -274,6 +274,7 @@ impl Ground for Components {
             retry: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
             give_up_after: Duration::ZERO,
+            lost_after: None,
         })
     }
 
@@ -288,6 +289,13 @@ impl Ground for Components {
             self.post(&key, Input::Failed(Trouble::Away));
         });
     }
+
+    fn knows(&self, _: &outbox::Pair) -> bool {
+        false
+    }
+
+    /// It says itself who is there.
+    fn lost(self: Arc<Self>, _: outbox::Pair, _: bool) {}
 
     fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble) {
         let kept = self.shelf.kept(pair).entries;

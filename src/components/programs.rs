@@ -78,6 +78,7 @@ impl Program {
                 retry: RETRY,
                 retry_max: RETRY_MAX,
                 give_up_after: config.give_up_after.0,
+                lost_after: None,
             },
             bounds: Bounds {
                 messages: config.queue_messages.into(),

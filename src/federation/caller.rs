@@ -8,6 +8,7 @@ use super::house::House;
 use super::keeper::Key;
 use super::line::Line;
 use super::pair::Input;
+use super::stats::Calling;
 use super::trouble::Trouble;
 use crate::proto::error::Condition;
 use crate::stream::server::{Caller, Established, Failure, Line as _, ResumeLink, Verdict};
@@ -20,6 +21,8 @@ pub(super) struct ForPair {
     pub address: String,
     /// A stream that lost its connection and may go on, and how to ask for it.
     pub earlier: Option<(Arc<Line>, ResumeLink)>,
+    /// Tells how far it is, until it is over.
+    pub _calling: Calling,
 }
 
 impl Caller for ForPair {
@@ -89,53 +92,5 @@ impl Caller for ForKey {
     fn failed(&self, why: Failure) {
         tracing::debug!(%why, "a dialback key could not be verified");
         self.tell(Verdict::Error(Condition::RemoteServerTimeout));
-    }
-}
-
-/// Wants to know how it goes.
-pub(super) struct ForTest {
-    pub house: Arc<House>,
-    pub address: String,
-    pub reply: Mutex<Option<oneshot::Sender<String>>>,
-}
-
-impl ForTest {
-    fn tell(&self, words: String) {
-        let reply = self
-            .reply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(reply) = reply {
-            // Whoever asked may have gone.
-            let _ = reply.send(words);
-        }
-    }
-}
-
-impl Caller for ForTest {
-    fn ready(&self, how: &Established) -> Arc<dyn Seat> {
-        let certificate = match &how.doubt {
-            Some(doubt) => format!("their certificate is not valid: {doubt}"),
-            None => "their certificate is valid".to_owned(),
-        };
-        let both = if how.bidi {
-            ", both ways on one stream"
-        } else {
-            ""
-        };
-        let proof = how.proof.name();
-        self.tell(format!(
-            "stream: {certificate}; they believe us by {proof}{both}"
-        ));
-        let line = Line::new(self.house.clone(), self.address.clone(), false);
-        line.end(None);
-        line.seat()
-    }
-
-    fn verified(&self, _: Verdict) {}
-
-    fn failed(&self, why: Failure) {
-        self.tell(format!("stream: {why}"));
     }
 }

@@ -11,6 +11,7 @@ use super::caller::{ForKey, ForPair};
 use super::house::{House, lock};
 use super::keeper::Key;
 use super::pair::Input;
+use super::stats::Calling;
 use super::trouble::Trouble;
 use crate::net::{DialError, dial};
 use crate::proto::error::Condition;
@@ -30,9 +31,10 @@ impl House {
     /// Calls the other server of a pair; how it turns out is posted to the pair.
     pub(super) async fn call_other(self: Arc<Self>, key: Key) {
         let pair = key.pair().clone();
+        let calling = self.stats.calling(&key);
         let reached = match self.terms().policy.demand(&pair.remote) {
             Demand::Refused(why) => Err(Trouble::Policy(why)),
-            Demand::Certificate | Demand::Dialback => self.reach(&pair.remote).await,
+            Demand::Certificate | Demand::Dialback => self.reach(&pair.remote, &calling).await,
         };
         match reached {
             Err(trouble) => self.post(&key, Input::Failed(trouble)),
@@ -41,11 +43,13 @@ impl House {
                     Some(line) => line.to_resume().await.map(|wish| (line, wish)),
                     None => None,
                 };
+                calling.is("negotiating");
                 let caller = Arc::new(ForPair {
                     house: self.clone(),
                     key,
                     address: reached.address.to_string(),
                     earlier,
+                    _calling: calling,
                 });
                 let call = self.new_call(pair, Purpose::Stanzas, caller);
                 self.drive(reached, call);
@@ -73,12 +77,13 @@ impl House {
     }
 
     /// Finds a domain's servers and connects to one.
-    pub(super) async fn reach(&self, remote: &Jid) -> Result<Reached, Trouble> {
+    pub(super) async fn reach(&self, remote: &Jid, calling: &Calling) -> Result<Reached, Trouble> {
         let terms = self.terms_held();
         let find = terms.resolver.find(remote, terms.policy.find(remote));
         let targets = tokio::time::timeout(terms.connect_timeout, find)
             .await
             .map_err(|_| Trouble::Dns(format!("DNS gave no answer about {remote} in time")))??;
+        calling.is("connecting");
         let patience = terms.connect_timeout / 2;
         let mut failure = DialError::Nowhere;
         for target in targets {
@@ -118,7 +123,7 @@ impl House {
         let Ok(_permit) = self.verifying.all.acquire().await else {
             return Verdict::Error(Condition::ResourceConstraint);
         };
-        let reached = match self.reach(&verify.remote).await {
+        let reached = match self.reach(&verify.remote, &Calling::unseen()).await {
             Ok(reached) => reached,
             Err(trouble) => {
                 tracing::info!(domain = %verify.remote, reason = %trouble, "a dialback key cannot be verified");

@@ -44,6 +44,7 @@ pub(crate) struct Flow<T> {
     reader: Option<Waker>,
     ending: Option<Option<StreamError>>,
     wants_room: bool,
+    paused: bool,
     pub tally: Tally,
 }
 
@@ -57,6 +58,7 @@ impl<T> Flow<T> {
             reader: None,
             ending: None,
             wants_room: false,
+            paused: false,
             tally: Tally::default(),
         }
     }
@@ -144,7 +146,18 @@ impl<T> Flow<T> {
 
     /// Whether no more is to be read for now.
     pub fn is_full(&self) -> bool {
-        self.tally.outstanding() >= self.capacity.window
+        self.paused || self.tally.outstanding() >= self.capacity.window
+    }
+
+    /// No more is read until [`Flow::unpause`].
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Reading goes on; whoever reads, to be woken.
+    pub fn unpause(&mut self) -> Option<Waker> {
+        self.paused = false;
+        self.reader()
     }
 
     pub fn intake(&self) -> Intake {

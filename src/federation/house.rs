@@ -1,6 +1,6 @@
 //! The house: what streams between servers and the router see of federation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -10,10 +10,12 @@ use arc_swap::{ArcSwap, Guard};
 use super::calls::Verifying;
 use super::keeper::{Ground, Key, Pairs, beat};
 use super::line::Line;
+use super::meters::{Meter, Meters};
 use super::pair::{Input, Item, Mark, Times};
 use super::resolve::Resolver;
 use super::resume::Resumables;
 use super::shelf::{Shelf, is_kept};
+use super::stats::{self, Stats};
 use super::terms::Terms;
 use super::trouble::Trouble;
 use crate::hooks::{Elsewhere, Envelope, Floor};
@@ -29,6 +31,9 @@ use crate::store::{Mid, StoreError};
 use crate::stream::server::{self, Demand, Office, Verdict};
 use crate::stream::{Answer, Desk, NotResumed, Question, Secret, Settings};
 
+/// Pairs that are remembered to have had a stream; for others nobody is shown as away when the way to them is lost.
+const MOST_KNOWN: usize = 10_000;
+
 /// Federation of one server.
 pub struct House {
     terms: ArcSwap<Terms>,
@@ -39,6 +44,10 @@ pub struct House {
     pub(super) pairs: OnceLock<Owners<Pairs<House>>>,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
     pub(super) resumables: Resumables,
+    /// Pairs that had a stream since the start.
+    known: Mutex<HashSet<outbox::Pair>>,
+    pub(super) meters: Meters,
+    pub(super) stats: Stats,
     pub(super) verifying: Verifying,
     me: Weak<House>,
 }
@@ -74,10 +83,14 @@ impl House {
             pairs: OnceLock::new(),
             lines: Mutex::default(),
             resumables: Resumables::new(&metrics),
+            known: Mutex::default(),
+            meters: Meters::new(&metrics),
+            stats: Stats::new(&metrics),
             verifying: Verifying::default(),
             me: me.clone(),
         });
         let _ = house.pairs.set(Owners::new(Arc::new(Pairs(house.clone()))));
+        stats::watch(&metrics, house.me.clone());
         Ok(house)
     }
 
@@ -98,6 +111,7 @@ impl House {
     /// while is tried again now.
     pub fn reload(&self, terms: Terms, streams: Streams) {
         let (times, terms) = (terms.times, Arc::new(terms));
+        self.meters.renew(terms.rates);
         self.terms.store(terms.clone());
         if let Some(listeners) = lock(&self.listeners).as_ref() {
             listeners.reload(streams.options, streams.settings);
@@ -138,6 +152,7 @@ impl House {
                 line.rest(now, terms.idle_after);
             }
             self.resumables.expire(now, terms.resume_for);
+            self.meters.sweep();
         })
         .await;
     }
@@ -201,6 +216,19 @@ impl House {
             .collect()
     }
 
+    /// What a domain may do.
+    pub(super) fn meter(&self, remote: &Jid) -> Arc<Meter> {
+        self.meters.of(remote.domain(), self.terms().rates)
+    }
+
+    /// There is a stream for a pair.
+    pub(super) fn meets(&self, pair: &outbox::Pair) {
+        let mut known = lock(&self.known);
+        if known.len() < MOST_KNOWN {
+            known.insert(pair.clone());
+        }
+    }
+
     pub(super) fn enter(&self, id: u64, line: &Arc<Line>) {
         lock(&self.lines).insert(id, Arc::downgrade(line));
     }
@@ -233,7 +261,23 @@ impl Ground for House {
         tokio::spawn(self.call_other(key));
     }
 
+    fn knows(&self, pair: &outbox::Pair) -> bool {
+        lock(&self.known).contains(pair)
+    }
+
+    fn lost(self: Arc<Self>, pair: outbox::Pair, lost: bool) {
+        let router = self.shelf.router().clone();
+        if lost {
+            tracing::warn!(%pair, "there is no way to another server for long; its people are shown as not available");
+            tokio::spawn(router.domain_lost(pair.local, pair.remote));
+        } else {
+            tracing::info!(%pair, "another server that was lost is found again; its people are asked for");
+            tokio::spawn(router.domain_found(pair.local, pair.remote));
+        }
+    }
+
     fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble) {
+        self.stats.failed(trouble);
         let kept = self.shelf.kept(pair).entries;
         tracing::warn!(%pair, reason = %trouble, kept, "another server cannot be talked to");
     }

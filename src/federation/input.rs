@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::trouble::Trouble;
 use crate::hooks::Pushed;
 use crate::proto::jid::Jid;
-use crate::proto::stanza::Stanza;
+use crate::proto::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::state::outbox::Kept;
 use crate::store::Mid;
 
@@ -82,6 +82,10 @@ pub(crate) enum Act {
     Forget(Vec<Mark>),
     /// Tell the sender.
     Refuse(Item, Trouble),
+    /// There is no way to the other side for too long.
+    Lost,
+    /// There is one again.
+    Found,
     /// Give back to their senders what was kept longer than this, or everything; up to here.
     Return(Option<Duration>, Option<Mid>, Trouble),
 }
@@ -92,4 +96,16 @@ pub(crate) struct Times {
     pub retry: Duration,
     pub retry_max: Duration,
     pub give_up_after: Duration,
+    /// When its people count as gone, if they ever do.
+    pub lost_after: Option<Duration>,
+}
+
+/// Whether the sender hears that a stanza for `to` did not arrive: presence is told of again by itself, but for one that
+/// enters somewhere (XEP-0045 §7.2).
+pub(crate) fn is_answered(stanza: &Stanza, to: Option<&Jid>) -> bool {
+    match stanza.kind {
+        Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) => true,
+        Kind::Presence(PresenceType::Available) => to.is_some_and(Jid::is_full),
+        Kind::Presence(_) | Kind::Iq(_) => false,
+    }
 }

@@ -53,8 +53,12 @@ pub(crate) trait Ground: Send + Sync + 'static {
     fn shelf(&self) -> &Shelf;
     /// The times of one.
     fn times(&self, pair: &outbox::Pair) -> Times;
+    /// Whether there was a stream once.
+    fn knows(&self, pair: &outbox::Pair) -> bool;
     /// Looks for the other side; how it turns out is posted to the pair.
     fn call(self: Arc<Self>, key: Key);
+    /// The way to the other side is lost for long, or found again; only of pairs whose times say when that is.
+    fn lost(self: Arc<Self>, pair: outbox::Pair, lost: bool);
     /// It was in vain.
     fn note_failure(&self, pair: &outbox::Pair, trouble: &Trouble);
 }
@@ -95,7 +99,9 @@ impl<G: Ground> Keeper for Pairs<G> {
     fn load(&self, slot: &Arc<Slot<Self>>) {
         let pair = slot.key().pair();
         let kept = self.0.shelf().kept(pair);
-        slot.loaded(Ok(Pair::new(self.0.times(pair), kept.entries, kept.last)));
+        let known = self.0.knows(pair);
+        let pair = Pair::new(self.0.times(pair), kept.entries, kept.last);
+        slot.loaded(Ok(pair.known(known)));
     }
 
     fn install(&self, state: &mut Option<Pair>, loaded: Pair) {
@@ -157,6 +163,8 @@ impl<G: Ground> Pairs<G> {
                     });
                 });
             }
+            Act::Lost => self.0.clone().lost(key.pair().clone(), true),
+            Act::Found => self.0.clone().lost(key.pair().clone(), false),
             Act::Forget(marks) => self.0.shelf().forget(key.pair(), &marks),
             Act::Refuse(item, trouble) => self.0.shelf().refuse(key.pair(), &item, &trouble),
             Act::Return(older, until, trouble) => {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::flow::{Flow, wake};
 use super::house::House;
 use super::keeper::Key;
+use super::meters::Meter;
 use super::pair::{Input, Item, Mark, Way};
 use super::seat::LineSeat;
 use super::unacked::Unacked;
@@ -61,6 +62,8 @@ pub(super) struct Inner {
     pub connection: u64,
     /// How it may be resumed.
     pub resumption: Option<Resumption>,
+    /// What its domain may do, this stream counted.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// How a stream is.
@@ -109,6 +112,7 @@ impl Line {
                 state: State::Connected,
                 connection: 0,
                 resumption: None,
+                meter: None,
             }),
             house,
             me: me.clone(),
@@ -123,10 +127,49 @@ impl Line {
         let both_ways = takes && self.incoming;
         tracing::info!(%pair, address = %inner.address, incoming = self.incoming, proof = proof.name(), both_ways, "a stream with another server");
         let key = Key::new(pair.clone());
+        let meter = self.house.meter(&pair.remote);
+        self.house.meets(&pair);
         inner.pairs.push((pair, proof));
         if takes {
             inner.takes.push(key);
         }
+        let first = inner.meter.is_none();
+        inner.meter.get_or_insert(meter.clone());
+        drop(inner);
+        if first && self.incoming {
+            self.is_one_more(&meter);
+        }
+    }
+
+    /// Counts it among those of its domain.
+    fn is_one_more(&self, meter: &Meter) {
+        let most = self.house.terms().connections_per_domain;
+        let count = meter.enter();
+        if count > most {
+            let words = format!("this domain has {most} connections already");
+            tracing::warn!(count, most, address = %self.lock().address, "another server opens more connections than federation.connections_per_domain; this one is closed");
+            self.house.meters.too_many.count();
+            let error = StreamError::from(StreamCondition::PolicyViolation);
+            self.end(Some(error.with_text(words)));
+        }
+    }
+
+    /// A stanza of so many bytes came: who is too fast is read later.
+    pub fn charge(self: &Arc<Self>, bytes: usize) {
+        let now = self.house.clock().now();
+        let meter = self.lock().meter.clone();
+        let wait = meter.map_or(Duration::ZERO, |meter| meter.charge(bytes, now));
+        if wait.is_zero() {
+            return;
+        }
+        self.house.meters.too_fast.count();
+        self.lock().flow.pause();
+        let line = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let waker = line.lock().flow.unpause();
+            wake(waker);
+        });
     }
 
     /// Both sides may speak.

@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use super::input::{Act, Input, Item, Mark, Times, Way};
+pub(crate) use super::input::{Act, Input, Item, Mark, Times, Way, is_answered};
+use super::loss::Loss;
 use super::trouble::Trouble;
 use crate::hooks::Pushed;
-use crate::proto::jid::Jid;
-use crate::proto::stanza::{IqType, Kind, PresenceType, Stanza};
 use crate::runtime::backoff::Backoff;
 use crate::state::outbox::Kept;
 use crate::store::Mid;
@@ -40,6 +39,9 @@ pub(crate) struct Pair {
     waiting: VecDeque<Item>,
     backoff: Backoff,
     trouble: Option<Trouble>,
+    loss: Loss,
+    /// There was a stream once: its people may be seen here as available.
+    known: bool,
     /// The number of the page that is awaited: an older one tells of an older stream.
     pages: u64,
 }
@@ -99,24 +101,36 @@ impl Pair {
             waiting: VecDeque::new(),
             backoff: Backoff::new(times.retry, times.retry_max),
             trouble: None,
+            loss: Loss::default(),
+            known: false,
             pages: 0,
         }
+    }
+
+    /// One with which there was a stream before it was forgotten.
+    pub fn known(mut self, known: bool) -> Pair {
+        self.known = known;
+        self
     }
 
     /// Whether nothing would be lost by forgetting it.
     pub fn is_idle(&self) -> bool {
         let quiet = matches!(self.link, Link::Idle | Link::Resting(_));
-        quiet && self.kept == 0 && self.waiting.is_empty() && self.backlog != Backlog::Returning
+        quiet
+            && !self.loss.is_on()
+            && self.kept == 0
+            && self.waiting.is_empty()
+            && self.backlog != Backlog::Returning
     }
 
     /// In a word, for lists.
     pub fn state(&self) -> &'static str {
         match self.link {
             Link::Idle => "idle",
-            Link::Calling => "connecting",
+            Link::Calling => "calling",
             Link::Resting(_) => "waiting",
-            Link::Up(..) => "up",
-            Link::Broken(_) => "broken off",
+            Link::Up(..) => "established",
+            Link::Broken(_) => "broken",
         }
     }
 
@@ -130,7 +144,8 @@ impl Pair {
         match input {
             Input::Stanza(item) if item.mark.is_some() => self.kept_comes(item, now, acts),
             Input::Stanza(item) => self.passing(item, now, acts),
-            Input::Wake | Input::Tick => self.go_on(now, acts),
+            Input::Wake => self.go_on(now, acts),
+            Input::Tick => self.tick(now, acts),
             Input::Broken { id, resumes } => self.broken(id, resumes, now),
             Input::Up(way) => self.up(way, now, acts),
             Input::Down(id) => self.down(id, now),
@@ -251,9 +266,29 @@ impl Pair {
         }
     }
 
+    fn tick(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        if let Some(after) = self.times.lost_after
+            && self
+                .loss
+                .tick(now, after, self.times.give_up_after.max(after))
+        {
+            acts.push(Act::Lost);
+        }
+        self.go_on(now, acts);
+    }
+
+    /// Something is wrong with the way to the other side. Nobody is looked for with whom there never was a stream: else
+    /// whoever writes to many addresses would have us call them all for days.
+    fn lose(&mut self, now: Instant) {
+        if self.known && self.times.lost_after.is_some() {
+            self.loss.begins(now);
+        }
+    }
+
     fn go_on(&mut self, now: Instant, acts: &mut Vec<Act>) {
         let resumes = matches!(&self.link, Link::Broken(broken) if broken.resumes);
-        if self.kept > 0 || !self.waiting.is_empty() || resumes {
+        let looks = !matches!(self.link, Link::Broken(_)) && self.loss.is_on();
+        if self.kept > 0 || !self.waiting.is_empty() || resumes || looks {
             self.call_if_due(now, acts);
             self.serve(acts);
         }
@@ -271,7 +306,11 @@ impl Pair {
             Link::Idle | Link::Calling | Link::Resting(_) => false,
         };
         self.link = Link::Up(way, now);
+        self.known = true;
         self.trouble = None;
+        if self.loss.ends() {
+            acts.push(Act::Found);
+        }
         if self.backlog != Backlog::Returning && !goes_on {
             self.backlog = UNSERVED;
         }
@@ -295,6 +334,7 @@ impl Pair {
                 until: now + pause,
                 calling: false,
             });
+            self.lose(now);
         }
     }
 
@@ -328,6 +368,11 @@ impl Pair {
         }
         for item in self.waiting.drain(..) {
             acts.push(Act::Refuse(item, trouble.clone()));
+        }
+        if !trouble.is_final() {
+            self.lose(now);
+        } else if self.loss.is_final() {
+            acts.push(Act::Lost);
         }
         let until = now + self.backoff.next();
         match &mut self.link {
@@ -437,16 +482,6 @@ impl Pair {
         if !marks.is_empty() {
             acts.push(Act::Forget(marks));
         }
-    }
-}
-
-/// Whether the sender hears that a stanza for `to` did not arrive: presence is told of again by itself, but for one that
-/// enters somewhere (XEP-0045 §7.2).
-pub(super) fn is_answered(stanza: &Stanza, to: Option<&Jid>) -> bool {
-    match stanza.kind {
-        Kind::Message(_) | Kind::Iq(IqType::Get | IqType::Set) => true,
-        Kind::Presence(PresenceType::Available) => to.is_some_and(Jid::is_full),
-        Kind::Presence(_) | Kind::Iq(_) => false,
     }
 }
 

@@ -97,6 +97,27 @@ impl Resolver {
         self.targets(ordered).await
     }
 
+    /// What DNS says of the services of a domain, in words.
+    pub(super) async fn services(&self, domain: &Jid) -> Vec<String> {
+        let Ok(name) = idna::domain_to_ascii(domain.domain()) else {
+            return Vec::new();
+        };
+        let mut told = Vec::new();
+        for (direct, service) in [(true, "_xmpps-server"), (false, "_xmpp-server")] {
+            match self.srv(&name, direct).await {
+                Ok(records) if records.is_empty() => told.push(format!("SRV {service}: none")),
+                Ok(records) => told.extend(records.iter().map(|record| {
+                    format!(
+                        "SRV {service}: priority {}, weight {}, {} port {}",
+                        record.priority, record.weight, record.host, record.port
+                    )
+                })),
+                Err(trouble) => told.push(format!("SRV {service}: {trouble}")),
+            }
+        }
+        told
+    }
+
     async fn targets(&self, records: Vec<Record>) -> Result<Vec<Target>, Trouble> {
         let mut targets = Vec::new();
         let mut failure = None;

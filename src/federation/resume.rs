@@ -293,6 +293,9 @@ impl Line {
             inner.state = State::Over(self.house.clock().now());
             inner.connection += 1;
             inner.on_the_wire = Vec::new();
+            if let Some(meter) = inner.meter.take().filter(|_| self.incoming) {
+                meter.leave();
+            }
             let waker = inner.flow.end(None);
             let (queue, unacked) = (inner.flow.drain(), inner.unacked.rewind());
             (queue, unacked, std::mem::take(&mut inner.takes), waker)

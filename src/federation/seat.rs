@@ -57,14 +57,15 @@ impl Source for AtOnce {
 }
 
 impl Line {
-    /// A stanza came, under a number.
-    fn came(self: &Arc<Self>, element: Element, number: u32) {
+    /// A stanza came, under a number; about how many bytes it has.
+    fn came(self: &Arc<Self>, element: Element, number: u32) -> usize {
         let read = Stanza::from_element(element);
         let source: Arc<dyn Source> = match &read {
             Ok(stanza) if matches!(stanza.kind, Kind::Message(_)) => self.clone(),
             _ => Arc::new(AtOnce(self.clone())),
         };
         let receipt = Receipt::new(source, number);
+        let size = read.as_ref().map_or(0, Stanza::size_hint);
         match read {
             Ok(stanza) => {
                 if let Some(to) = stanza.to.clone() {
@@ -79,6 +80,7 @@ impl Line {
                 }
             }
         }
+        size
     }
 }
 
@@ -92,7 +94,8 @@ impl Seat for LineSeat {
             inner.used = self.line.house.clock().now();
             inner.flow.tally.take()
         };
-        self.line.came(element, number);
+        let size = self.line.came(element, number);
+        self.line.charge(size);
         self.line.lock().flow.intake()
     }
 

@@ -78,6 +78,12 @@ impl Shelf {
         self.lock().get(pair).copied().unwrap_or_default()
     }
 
+    /// How much is kept for all pairs: stanzas, and their bytes.
+    pub fn kept_in_all(&self) -> (u64, u64) {
+        let entries = self.lock().values().map(|total| total.entries).sum();
+        (entries, self.bytes.load(Ordering::Relaxed))
+    }
+
     /// Whether one more may be kept for a pair.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flow::Capacity;
+use super::meters::Rates;
 use super::pair::Times;
 use super::policy::Policy;
 use super::resolve::Resolver;
@@ -33,6 +34,10 @@ pub struct Terms {
     pub resume_for: Duration,
     /// How many such streams there may be.
     pub resumable: u64,
+    /// Connections of one domain.
+    pub connections_per_domain: u32,
+    /// What one domain may send.
+    pub(super) rates: Rates,
     /// How much one stream holds.
     pub(crate) capacity: Capacity,
 }
@@ -54,11 +59,14 @@ impl Terms {
                 retry: config.retry.0,
                 retry_max: config.retry_max.0,
                 give_up_after: config.give_up_after.0,
+                lost_after: Some(config.lost_after.0),
             },
             connect_timeout: config.connect_timeout.0,
             idle_after: config.idle_after.0,
             resume_for: config.resume_for.0,
             resumable: config.resumable.into(),
+            connections_per_domain: config.connections_per_domain,
+            rates: Rates::new(config),
             capacity: Capacity::new(
                 config.stream_stanzas,
                 config.stream_bytes,

@@ -1,16 +1,11 @@
 //! Federation as administrators see it.
 
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::oneshot;
-
-use super::caller::ForTest;
 use super::house::House;
 use super::line::Told;
+use super::pair::Pair;
 use super::trouble::Trouble;
-use crate::proto::jid::Jid;
 use crate::state::outbox;
-use crate::stream::server::{Demand, Proof, Purpose};
+use crate::stream::server::Proof;
 
 /// A stream, or a pair without one, as administrators see it.
 #[derive(Debug, Clone)]
@@ -63,70 +58,38 @@ impl House {
                 });
             }
         }
-        if let Some(pairs) = self.pairs.get() {
-            for slot in pairs.keys().iter().filter_map(|key| pairs.awake(key)) {
-                let pair = slot.key().pair().clone();
-                let told = slot.look(|pair| (pair.state(), pair.trouble().map(Trouble::to_string)));
-                if let Some((state @ ("waiting" | "connecting"), trouble)) = told {
-                    list.push(LinkSummary {
-                        local: pair.local.to_string(),
-                        remote: pair.remote.to_string(),
-                        state: match trouble {
-                            Some(trouble) => format!("{state}: {trouble}"),
-                            None => state.to_owned(),
-                        },
-                        kept: self.shelf.kept(&pair).entries,
-                    });
-                }
+        for (pair, state, trouble) in self.states() {
+            if matches!(state, "established" | "broken" | "idle") {
+                continue;
             }
+            list.push(LinkSummary {
+                local: pair.local.to_string(),
+                remote: pair.remote.to_string(),
+                state: match trouble {
+                    Some(trouble) => format!("{state}: {trouble}"),
+                    None => state.to_owned(),
+                },
+                kept: self.shelf.kept(&pair).entries,
+            });
         }
         list
     }
 
-    /// Finds, calls and leaves another server; what was seen, a line a step.
-    pub async fn test(self: &Arc<Self>, local: Jid, remote: Jid) -> Vec<String> {
-        let mut lines = Vec::new();
-        match self.terms().policy.demand(&remote) {
-            Demand::Refused(why) => lines.push(format!("policy: {why}")),
-            Demand::Certificate => lines.push("policy: a valid certificate is demanded".to_owned()),
-            Demand::Dialback => lines.push("policy: dialback is enough".to_owned()),
-        }
-        let terms = self.terms_held();
-        let told = terms.policy.find(&remote);
-        match terms.resolver.find(&remote, told).await {
-            Err(trouble) => lines.push(format!("DNS: {trouble}")),
-            Ok(targets) => {
-                for target in targets {
-                    let how = if target.direct {
-                        "direct TLS"
-                    } else {
-                        "STARTTLS"
-                    };
-                    for address in &target.addresses {
-                        lines.push(format!("address: {address}, {how}"));
-                    }
-                }
-            }
-        }
-        match self.reach(&remote).await {
-            Err(trouble) => lines.push(format!("connection: {trouble}")),
-            Ok(reached) => {
-                lines.push(format!("connection: {} answers", reached.address));
-                let (reply, answer) = oneshot::channel();
-                let pair = outbox::Pair { local, remote };
-                let caller = Arc::new(ForTest {
-                    house: self.clone(),
-                    address: reached.address.to_string(),
-                    reply: Mutex::new(Some(reply)),
-                });
-                let call = self.new_call(pair, Purpose::Stanzas, caller);
-                self.drive(reached, call);
-                lines.push(match answer.await {
-                    Ok(told) => told,
-                    Err(_) => "stream: no outcome".to_owned(),
-                });
-            }
-        }
-        lines
+    /// What the link of every pair in memory does, and why the last call failed.
+    pub(super) fn states(&self) -> Vec<(outbox::Pair, &'static str, Option<String>)> {
+        let Some(pairs) = self.pairs.get() else {
+            return Vec::new();
+        };
+        let keys = pairs.keys().into_iter();
+        keys.filter_map(|key| {
+            let look = |pair: &Pair| (pair.state(), pair.trouble().map(Trouble::to_string));
+            let (state, trouble) = pairs.awake(&key)?.look(look)?;
+            let state = match state {
+                "calling" => self.stats.stage(&key),
+                other => other,
+            };
+            Some((key.pair().clone(), state, trouble))
+        })
+        .collect()
     }
 }

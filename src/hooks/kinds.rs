@@ -54,6 +54,26 @@ pub enum Verdict {
     Later(Pin<Box<dyn Future<Output = Verdict> + Send>>),
 }
 
+/// Which way a stanza crosses the border of this server, whoever is at its two ends. What goes through an account takes the
+/// [`Path`] of that account as well: [`Path::FromClient`] before it leaves, [`Path::ToClient`] after it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossing {
+    /// To another server, from an account, a service or the host itself.
+    ToRemote,
+    /// From another server, as was proved on its stream.
+    FromRemote,
+}
+
+/// What a hook at the border decides, in nobody's turn: nothing is written there, and nobody waited for.
+pub enum Toll {
+    /// Go on.
+    Pass,
+    /// It is dealt with; nothing more happens.
+    Consume,
+    /// Return it to its sender with this error.
+    Bounce(StanzaError),
+}
+
 /// The answer to an iq.
 pub enum Reply {
     /// `type='result'`, with or without payload; sent after the turn's commit.
@@ -198,6 +218,8 @@ pub type HostMessage = Arc<dyn Fn(&Envelope) -> Verdict + Send + Sync>;
 pub type HostIq = Arc<dyn Fn(&Request<'_>) -> Reply + Send + Sync>;
 /// Sees a stanza in transit, in the turn of the account concerned.
 pub type Transit = Arc<dyn Fn(&mut Envelope, &mut Turn<'_>) -> Verdict + Send + Sync>;
+/// Sees a stanza that leaves for another server, or came from one.
+pub type AtBorder = Arc<dyn Fn(&mut Envelope) -> Toll + Send + Sync>;
 /// Puts a part that was loaded in its place.
 pub type Install = Box<dyn FnOnce(&mut Parts) + Send>;
 /// Loads a part of an account.

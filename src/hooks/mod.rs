@@ -33,8 +33,8 @@ pub use elsewhere::Elsewhere;
 pub use envelope::{Copies, Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use kinds::{
-    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger, Taken, To,
-    Verb, Verdict, Which,
+    Crossing, Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger,
+    Taken, To, Toll, Verb, Verdict, Which,
 };
 pub use listed::Listed;
 pub use parts::{Part, Parts};

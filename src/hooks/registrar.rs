@@ -10,8 +10,8 @@ use super::account::{Account, Entry, SessionId, Uid};
 use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::kinds::{
-    Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger, Taken, To,
-    Verb, Verdict, Which,
+    Crossing, Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger,
+    Taken, To, Toll, Verb, Verdict, Which,
 };
 use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
@@ -297,6 +297,19 @@ impl Registrar<'_> {
     /// whoever sends it; both may be of the host.
     pub fn gate(&mut self, f: impl Fn(&Jid, &Jid) -> bool + Send + Sync + 'static) {
         self.builder.tables.gates.push(Arc::new(f));
+    }
+
+    /// Sees what leaves for other servers, or comes from them: of accounts, services and the host itself.
+    pub fn border(
+        &mut self,
+        crossing: Crossing,
+        f: impl Fn(&mut Envelope) -> Toll + Send + Sync + 'static,
+    ) {
+        let tables = &mut self.builder.tables;
+        match crossing {
+            Crossing::ToRemote => tables.leaving.push(Arc::new(f)),
+            Crossing::FromRemote => tables.arriving.push(Arc::new(f)),
+        }
     }
 
     /// Sees messages in transit.

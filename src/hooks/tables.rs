@@ -8,10 +8,10 @@ use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
 use super::kinds::{
-    AccountIq, AccountItems, AccountNode, Bar, DiscoNow, Divert, Gate, HostIq, HostMessage,
-    HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered, OnEvent, OnInline,
-    OnStranger, OnUnconfirmed, OutboxFilter, Path, Phase, Probe, Reply, Request, To, Transit, Verb,
-    Which,
+    AccountIq, AccountItems, AccountNode, AtBorder, Bar, Crossing, DiscoNow, Divert, Gate, HostIq,
+    HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
+    OnEvent, OnInline, OnStranger, OnUnconfirmed, OutboxFilter, Path, Phase, Probe, Reply, Request,
+    To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -92,6 +92,8 @@ pub struct Tables {
     pub(super) loaders: Vec<Loader>,
     pub(super) bars: Vec<Bar>,
     pub(super) gates: Vec<Gate>,
+    pub(super) leaving: Vec<AtBorder>,
+    pub(super) arriving: Vec<AtBorder>,
     pub(super) life: Vec<Life>,
     pub(super) events: Vec<OnEvent>,
     pub(super) delivered: Vec<OnDelivered>,
@@ -160,6 +162,19 @@ impl Tables {
     /// What tells from whom accounts hear nothing.
     pub fn bars(&self) -> &[Bar] {
         &self.bars
+    }
+
+    /// Hooks at the border, in their order.
+    pub fn border(&self, crossing: Crossing) -> &[AtBorder] {
+        match crossing {
+            Crossing::ToRemote => &self.leaving,
+            Crossing::FromRemote => &self.arriving,
+        }
+    }
+
+    /// Whether there is any.
+    pub fn watches_border(&self) -> bool {
+        !self.leaving.is_empty() || !self.arriving.is_empty()
     }
 
     /// What tells between whom nothing passes.

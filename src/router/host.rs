@@ -70,7 +70,9 @@ impl Router {
             // Nobody is passed on from one foreign server to another.
             return self.bounce(&envelope, &Condition::ItemNotFound.into());
         }
-        self.leave_by(&*elsewhere, envelope);
+        if let Some(envelope) = self.to_remote(envelope) {
+            self.leave_by(&*elsewhere, envelope);
+        }
     }
 
     /// Out of the house, this way.

@@ -3,9 +3,11 @@
 mod ask;
 mod backlog;
 mod binding;
+mod border;
 mod bounce;
 mod commit;
 mod detached;
+mod domains;
 mod floor;
 mod gate;
 mod host;
@@ -99,6 +101,7 @@ pub struct Router {
     service_entries: ArcSwap<HashMap<Box<str>, crate::hooks::service::ServiceEntry>>,
     elsewhere: RwLock<Option<Arc<dyn Elsewhere>>>,
     gates: gate::Gates,
+    border: border::Border,
     shared: Arc<crate::hooks::Shared>,
     neighbours: ArcSwap<Neighbours>,
     store: Store,
@@ -123,6 +126,7 @@ impl Router {
             service_entries: ArcSwap::default(),
             elsewhere: RwLock::default(),
             gates: Default::default(),
+            border: Default::default(),
             shared: Arc::default(),
             neighbours: ArcSwap::default(),
             clock: clock.clone(),
@@ -176,6 +180,7 @@ impl Router {
             .map(|entry| (entry.domain.as_str().into(), entry.clone()))
             .collect();
         self.gates.set(&hosts);
+        self.border.set(&hosts);
         self.service_entries.store(Arc::new(services));
         self.hosts.store(Arc::new(hosts));
     }
@@ -305,7 +310,8 @@ impl Router {
 
     /// Sends an envelope on to its owner: an account, a service, a host, or another domain.
     fn route_on(self: &Arc<Self>, envelope: Box<Envelope>) {
-        let Some(envelope) = self.let_pass(envelope) else {
+        let passes = self.let_pass(envelope);
+        let Some(envelope) = passes.and_then(|envelope| self.from_remote(envelope)) else {
             return;
         };
         let domain = envelope.to.domain();

@@ -330,7 +330,8 @@ impl Router {
         }
     }
 
-    fn probe(self: &Arc<Self>, account: &Jid, contact: &Jid) {
+    /// Asks for the presence of a contact (§4.3).
+    pub(super) fn probe(self: &Arc<Self>, account: &Jid, contact: &Jid) {
         let stanza = Stanza::presence(PresenceType::Probe)
             .with_from(account.clone())
             .with_to(contact.clone());

@@ -19,7 +19,7 @@ use crate::support::client::Client;
 use crate::support::server::{Running, start_own};
 
 /// The namespace of all that is said here and nowhere else.
-const NS: &str = "urn:waxwing:test";
+pub(crate) const NS: &str = "urn:waxwing:test";
 
 /// A module without settings, from what it registers.
 macro_rules! module {
@@ -49,11 +49,11 @@ macro_rules! module {
         }
     };
 }
-use module;
+pub(crate) use module;
 
 waxwing::settings! {
     /// A module without settings.
-    struct Nothing {}
+    pub struct Nothing {}
 }
 
 /// A server with these modules and fresh data.

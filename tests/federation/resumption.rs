@@ -156,6 +156,23 @@ async fn what_arrived_without_an_acknowledgement_does_not_come_again() {
     world.bob.expect_nothing(QUIET).await.unwrap();
 }
 
+/// The other side has not heard that the connection is lost: it is taken from it.
+#[tokio::test]
+async fn a_connection_that_only_its_caller_lost_gives_way() {
+    let mut world = World::new("").await;
+    world.wire.hold(true, true);
+    world.say_there("there").await;
+    world.say_back("back").await;
+    world.bob.expect_nothing(QUIET).await.unwrap();
+    world.wire.hold(false, false);
+    world.wire.strand();
+    assert_eq!(body(&next_message(&mut world.bob).await), "there");
+    assert_eq!(body(&next_message(&mut world.alice).await), "back");
+    assert_eq!(world.wire.connections(), 2);
+    world.bob.expect_nothing(QUIET).await.unwrap();
+    world.alice.expect_nothing(QUIET).await.unwrap();
+}
+
 #[tokio::test]
 async fn one_way_streams_go_on_too() {
     let mut world = World::new("bidi = false").await;

@@ -23,6 +23,8 @@ struct State {
     connections: AtomicUsize,
     /// Counts cuts.
     cuts: watch::Sender<usize>,
+    /// Counts the times that callers lost their connections while the other side did not.
+    strands: watch::Sender<usize>,
 }
 
 impl Wire {
@@ -34,6 +36,7 @@ impl Wire {
             down: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             cuts: watch::Sender::new(0),
+            strands: watch::Sender::new(0),
         });
         let shared = state.clone();
         tokio::spawn(async move {
@@ -59,6 +62,11 @@ impl Wire {
         self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Every connection breaks for its caller; the other side hears nothing of it.
+    pub fn strand(&self) {
+        self.state.strands.send_modify(|strands| *strands += 1);
+    }
+
     /// New connections break at once, or do not.
     pub fn down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
@@ -72,19 +80,24 @@ impl Wire {
 
 async fn carry(caller: TcpStream, server: SocketAddr, state: Arc<State>) {
     let mut cuts = state.cuts.subscribe();
+    let mut strands = state.strands.subscribe();
     let Ok(server) = TcpStream::connect(server).await else {
         return;
     };
-    let (caller_reads, caller_writes) = caller.into_split();
-    let (server_reads, server_writes) = server.into_split();
+    let (mut caller_reads, mut caller_writes) = caller.into_split();
+    let (mut server_reads, mut server_writes) = server.into_split();
     tokio::select! {
-        _ = cuts.changed() => {}
-        () = pour(caller_reads, server_writes, &state.held[0]) => {}
-        () = pour(server_reads, caller_writes, &state.held[1]) => {}
+        _ = cuts.changed() => return,
+        _ = strands.changed() => {}
+        () = pour(&mut caller_reads, &mut server_writes, &state.held[0]) => return,
+        () = pour(&mut server_reads, &mut caller_writes, &state.held[1]) => return,
     }
+    drop((caller_reads, caller_writes));
+    // Held open until somebody cuts.
+    let _ = cuts.changed().await;
 }
 
-async fn pour(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, held: &AtomicBool) {
+async fn pour(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, held: &AtomicBool) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         if held.load(Ordering::SeqCst) {

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+use waxwing::hooks::Listed;
 use waxwing::proto::{Jid, MessageType, Stanza, ns};
 use waxwing::xml::{El, Element};
 
 use crate::support::client::Client;
-use crate::support::server::{Running, start_text};
+use crate::support::server::{Running, start_text, start_text_own};
 
 /// Signs certificates.
 pub struct Authority {
@@ -110,6 +111,20 @@ impl Site {
     pub async fn start(&self, authority: &Authority, peers: &[&Site]) -> Running {
         self.start_in(tempfile::tempdir().unwrap(), authority, peers)
             .await
+    }
+
+    /// With modules from outside the tree.
+    pub async fn start_with(
+        &self,
+        authority: &Authority,
+        peers: &[&Site],
+        extra: &[Listed],
+    ) -> Running {
+        let folder = tempfile::tempdir().unwrap();
+        let text = self.text(folder.path(), authority, peers);
+        start_text_own(folder, &text, self.domain, extra)
+            .await
+            .unwrap()
     }
 
     pub async fn start_in(

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// Type of a question and, for each name, the answer's data.
-type Records = Vec<(&'static str, u16, Vec<u8>)>;
+pub type Records = Vec<(&'static str, u16, Vec<u8>)>;
 
-const A: u16 = 1;
-const SRV: u16 = 33;
+pub const A: u16 = 1;
+pub const SRV: u16 = 33;
 
 fn name(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -20,7 +20,7 @@ fn name(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn srv(port: u16, target: &str) -> Vec<u8> {
+pub fn srv(port: u16, target: &str) -> Vec<u8> {
     let mut data = vec![0, 0, 0, 5];
     data.extend_from_slice(&port.to_be_bytes());
     data.extend_from_slice(&name(target));
@@ -28,7 +28,7 @@ fn srv(port: u16, target: &str) -> Vec<u8> {
 }
 
 /// Answers until the process ends.
-fn dns(records: Records) -> SocketAddr {
+pub fn dns(records: Records) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -1,7 +1,7 @@
 //! What an administrator does with a running server: look at it, change it, keep it in bounds, supervise it.
 
 mod ceiling;
-mod dns;
+pub mod dns;
 mod metrics;
 mod reload;
 mod start;

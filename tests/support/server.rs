@@ -81,6 +81,19 @@ pub async fn start_own(
 /// # Errors
 /// What the administrator would read.
 pub async fn start_text(folder: TempDir, text: &str, host: &str) -> Result<Running, String> {
+    start_text_own(folder, text, host, &[]).await
+}
+
+/// The same, with modules from outside the tree.
+///
+/// # Errors
+/// What the administrator would read.
+pub async fn start_text_own(
+    folder: TempDir,
+    text: &str,
+    host: &str,
+    extra: &[Listed],
+) -> Result<Running, String> {
     let file = folder.path().join("waxwing.toml");
     std::fs::write(&file, text).unwrap();
     let request = Request {
@@ -88,12 +101,10 @@ pub async fn start_text(folder: TempDir, text: &str, host: &str) -> Result<Runni
         environment: Vec::new(),
         sets: FOR_TESTS.iter().map(|set| (*set).to_owned()).collect(),
     };
-    let modules: Vec<_> = waxwing::modules::LIST
-        .iter()
-        .map(Listed::settings)
-        .collect();
+    let modules = waxwing::modules::LIST.iter().chain(extra);
+    let modules: Vec<_> = modules.map(Listed::settings).collect();
     let loaded = load(&request, &modules).map_err(|e| e.to_string())?;
-    let server = Server::start(&loaded.config)
+    let server = Server::start_with(&loaded.config, extra)
         .await
         .map_err(|e| e.to_string())?;
     let identity = server.tls().choose(Some(host), None);

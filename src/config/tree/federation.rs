@@ -28,6 +28,8 @@ settings! {
         pub bidi: bool = true;
         /// A message that could not be delivered for so long goes back to its sender with the reason.
         pub give_up_after: Period = Period::days(2) => within(Period::seconds(1)..=Period::days(30));
+        /// After so long without a way to another server its people are shown as away; they are asked for when there is one.
+        pub lost_after: Period = Period::minutes(5) => within(Period::seconds(1)..=Period::days(30));
         /// Messages kept for one other domain while its server is away.
         pub queue_messages: u32 = 10_000 => within(1..=10_000_000);
         /// Their bytes.
@@ -56,6 +58,12 @@ settings! {
         pub connections: u32 = 10_000 => within(1..=1_000_000);
         /// Connections of one address.
         pub connections_per_address: u32 = 200 => within(1..=1_000_000);
+        /// Connections of one other domain.
+        pub connections_per_domain: u32 = 20 => within(1..=100_000);
+        /// Bytes a second from one other domain, on all its connections; who sends faster is read more slowly.
+        pub domain_bytes_per_second: Bytes = Bytes::mib(8) => within(Bytes::kib(16)..=Bytes::gib(4));
+        /// Stanzas a second, likewise.
+        pub domain_stanzas_per_second: u32 = 10_000 => within(10..=10_000_000);
         /// Bytes a second from one other server on one connection; who sends faster is read more slowly.
         pub bytes_per_second: Bytes = Bytes::mib(4) => within(Bytes::kib(16)..=Bytes::gib(1));
         /// Stanzas a second.

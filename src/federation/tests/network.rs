@@ -12,12 +12,13 @@ use proptest::prelude::*;
 
 use self::weather::{Event, Fate, Outage, Step, Stream, item, mark, steps};
 use super::*;
-use crate::proto::stanza::MessageType;
+use crate::proto::stanza::{IqType, MessageType, Stanza};
 
 const TIMES: Times = Times {
     retry: Duration::from_secs(1),
     retry_max: Duration::from_secs(16),
     give_up_after: Duration::from_secs(600),
+    lost_after: None,
 };
 /// How often time passes for a pair, in milliseconds.
 const TICK: u64 = 500;
@@ -170,6 +171,7 @@ impl World {
             Act::Read(number, after, until) => {
                 self.soon(50, Event::Read(number, after, until));
             }
+            Act::Lost | Act::Found => {}
             Act::Forget(marks) => {
                 self.leaving.extend(marks.iter().map(|mark| mark.mid));
                 self.soon(200, Event::Forgotten(marks));

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::net::DialError;
-use crate::proto::stanza::{MessageType, PresenceType};
+use crate::proto::jid::Jid;
+use crate::proto::stanza::{IqType, MessageType, PresenceType, Stanza};
 
 /// A stream that notes what it is given.
 struct Stub {
@@ -57,6 +58,7 @@ struct World {
     next: u64,
     calls: usize,
     refused: Vec<(String, Trouble)>,
+    lost: Vec<bool>,
 }
 
 impl World {
@@ -65,6 +67,7 @@ impl World {
             retry: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
             give_up_after: Duration::from_secs(3600),
+            lost_after: Some(Duration::from_secs(300)),
         };
         World {
             pair: Pair::new(times, 0, None),
@@ -73,6 +76,7 @@ impl World {
             next: 0,
             calls: 0,
             refused: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -100,6 +104,8 @@ impl World {
                 });
                 return Some(Input::Page(number, rows.collect()));
             }
+            Act::Lost => self.lost.push(true),
+            Act::Found => self.lost.push(false),
             Act::Forget(marks) => {
                 self.disk
                     .retain(|(mid, _)| !marks.iter().any(|mark| mark.mid == *mid));
@@ -380,4 +386,50 @@ fn a_stream_that_was_waited_for_in_vain_is_over() {
     world.step(Input::Down(1));
     world.say("2");
     assert_eq!(world.refused.len(), 2);
+}
+
+#[test]
+fn a_server_to_which_there_is_no_way_for_long_is_lost_and_looked_for_until_it_is_found() {
+    let mut world = World::new();
+    world.step(Input::Up(Stub::new(1, 100)));
+    world.step(Input::Down(1));
+    world.wait(1_000);
+    assert_eq!(
+        (world.calls, world.lost.len()),
+        (0, 0),
+        "it was closed well"
+    );
+    world.ask("q");
+    world.step(Input::Failed(refused()));
+    for seconds in [2, 200] {
+        world.wait(seconds);
+        world.step(Input::Failed(refused()));
+    }
+    assert_eq!((world.calls, world.lost.len()), (3, 0));
+    world.wait(100);
+    assert_eq!(world.lost, [true]);
+    world.wait(100);
+    assert_eq!(world.lost, [true], "once");
+    world.step(Input::Up(Stub::new(2, 100)));
+    assert_eq!(world.lost, [true, false]);
+    assert!(!world.pair.is_idle());
+    world.step(Input::Down(2));
+    assert!(world.pair.is_idle());
+}
+
+#[test]
+fn nobody_looks_for_a_server_forever() {
+    let mut world = World::new();
+    world.ask("q");
+    world.step(Input::Failed(refused()));
+    assert!(world.pair.is_idle(), "it was never there");
+    world.step(Input::Up(Stub::new(1, 100)));
+    world.step(Input::Down(1));
+    world.ask("q");
+    world.step(Input::Failed(refused()));
+    assert!(!world.pair.is_idle());
+    world.wait(3_600);
+    world.step(Input::Failed(Trouble::Nothing("no".into())));
+    assert!(world.pair.is_idle());
+    assert_eq!(world.lost, [true]);
 }

@@ -20,7 +20,7 @@ mod trust;
 pub use check::{Finding, Level};
 pub use handshake::{Accepted, HandshakeError, Side, accept, call, describe};
 pub use identity::Identity;
-pub use names::CertificateNames;
+pub use names::{CertificateNames, certificate_in_words};
 pub use peer::describe_call;
 pub use pem::{CertificateSource, LoadError};
 pub use self_signed::{SelfSigned, SelfSignedError, self_signed};

@@ -119,6 +119,19 @@ fn tagged<'a>(value: &'a [u8], tags: &[u8]) -> Option<&'a [u8]> {
     (rest.len() == usize::from(length)).then_some(rest)
 }
 
+/// For whom a certificate (DER) is, from whom, and for how long.
+pub fn certificate_in_words(der: &[u8]) -> String {
+    match x509_parser::parse_x509_certificate(der) {
+        Ok((_, parsed)) => format!(
+            "for {}, from \"{}\", valid until {}",
+            CertificateNames::of(&parsed).listed(),
+            parsed.issuer(),
+            parsed.validity().not_after.to_datetime().date()
+        ),
+        Err(error) => format!("it cannot be understood: {error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

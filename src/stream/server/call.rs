@@ -6,6 +6,8 @@ use super::office::{Office, Proof, Verify};
 use super::resume::ResumeLink;
 use crate::proto::{Condition, Jid, StreamCondition, StreamError};
 use crate::stream::seat::{AckError, Resumption, Seat};
+use crate::stream::tls::Tls;
+use crate::xml::El;
 
 /// Why a call did not come through, in words for people who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +115,8 @@ pub trait Caller: Send + Sync {
     fn not_resumed(&self, _: Option<u32>) {}
     /// Stanzas may go out; from where they are taken.
     fn ready(&self, how: &Established) -> Arc<dyn Seat>;
+    /// Their TLS, and the features that they offer over it.
+    fn seen(&self, _: &Tls, _: El<'_>) {}
     /// The answer to [`Purpose::Verify`].
     fn verified(&self, verdict: Verdict);
     /// It did not come through.
@@ -168,6 +172,12 @@ impl Call {
         let seat = caller.resumed(h)?;
         self.caller = None;
         Ok(Some(seat))
+    }
+
+    pub(super) fn seen(&self, tls: &Tls, features: El<'_>) {
+        if let Some(caller) = &self.caller {
+            caller.seen(tls, features);
+        }
     }
 
     pub(super) fn not_resumed(&self, h: Option<u32>) {

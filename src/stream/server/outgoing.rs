@@ -177,6 +177,9 @@ impl Outgoing {
             self.stage = Stage::Proceed;
             return Flow::Stay;
         }
+        if let Some(tls) = &self.tls {
+            self.call.seen(tls, features);
+        }
         self.offers_acks = features.child("sm", ns::SM).is_some();
         if self.proof.is_some() {
             return self.established(out);
