@@ -37,6 +37,7 @@ mod reports;
 mod resumption;
 mod scenario;
 mod settings;
+mod soak;
 mod store_backup;
 mod store_conformance;
 mod store_crash;
