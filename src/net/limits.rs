@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::options::ConnectionLimits;
 use super::stats::{NetStats, count, uncount};
+use super::turnstile::{Turn, Turnstile};
 use crate::runtime::origin::Origin;
 
 /// Descriptors kept for everything that is no client: store, log, federation, certificates.
@@ -58,6 +59,7 @@ pub enum Refused {
 pub struct Admission {
     limits: Mutex<ConnectionLimits>,
     counts: Mutex<Counts>,
+    turnstile: Arc<Turnstile>,
     stats: Arc<NetStats>,
     /// Nobody is let in.
     short_of_memory: AtomicBool,
@@ -80,7 +82,9 @@ struct Pair {
 impl Admission {
     /// Nobody is there yet.
     pub fn new(limits: ConnectionLimits, stats: Arc<NetStats>) -> Arc<Admission> {
+        let turnstile = Arc::new(Turnstile::new(limits.pace_lag, stats.clone()));
         Arc::new(Admission {
+            turnstile,
             limits: Mutex::new(limits),
             counts: Mutex::default(),
             short_of_memory: AtomicBool::new(false),
@@ -91,6 +95,7 @@ impl Admission {
 
     /// New limits; who is there stays.
     pub fn set_limits(&self, limits: ConnectionLimits) {
+        self.turnstile.set_aim(limits.pace_lag);
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
@@ -116,6 +121,11 @@ impl Admission {
         }
         count(&self.stats.accepted);
         Ok(ticket)
+    }
+
+    /// Whether who comes from `address` has to wait before it may log in. Call it on the runtime.
+    pub(super) fn turn(&self, address: IpAddr) -> Option<Turn> {
+        self.turnstile.enter(Origin::of(address))
     }
 
     fn enter_total(&self) -> Result<(), Refused> {
@@ -251,6 +261,7 @@ mod tests {
             half_open,
             half_open_per_address,
             exempt,
+            ..ConnectionLimits::default()
         };
         Admission::new(limits, Arc::default())
     }

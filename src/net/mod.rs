@@ -15,6 +15,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod turnstile;
 
 pub use dial::{DialError, dial};
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};

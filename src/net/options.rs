@@ -80,6 +80,8 @@ pub struct ConnectionLimits {
     pub half_open: u32,
     /// Not yet authenticated, from one address (IPv6: one /64).
     pub half_open_per_address: u32,
+    /// Who connects waits for its turn while the server is later than this for those who are there; zero: nobody waits.
+    pub pace_lag: Duration,
     /// Addresses without limits of their own: by default this machine, where onion services, bridges and tunnels come from.
     pub exempt: Vec<Subnet>,
 }
@@ -91,6 +93,7 @@ impl Default for ConnectionLimits {
             per_address: 500,
             half_open: 5_000,
             half_open_per_address: 50,
+            pace_lag: Duration::from_millis(25),
             exempt: Subnet::loopback(),
         }
     }

@@ -19,6 +19,14 @@ pub struct NetStats {
     pub refused_half_open: AtomicU64,
     /// Turned away because memory is short.
     pub refused_memory: AtomicU64,
+    /// Connections that wait for their turn to log in now.
+    pub waiting: AtomicU64,
+    /// Connections that had to wait for it.
+    pub waited: AtomicU64,
+    /// How long they waited, all together, in microseconds.
+    pub waited_micros: AtomicU64,
+    /// How many are let in a second, as of the last time that some waited.
+    pub pace: AtomicU64,
     /// Failed calls of `accept`.
     pub accept_errors: AtomicU64,
     /// Times that accepting paused for want of file descriptors.

@@ -58,6 +58,7 @@ fn network(samples: &mut Samples, stats: &NetStats) {
     ended("slow_reader", &stats.ended_slow_reader);
     ended("login_timeout", &stats.login_timeouts);
     ended("panic", &stats.panics);
+    turns(samples, stats);
     let mut total = |name, help, counter| samples.counter(name, help, &[], now(counter));
     total(
         "waxwing_connections_accepted_total",
@@ -99,6 +100,33 @@ fn network(samples: &mut Samples, stats: &NetStats) {
         "waxwing_sent_bytes_total",
         "Bytes of XMPP written, before TLS.",
         &stats.bytes_out,
+    );
+}
+
+/// Those that wait for their turn to log in.
+fn turns(samples: &mut Samples, stats: &NetStats) {
+    samples.gauge(
+        "waxwing_connections_waiting",
+        "Connections that wait for their turn to log in.",
+        &[],
+        stats.waiting.load(Relaxed) as f64,
+    );
+    samples.gauge(
+        "waxwing_connections_pace",
+        "How many are let in a second while some wait, as last found right; 0 if none ever waited.",
+        &[],
+        stats.pace.load(Relaxed) as f64,
+    );
+    samples.counter(
+        "waxwing_connections_waited_total",
+        "Connections that had to wait for their turn to log in.",
+        &[],
+        stats.waited.load(Relaxed),
+    );
+    samples.total(
+        "waxwing_connections_waited_seconds_total",
+        "How long they waited, all together.",
+        stats.waited_micros.load(Relaxed) as f64 / 1e6,
     );
 }
 

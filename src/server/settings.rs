@@ -126,6 +126,7 @@ pub(super) fn connections(config: &Config) -> ConnectionLimits {
         per_address: limits.per_address,
         half_open: limits.unauthenticated,
         half_open_per_address: limits.unauthenticated_per_address,
+        pace_lag: limits.pace_lag.0,
         exempt: limits.exempt.iter().filter_map(subnet).collect(),
     }
 }

@@ -75,6 +75,8 @@ settings! {
         pub unauthenticated: u32 = 5_000 => within(1..=1_000_000);
         /// Connections not yet logged in of one address (of one /64 for IPv6).
         pub unauthenticated_per_address: u32 = 50 => within(1..=1_000_000);
+        /// Who connects waits for its turn while the server is later than this for those who are logged in; 0 lets everybody begin at once.
+        pub pace_lag: Period = Period::millis(25) => within(Period::millis(0)..=Period::seconds(10));
         /// Who is not limited by address: by default this machine, where tunnels and onion services come from.
         pub exempt: Vec<Network> = Network::loopback() => example("[\"127.0.0.0/8\", \"::1\", \"192.0.2.7\"]");
     }

@@ -120,8 +120,11 @@ impl Connection {
 
     /// When the login must be over, whatever stage it is in, and then the binding.
     fn login_until(&self) -> Option<Instant> {
-        if !matches!(self.stage, Stage::Opening(_) | Stage::Open) {
-            return None;
+        match self.stage {
+            // What it waits for is not its own doing.
+            Stage::Opening(Opening::Turn(_)) => return None,
+            Stage::Opening(_) | Stage::Open => {}
+            _ => return None,
         }
         let until = self.login.as_ref()?.until;
         let machine = self.machine.as_ref();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -14,6 +15,7 @@ use crate::net::serve::Role;
 use crate::net::socket::{Io, Socket};
 use crate::net::stats::count;
 use crate::net::tls::{self, HandshakeError, Side, TlsStore};
+use crate::net::turnstile::Turn;
 use crate::proto::Jid;
 use crate::stream::server::Failure;
 use crate::stream::{Input, Machine, Peer, Tls};
@@ -22,6 +24,8 @@ use crate::stream::{Input, Machine, Peer, Tls};
 pub(super) enum Opening {
     /// The first byte.
     First(Boxed<Result<(TcpStream, Beginning), PreludeError>>),
+    /// Its turn, because many connect at once.
+    Turn(Box<(Turn, TcpStream, bool)>),
     /// TLS, from the first byte or after STARTTLS.
     Handshake(Boxed<Result<(Io, Tls), HandshakeError>>),
 }
@@ -67,13 +71,19 @@ impl Connection {
         match opening {
             Opening::First(first) => match first.as_mut().poll(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Ok((stream, beginning))) => self.begin(stream, beginning),
+                Poll::Ready(Ok((stream, beginning))) => self.arrived(stream, beginning),
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(peer = %self.peer, %error, "ended before it began");
                     count(&self.shared.stats.prelude_failures);
                     self.abandon();
                 }
             },
+            Opening::Turn(waiting) => {
+                let Poll::Ready(waited) = Pin::new(&mut waiting.0).poll(cx) else {
+                    return false;
+                };
+                self.turn_came(waited);
+            }
             Opening::Handshake(handshake) => match handshake.as_mut().poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok((io, tls))) => self.secured(io, tls),
@@ -88,7 +98,7 @@ impl Connection {
         true
     }
 
-    fn begin(&mut self, stream: TcpStream, beginning: Beginning) {
+    fn arrived(&mut self, stream: TcpStream, beginning: Beginning) {
         if beginning.announced {
             self.peer = beginning.address.ip().to_canonical();
             if let Err(refused) = self.ticket.belongs_to(beginning.address.ip()) {
@@ -97,8 +107,30 @@ impl Connection {
                 return;
             }
         }
+        match self.shared.admission.turn(self.peer) {
+            None => self.begin(stream, beginning.tls),
+            Some(turn) => {
+                self.clocks.stage = None;
+                self.stage = Stage::Opening(Opening::Turn(Box::new((turn, stream, beginning.tls))));
+            }
+        }
+    }
+
+    /// The time it waited is not the client's fault.
+    fn turn_came(&mut self, waited: Duration) {
+        if let Some(login) = &mut self.login {
+            login.until += waited;
+        }
+        let ended = std::mem::replace(&mut self.stage, Stage::Ended);
+        if let Stage::Opening(Opening::Turn(waiting)) = ended {
+            let (_, stream, tls) = *waiting;
+            self.begin(stream, tls);
+        }
+    }
+
+    fn begin(&mut self, stream: TcpStream, tls: bool) {
         let socket = Socket::new(stream);
-        if beginning.tls {
+        if tls {
             self.start_handshake(socket);
         } else {
             self.io = Io::Plain(socket);

@@ -41,6 +41,26 @@ async fn half_open_connections() {
 }
 
 #[tokio::test]
+async fn a_storm_waits_for_its_turns_and_comes_in() {
+    let mut wishes = Wishes::new();
+    wishes.limits.half_open_per_address = 200;
+    let server = Server::start(wishes);
+    let mut storm = Vec::new();
+    for _ in 0..120 {
+        storm.push(Client::plain(server.connect().await));
+    }
+    for client in &mut storm {
+        client.send(&header("localhost")).await;
+    }
+    for client in &mut storm {
+        client.expect("features").await;
+    }
+    let waited = server.stats.waited.load(Relaxed);
+    assert!((1..=70).contains(&waited), "{waited}");
+    assert_eq!(server.stats.waiting.load(Relaxed), 0);
+}
+
+#[tokio::test]
 async fn silence_before_the_first_byte() {
     let mut wishes = Wishes::new();
     wishes.options.timeouts.first_byte = SHORT;
