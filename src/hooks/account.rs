@@ -40,6 +40,8 @@ pub struct Account {
     pub tables: Arc<Tables>,
     /// Bound sessions, oldest first; bounded by `limits.sessions_per_account`.
     pub sessions: SmallVec<[SessionInfo; 1]>,
+    /// Messages up to this one were offered to the sessions that were there; what the log has beyond it is about to be.
+    pub offered: Mid,
     /// State of features, loaded with the account.
     pub parts: Parts,
 }
@@ -103,8 +105,10 @@ pub struct SessionInfo {
     pub directed: Vec<Jid>,
     /// How far it has been served from the undelivered index.
     pub intake: Backlog,
-    /// The newest message it was handed from the log.
-    pub newest: Option<Mid>,
+    /// The newest message that was offered to others before it became one that takes messages.
+    pub opened: Mid,
+    /// Messages it was handed from the log before they were offered to all.
+    pub ahead: Vec<Mid>,
     /// Newer messages that came while a page was read: they go out behind it; bounded.
     pub held: Vec<Outgoing>,
     /// State that modules keep with the session; what is to survive a restart is registered

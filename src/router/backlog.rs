@@ -29,6 +29,10 @@ impl Router {
             }
             return;
         }
+        let offered = account.offered;
+        if let Some(info) = account.session_mut(session) {
+            info.opened = offered;
+        }
         self.read_page(account, session, None);
     }
 
@@ -154,10 +158,9 @@ impl Router {
         if !barred.is_empty() {
             self.taken(account, &barred);
         }
-        let mut past = in_flight(account, session);
-        past.extend(taken);
-        past.extend(barred.iter().map(|entry| entry.mid));
-        let own = account.jid.clone();
+        let last = page.last().map(|logged| logged.entry.mid);
+        let page = self::fresh(account, session, page, taken, &barred);
+        let (own, offered) = (account.jid.clone(), account.offered);
         let Some(info) = account.session_mut(session) else {
             return;
         };
@@ -173,15 +176,16 @@ impl Router {
         if number != awaited {
             return;
         }
-        let last = page.last().map(|logged| logged.entry.mid);
-        for (mid, item) in merge(page, &mut info.held, &past, &own) {
+        for (mid, item) in merge(page, last, &mut info.held, &own) {
             if info.outbox.push(item) != Pushed::Queued {
                 info.held = Vec::new();
                 info.intake = waits_for_room(after);
                 return;
             }
             after = Some(mid);
-            info.newest = info.newest.max(after);
+            if mid > offered {
+                info.ahead.push(mid);
+            }
         }
         after = after.max(last);
         if last.is_none() && !missed {
@@ -195,19 +199,52 @@ impl Router {
     }
 }
 
-/// What goes out with a page: its messages but those that are past, and of those held back what
-/// came before its end, or all behind the last page. What was held back was not delayed.
+/// What of a page the session is to get. What was offered before it took messages is not for it if another has it
+/// (XEP-0160: once); what came since is for it whoever has it, unless it is for another by name.
+fn fresh(
+    account: &Account,
+    session: SessionId,
+    page: Vec<Logged>,
+    taken: &[Mid],
+    barred: &[Entry],
+) -> Vec<Logged> {
+    let Some(info) = account.session(session) else {
+        return Vec::new();
+    };
+    let own: Vec<Mid> = info
+        .outbox
+        .in_flight()
+        .iter()
+        .map(|entry| entry.mid)
+        .collect();
+    let others = in_flight(account, session);
+    let is_fresh = |logged: &Logged| {
+        let mid = logged.entry.mid;
+        if own.contains(&mid) || barred.iter().any(|entry| entry.mid == mid) {
+            return false;
+        }
+        if mid <= info.opened {
+            return !others.contains(&mid) && !taken.contains(&mid);
+        }
+        let to = logged.stanza.to.as_ref();
+        let by_name = to.filter(|to| to.is_full() && **to != info.jid);
+        let another = by_name.is_some_and(|to| account.resource(to).is_some());
+        !another && (mid > account.offered || !taken.contains(&mid))
+    };
+    page.into_iter().filter(is_fresh).collect()
+}
+
+/// What goes out with a page, whose last message is `last`: its messages, and of those held back what came before its end,
+/// or all behind the last page. What was held back was not delayed.
 fn merge(
     page: Vec<Logged>,
+    last: Option<Mid>,
     held: &mut Vec<Outgoing>,
-    past: &[Mid],
     account: &Jid,
 ) -> BTreeMap<Mid, Outgoing> {
-    let end = page.last().map_or(Mid::MAX, |logged| logged.entry.mid);
-    let page = page
-        .into_iter()
-        .filter(|logged| !past.contains(&logged.entry.mid));
+    let end = last.unwrap_or(Mid::MAX);
     let mut merged: BTreeMap<Mid, Outgoing> = page
+        .into_iter()
         .map(|logged| (logged.entry.mid, delayed(logged, account)))
         .collect();
     for item in std::mem::take(held) {
@@ -250,10 +287,10 @@ fn barred(account: &Account, page: &[Logged]) -> Vec<Entry> {
         .collect()
 }
 
-/// What this session and the connected ones have and did not confirm. What one has whose client is
+/// What the connected ones but this have and did not confirm. What one has whose client is
 /// away does not keep anybody else from getting it.
 fn in_flight(account: &Account, session: SessionId) -> Vec<Mid> {
-    let counts = |info: &&SessionInfo| !info.detached || info.id == session;
+    let counts = |info: &&SessionInfo| !info.detached && info.id != session;
     let sessions = account.sessions.iter().filter(counts);
     let entries = sessions.flat_map(|info| info.outbox.in_flight());
     entries.map(|entry| entry.mid).collect()

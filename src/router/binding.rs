@@ -18,6 +18,7 @@ use crate::session::owners::Slot;
 use crate::session::seat::Seat;
 use crate::session::work::{Bind, Ended, Inbox, NewSession, Work};
 use crate::state::log::Waiting;
+use crate::store::Mid;
 use crate::stream::{BindRequest, Bound, End, UserAgent};
 use crate::xml::Element;
 
@@ -135,7 +136,8 @@ impl Router {
             client_id: request.agent.id.map(Into::into),
             directed: Vec::new(),
             intake: Backlog::Closed,
-            newest: None,
+            opened: Mid::MIN,
+            ahead: Vec::new(),
             held: Vec::new(),
             slots: Parts::default(),
             flags: Flags::default(),

@@ -15,7 +15,7 @@ use crate::session::work::Work;
 use crate::state::accounts::{self, Record};
 use crate::state::log::{self, Waiting};
 use crate::state::roster::Roster;
-use crate::store::{Snapshot, StoreError};
+use crate::store::{Mid, Snapshot, StoreError};
 use crate::stream::NotResumed;
 
 /// What is read of an account when it wakes.
@@ -73,6 +73,8 @@ impl Keeper for Router {
             guest: true,
             tables: host.tables.clone(),
             sessions: Default::default(),
+            // Whatever is written from now on is offered in a turn of this account.
+            offered: Mid::first_of(self.clock.wall()),
             parts: Parts::default(),
         });
         if let Loaded::Account(loaded) = loaded {

@@ -297,7 +297,15 @@ fn hand_out(
         return Taken::None;
     }
     let mut taken = Taken::None;
+    if let Some(entry) = entry {
+        account.offered = account.offered.max(entry.mid);
+    }
     for session in &mut account.sessions {
+        // A page had it before its turn came.
+        let before = entry.and_then(|entry| session.ahead.iter().position(|mid| *mid == entry.mid));
+        if let Some(at) = before {
+            session.ahead.swap_remove(at);
+        }
         let meant = if matched {
             session.jid == envelope.to
         } else {
@@ -307,7 +315,7 @@ fn hand_out(
             continue;
         }
         envelope.reached.push(session.id);
-        if offer(session, envelope, entry, matched) {
+        if before.is_some() || offer(session, envelope, entry, matched) {
             taken = match session.detached {
                 true if taken == Taken::None => Taken::Detached,
                 true => taken,
@@ -337,10 +345,6 @@ fn offer(
     let Some(entry) = entry else {
         return session.outbox.push(item) == Pushed::Queued;
     };
-    if session.newest >= Some(entry.mid) {
-        // A page had it before its turn came.
-        return true;
-    }
     match session.intake {
         Backlog::Reading {
             busy,
@@ -356,11 +360,10 @@ fn offer(
             true
         }
         Backlog::Closed => by_name && session.outbox.push(item) == Pushed::Queued,
-        Backlog::Live { after } if after >= Some(entry.mid) => true,
         Backlog::Live { after } => match session.outbox.push(item) {
             Pushed::Queued => {
                 session.intake = Backlog::Live {
-                    after: Some(entry.mid),
+                    after: after.max(Some(entry.mid)),
                 };
                 true
             }

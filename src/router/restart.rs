@@ -200,7 +200,8 @@ impl Router {
             } else {
                 Backlog::Closed
             },
-            newest: after,
+            opened: Mid::MIN,
+            ahead: Vec::new(),
             held: Vec::new(),
             slots: Parts::default(),
             flags: Flags::default(),
