@@ -220,7 +220,8 @@ fn fresh(
     let others = in_flight(account, session);
     let is_fresh = |logged: &Logged| {
         let mid = logged.entry.mid;
-        if own.contains(&mid) || barred.iter().any(|entry| entry.mid == mid) {
+        let had = own.contains(&mid) || info.ahead.contains(&mid);
+        if had || barred.iter().any(|entry| entry.mid == mid) {
             return false;
         }
         if mid <= info.opened {
