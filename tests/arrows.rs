@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("net", &["runtime", "metrics", "xml", "proto", "stream"]),
-    ("http", &["runtime", "metrics", "hooks", "net"]),
+    ("http", &["runtime", "metrics", "proto", "hooks", "net"]),
     (
         "session",
         &[

@@ -21,6 +21,7 @@ mod federation;
 mod flood;
 mod full_disk;
 mod hostile;
+mod http;
 mod lists;
 mod logins;
 mod muc;

@@ -39,7 +39,7 @@ impl Trust {
         Ok(Trust::Roots(Arc::new(roots)))
     }
 
-    /// TLS for a protocol of ALPN: `xmpp-client` or `xmpp-server` (XEP-0368).
+    /// TLS for a protocol of ALPN: `xmpp-client` or `xmpp-server` (XEP-0368), `http/1.1`, or without any if it is empty.
     pub fn connector(&self, protocol: &str) -> Result<TlsConnector, Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -54,7 +54,9 @@ impl Trust {
                 })),
         }
         .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        if !protocol.is_empty() {
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        }
         Ok(TlsConnector::from(Arc::new(config)))
     }
 }

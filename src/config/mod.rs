@@ -29,6 +29,7 @@ pub use load::{Loaded, Request, load};
 pub use modules::ModuleSettings;
 pub use network::Network;
 pub use problem::{Place, Problem, Problems, nearest};
+pub use rules::web_name;
 pub use schema::{Describe, Key, Section, Setting, Shape};
 pub use shipped::text as shipped_text;
 pub use tree::*;

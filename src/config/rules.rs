@@ -92,6 +92,14 @@ impl Rules<'_> {
         if host.mechanisms.as_ref().is_some_and(Vec::is_empty) {
             self.add(&format!("{path}.mechanisms"), no_mechanisms());
         }
+        if let Some(url) = &host.url
+            && web_name(url).is_none()
+        {
+            let what = format!(
+                "\"{url}\" is no such address; write it as \"https://chat.example.org\" or \"https://chat.example.org:5443\""
+            );
+            self.add(&format!("{path}.url"), what);
+        }
         self.admins(&format!("{path}.admins"), &host.admins);
     }
 
@@ -254,6 +262,21 @@ fn exposed(listen: &Listen) -> bool {
     listen.tls == ListenTls::None
         && listen.proxies.is_empty()
         && !listen.address.ip().to_canonical().is_loopback()
+}
+
+/// The name in the address of a website: scheme, name and port, and nothing below.
+pub fn web_name(url: &str) -> Option<&str> {
+    let authority = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let (name, port) = match authority.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (authority, None),
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '[' | ']' | ':');
+    let named = !name.is_empty() && name.chars().all(legal);
+    let ported = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
+    (named && ported).then_some(name)
 }
 
 /// The one spelling of a domain.

@@ -261,7 +261,7 @@ proptest::proptest! {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[limts]\ndepth = 5\n",
-        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, federation, web, components, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
+        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, federation, http, web, components, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
     ),
     (
         "[limits]\ndepth = 50\n",
@@ -349,7 +349,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "certificat = \"/etc/ssl/example.pem\"\n",
-        "waxwing.toml:2: hosts.\"example.org\".certificat: no such key; did you mean certificate? Known here: certificate, key, mechanisms, admins, guests, modules",
+        "waxwing.toml:2: hosts.\"example.org\".certificat: no such key; did you mean certificate? Known here: certificate, key, mechanisms, url, admins, guests, modules",
     ),
     (
         "guests = true\n",

@@ -46,6 +46,8 @@ pub struct Deps {
     pub shared: Arc<Shared>,
     /// The way to the web.
     pub web: Arc<dyn Web>,
+    /// Where web clients reach the host, such as `https://example.org:5443`; none where they do not.
+    pub url: Option<String>,
 }
 
 impl Deps {

@@ -12,6 +12,7 @@ pub mod deps;
 pub mod elsewhere;
 pub mod envelope;
 pub mod facts;
+pub mod http;
 pub mod kinds;
 mod listed;
 pub mod parts;
@@ -32,6 +33,10 @@ pub use deps::{AccountActs, AskError, Deps, Farewell, Floor, Question};
 pub use elsewhere::Elsewhere;
 pub use envelope::{Copies, Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
+pub use http::{
+    HttpAnswer, HttpBody, HttpBodyError, HttpContent, HttpHandler, HttpHeaders, HttpMethod,
+    HttpRequest, HttpResponse, HttpRoute, HttpSource,
+};
 pub use kinds::{
     Crossing, Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger,
     Taken, To, Toll, Verb, Verdict, Which,

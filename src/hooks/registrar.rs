@@ -1,5 +1,6 @@
 //! The registrar: what a module may claim. A duplicate claim fails the start.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::account::{Account, Entry, SessionId, Uid};
 use super::command::{Command, Offered};
 use super::envelope::Envelope;
+use super::http::{HttpRequest, HttpResponse, HttpRoute};
 use super::kinds::{
     Crossing, Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger,
     Taken, To, Toll, Verb, Verdict, Which,
@@ -443,6 +445,20 @@ impl Registrar<'_> {
         {
             self.builder.failure = Some(ModuleError { module, ..error });
         }
+    }
+
+    /// Answers requests of web clients at a path and below it.
+    pub fn http<A>(
+        &mut self,
+        route: HttpRoute,
+        f: impl Fn(HttpRequest) -> A + Send + Sync + 'static,
+    ) where
+        A: Future<Output = HttpResponse> + Send + 'static,
+    {
+        let name = format!("{} {}", route.method.as_str(), route.path);
+        let handler = move |request| -> super::HttpAnswer { Box::pin(f(request)) };
+        let free = self.builder.tables.http.claim(route, Arc::new(handler));
+        self.refuse_if(!free, || name);
     }
 
     /// Serves a domain of its own.

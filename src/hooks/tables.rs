@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Info as ModuleInfo;
 use super::account::SessionInfo;
 use super::command::Offered;
+use super::http::HttpRoutes;
 use super::kinds::{
     AccountIq, AccountItems, AccountNode, AtBorder, Bar, Crossing, DiscoNow, Divert, Gate, HostIq,
     HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
@@ -119,6 +120,7 @@ pub struct Tables {
     pub(super) account_items: Vec<AccountItems>,
     pub(super) diverts: Vec<Divert>,
     pub(super) disco_now: Vec<DiscoNow>,
+    pub(super) http: HttpRoutes,
 }
 
 impl Tables {
@@ -130,6 +132,11 @@ impl Tables {
     /// The answer of who answers before the handlers of an iq, if somebody does.
     pub fn divert(&self, to: To, request: &Request<'_>) -> Option<Reply> {
         self.diverts.iter().find_map(|hook| hook(to, request))
+    }
+
+    /// Who answers requests of web clients.
+    pub fn http(&self) -> &HttpRoutes {
+        &self.http
     }
 
     /// Who changes what disco tells at the moment.

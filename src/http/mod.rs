@@ -1,7 +1,10 @@
-//! HTTP: the listener that a metrics collector reads (Prometheus text format 0.0.4), and requests to others.
+//! HTTP: the front for web clients, the listener that a metrics collector reads (Prometheus text format 0.0.4), and requests
+//! to others.
 mod client;
+mod front;
 mod metrics;
 mod public;
 
 pub use client::{Client, ClientOptions};
+pub use front::{Front, FrontOptions, ProxyHeader, WebHost};
 pub use metrics::{Exposition, serve_metrics};

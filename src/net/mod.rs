@@ -16,12 +16,14 @@ mod stats;
 mod tests;
 pub mod tls;
 mod turnstile;
+mod web;
 
 pub use dial::{DialError, dial};
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
 pub use listen::{Inherited, ListenError, bind, bind_or_take};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
 pub use serve::{
-    Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers,
+    Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers, serve_web,
 };
 pub use stats::NetStats;
+pub use web::{Caller, Front, Serving, Stop, WebStream};

@@ -14,6 +14,8 @@ pub struct ListenerOptions {
     pub plaintext: bool,
     /// Who must begin with a PROXY protocol header. From anybody else such a header is an error.
     pub trusted_proxies: Vec<Subnet>,
+    /// Clients that speak HTTP are served too.
+    pub web: bool,
     /// Timeouts of its connections.
     pub timeouts: Timeouts,
     /// Rates of its connections.

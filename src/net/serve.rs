@@ -15,7 +15,8 @@ use super::limits::Admission;
 use super::listen::{self, ListenError};
 use super::options::{ConnectionLimits, ListenerOptions};
 use super::stats::NetStats;
-use super::tls::TlsStore;
+use super::tls::{Side, TlsStore};
+use super::web::Front;
 use crate::stream::component::Porter;
 use crate::stream::server::{Call, Office};
 use crate::stream::{Desk, Settings};
@@ -39,9 +40,31 @@ pub(super) struct Live {
 /// Who connects.
 #[derive(Clone)]
 pub(super) enum Role {
-    Client,
+    /// Also those that speak HTTP, if there is somebody who serves them.
+    Client(Option<Arc<dyn Front>>),
     Server(Arc<dyn Office>),
     Component(Arc<dyn Porter>),
+    Web(Arc<dyn Front>),
+}
+
+impl Live {
+    /// Who serves HTTP beside XMPP here.
+    pub(super) fn front(&self) -> Option<&Arc<dyn Front>> {
+        match &self.role {
+            Role::Client(front) if self.options.web => front.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Who is at the other end of a TLS handshake.
+    pub(super) fn side(&self) -> Side {
+        match &self.role {
+            Role::Client(_) if self.front().is_some() => Side::Any,
+            Role::Client(_) | Role::Component(_) => Side::Client,
+            Role::Server(_) => Side::Server,
+            Role::Web(_) => Side::Web,
+        }
+    }
 }
 
 /// What the listeners need of the rest of the server.
@@ -71,7 +94,7 @@ pub fn serve_client(
     settings: Arc<Settings>,
     around: Surroundings,
 ) -> Result<Listeners, ListenError> {
-    serve(options, settings, around, Role::Client)
+    serve(options, settings, around, Role::Client(None))
 }
 
 /// Listens for other servers on all addresses of `options`, which may be none, and calls them. Call it on the runtime.
@@ -94,14 +117,29 @@ fn serve(
     Ok(serve_sockets(sockets, options, settings, around, role))
 }
 
-/// Accepts clients from sockets that are bound already; the addresses in `options` are not looked at. Call it on the runtime.
+/// Accepts clients from sockets that are bound already, also those that speak HTTP if `options` say so; the addresses in
+/// them are not looked at. Call it on the runtime.
 pub fn serve_bound(
     sockets: Vec<TcpListener>,
     options: ListenerOptions,
     settings: Arc<Settings>,
+    front: Arc<dyn Front>,
     around: Surroundings,
 ) -> Listeners {
-    serve_sockets(sockets, options, settings, around, Role::Client)
+    let role = Role::Client(Some(front));
+    serve_sockets(sockets, options, settings, around, role)
+}
+
+/// Accepts web clients from sockets that are bound already; the addresses in `options` are not looked at. Call it on the
+/// runtime.
+pub fn serve_web(
+    sockets: Vec<TcpListener>,
+    options: ListenerOptions,
+    settings: Arc<Settings>,
+    front: Arc<dyn Front>,
+    around: Surroundings,
+) -> Listeners {
+    serve_sockets(sockets, options, settings, around, Role::Web(front))
 }
 
 /// Accepts components from sockets that are bound already, where `porter` lets them in; the addresses in `options` are not

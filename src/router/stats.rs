@@ -125,7 +125,7 @@ impl Router {
         &self.stats.metrics
     }
 
-    /// What a module of this host is built with.
+    /// What a module of this host is built with, but for where web clients reach it.
     pub fn deps(
         self: &Arc<Self>,
         host: &crate::proto::jid::Jid,
@@ -146,6 +146,7 @@ impl Router {
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
             web: web.clone(),
+            url: None,
             shared: self.shared.clone(),
         }
     }

@@ -12,7 +12,7 @@ use crate::components::Components;
 use crate::config::{Listen, Loaded};
 use crate::federation::House;
 use crate::hooks::Listed;
-use crate::http::Exposition;
+use crate::http::{Exposition, Front};
 use crate::metrics::Registry;
 use crate::net::tls::TlsStore;
 use crate::net::{Admission, Inherited, Listeners, Surroundings};
@@ -34,6 +34,7 @@ pub(super) struct Live {
     pub(super) tls: Arc<TlsStore>,
     pub(super) admission: Arc<Admission>,
     pub(super) around: Surroundings,
+    pub(super) front: Arc<Front>,
     pub(super) memory: Arc<Memory>,
     pub(super) metrics: Registry,
     /// Of stream settings.

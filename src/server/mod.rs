@@ -31,7 +31,7 @@ use crate::components::{Components, Programs};
 use crate::config::{Administration, Config, ListenKind, Loaded};
 use crate::federation::House;
 use crate::hooks::{AccountActs, Builder, Listed, Tables, Web};
-use crate::http::{Client, serve_metrics};
+use crate::http::{Client, Front, serve_metrics};
 use crate::metrics::Registry;
 use crate::modules;
 use crate::net::tls::TlsStore;
@@ -150,6 +150,7 @@ impl Server {
             limits: settings::stream(config),
             key: secret.clone(),
         });
+        let front = Front::new(settings::front(config, &hosts), &metrics);
         router.set_hosts(hosts);
         let taken_over = router.restore_sessions().await.map_err(|e| words(&e))?;
         if taken_over > 0 {
@@ -197,6 +198,7 @@ impl Server {
             tls,
             admission,
             around,
+            front: Arc::new(front),
             memory,
             metrics,
             key: secret,
@@ -296,6 +298,11 @@ impl Server {
     /// Where clients connect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listening(ListenKind::Client)
+    }
+
+    /// Where web clients alone connect.
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        self.listening(ListenKind::Http)
     }
 
     /// Where components connect.
@@ -436,7 +443,7 @@ fn hosts(
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let deps = router.deps(
+        let mut deps = router.deps(
             &jid,
             &config.limits.account,
             administration,
@@ -444,6 +451,7 @@ fn hosts(
             &hand,
             &web,
         );
+        deps.url = settings::url(config, domain);
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module

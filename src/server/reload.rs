@@ -10,7 +10,9 @@ use crate::components::Programs;
 use crate::config::{Administration, Config, Listen, ListenKind, Loaded, diff, without_restart};
 use crate::federation::Terms;
 use crate::http::{Exposition, serve_metrics};
-use crate::net::{ConnectionLimits, Listeners, bind_or_take, serve_bound, serve_components, tls};
+use crate::net::{
+    ConnectionLimits, Listeners, bind_or_take, serve_bound, serve_components, serve_web, tls,
+};
 use crate::router::Hosts;
 use crate::stream::Settings;
 
@@ -120,6 +122,7 @@ impl Live {
         let config = &ready.loaded.config;
         reloaded.certificates = self.tls.apply(ready.certificates);
         self.router.set_limits(settings::router(config));
+        self.front.set(settings::front(config, &ready.hosts));
         self.router.set_hosts(ready.hosts);
         self.components.reload(Programs::new(&config.components));
         self.accounts.set_iterations(config.auth.scram_iterations);
@@ -188,7 +191,10 @@ impl Live {
         let options = settings::listener(config, listen);
         let (settings, around) = (settings.clone(), self.around.clone());
         match listen.kind {
-            ListenKind::Client => serve_bound(sockets, options, settings, around),
+            ListenKind::Client => {
+                serve_bound(sockets, options, settings, self.front.clone(), around)
+            }
+            ListenKind::Http => serve_web(sockets, options, settings, self.front.clone(), around),
             ListenKind::Component => {
                 let porter = self.components.clone();
                 serve_components(sockets, options, settings, porter, around)

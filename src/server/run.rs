@@ -37,6 +37,9 @@ pub(super) async fn run(
     for address in server.addresses() {
         tracing::info!(%address, "clients can connect");
     }
+    for address in server.http_addresses() {
+        tracing::info!(%address, "web clients can connect");
+    }
     for address in server.component_addresses() {
         tracing::info!(%address, "components can connect");
     }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{
-    Config, Host, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion,
+    self, Config, Host, Listen, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion,
 };
-use crate::http::ClientOptions;
+use crate::http::{ClientOptions, FrontOptions, ProxyHeader, WebHost};
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
+use crate::proto::jid::Jid;
 use crate::router;
 use crate::session::seat::SeatLimits;
 use crate::store::{EngineKind, Options};
@@ -143,6 +144,67 @@ pub(super) fn web(config: &Config) -> ClientOptions {
     }
 }
 
+/// How web clients are served.
+pub(super) fn front(config: &Config, hosts: &router::Hosts) -> FrontOptions {
+    let http = &config.http;
+    let web_host = |(domain, host): (&String, &Host)| {
+        let known = hosts.get(Jid::parse(domain).ok()?.domain())?;
+        let url = host.url.as_deref();
+        Some(WebHost {
+            domain: known.domain.clone(),
+            alias: url.and_then(crate::config::web_name).map(str::to_owned),
+            tables: known.tables.clone(),
+        })
+    };
+    FrontOptions {
+        hosts: config.hosts.iter().filter_map(web_host).collect(),
+        proxies: http.proxies.iter().filter_map(subnet).collect(),
+        proxy_header: match http.proxy_header {
+            config::ProxyHeader::XForwardedFor => ProxyHeader::XForwardedFor,
+            config::ProxyHeader::Forwarded => ProxyHeader::Forwarded,
+        },
+        exempt: config
+            .limits
+            .connections
+            .exempt
+            .iter()
+            .filter_map(subnet)
+            .collect(),
+        connections: http.connections as usize,
+        requests: http.requests as usize,
+        requests_per_address: http.requests_per_address as usize,
+        header_bytes: http.header_bytes.as_usize(),
+        header_timeout: http.header_timeout.0,
+        idle_timeout: http.idle_timeout.0,
+        body_timeout: http.body_timeout.0,
+    }
+}
+
+/// Where web clients of a domain reach this server; `None` if they do not.
+pub(super) fn url(config: &Config, domain: &str) -> Option<String> {
+    let host = config.hosts.get(domain)?;
+    if let Some(url) = &host.url {
+        return Some(url.clone());
+    }
+    let serves = |listen: &&Listen| match (listen.kind, listen.tls) {
+        (_, ListenTls::None) | (ListenKind::Component, _) => false,
+        (ListenKind::Client, _) => config.http.on_client_ports,
+        (ListenKind::Http, _) => true,
+    };
+    let local = |listen: &&Listen| listen.address.ip().is_loopback() && domain != "localhost";
+    let mut listeners = config.listen.iter().filter(serves).filter(|l| !local(l));
+    let listen = listeners
+        .clone()
+        .find(|listen| listen.kind == ListenKind::Http)
+        .or_else(|| listeners.next())?;
+    let name = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned());
+    match listen.address.port() {
+        0 => None,
+        443 => Some(format!("https://{name}")),
+        port => Some(format!("https://{name}:{port}")),
+    }
+}
+
 /// The ceiling over memory, bytes.
 pub(super) fn memory(config: &Config) -> u64 {
     let set = config.limits.memory.map(|memory| memory.0);
@@ -153,7 +215,7 @@ fn subnet(network: &Network) -> Option<Subnet> {
     network.to_string().parse().ok()
 }
 
-pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> ListenerOptions {
+pub(super) fn listener(config: &Config, listen: &Listen) -> ListenerOptions {
     let (stream, session) = (&config.limits.stream, &config.limits.session);
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     ListenerOptions {
@@ -162,6 +224,7 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
         plaintext: listen.tls == ListenTls::None
             || listen.kind == ListenKind::Component && listen.address.ip().is_loopback(),
         trusted_proxies: listen.proxies.iter().filter_map(subnet).collect(),
+        web: config.http.on_client_ports,
         timeouts: Timeouts {
             first_byte: stream.header_timeout.0,
             handshake: stream.tls_timeout.0,
@@ -169,7 +232,7 @@ pub(super) fn listener(config: &Config, listen: &crate::config::Listen) -> Liste
             write: stream.write_timeout.0,
         },
         rates: match listen.kind {
-            ListenKind::Client => Rates {
+            ListenKind::Client | ListenKind::Http => Rates {
                 bytes: narrow(session.bytes_per_second.0),
                 bytes_burst: narrow(session.bytes_burst.0),
                 stanzas: session.stanzas_per_second,

@@ -19,6 +19,9 @@ settings! {
         pub key: Option<PathBuf> = None => example("\"/etc/waxwing/example.org/privkey.pem\"");
         /// Mechanisms for this domain instead of those of [auth].
         pub mechanisms: Option<Vec<Mechanism>> = None => example("[\"SCRAM-SHA-256\", \"SCRAM-SHA-1\"]");
+        /// Where web clients reach this domain, as they write it: behind a proxy, or under another name or port than it
+        /// has here. Without it: https://DOMAIN with the port of the first [[listen]] that serves HTTPS to others.
+        pub url: Option<String> = None => example("\"https://chat.example.org\"");
         /// Accounts that may administer this domain.
         pub admins: Vec<Jid> = Vec::new() => example("[\"romeo@example.org\"]");
         /// Logging in without an account.

@@ -3,6 +3,7 @@
 mod components;
 mod federation;
 mod hosts;
+mod http;
 mod limits;
 mod web;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use components::{Component, ComponentConflict};
 pub use federation::{Federation, FederationDemand, FederationPeer, FederationTls};
 pub use hosts::{Guests, Host, Modules, Reach};
+pub use http::{Http, ProxyHeader};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
 pub use web::Web;
 
@@ -32,6 +34,8 @@ settings! {
         pub listen: Vec<Listen> = vec![Listen::default()];
         /// Talking to other servers.
         pub federation: Federation = Federation::default();
+        /// Web clients.
+        pub http: Http = Http::default();
         /// Requests that features send to the web.
         pub web: Web = Web::default();
         /// A program beside the server that serves domains of its own: a gateway, a bot (XEP-0114). It connects to a [[listen]]
@@ -71,12 +75,13 @@ settings! {
 
     /// One listener.
     pub struct Listen {
-        /// Who connects here: "client", or "component" for the programs of [components], on a port of its own such as 5347.
+        /// Who connects here: "client"; "http" for web clients alone, on a port of its own such as 443; or "component" for the
+        /// programs of [components], on a port of its own such as 5347.
         pub kind: ListenKind = ListenKind::Client;
         /// Address and port; [::] takes IPv4 as well.
         pub address: SocketAddr = SocketAddr::from(([0u16; 8], 5222));
         /// "starttls-and-direct": the first byte tells which; "none": no TLS, allowed on loopback addresses or behind `proxies` only.
-        /// Components begin with TLS or have none, which is allowed on loopback addresses only.
+        /// Web clients and components begin with TLS or have none; components may have none on loopback addresses only.
         pub tls: ListenTls = ListenTls::StarttlsAndDirect;
         /// Who announces clients with the PROXY protocol, and must.
         pub proxies: Vec<Network> = Vec::new() => example("[\"192.0.2.7\", \"10.0.0.0/8\"]");
@@ -194,6 +199,8 @@ choice! {
     pub enum ListenKind {
         /// Clients (RFC 6120).
         Client = "client",
+        /// Web clients.
+        Http = "http",
         /// Components of this server (XEP-0114).
         Component = "component",
     }

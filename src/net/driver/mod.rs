@@ -10,6 +10,7 @@ mod clocks;
 mod end;
 mod open;
 mod read;
+mod web;
 mod write;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use super::closing::Presence;
 use super::limits::Ticket;
 use super::serve::{Live, Shared};
 use super::socket::{Io, Socket};
+use super::web::Serving;
 use crate::proto::Jid;
 use crate::stream::server::Call;
 use crate::stream::{Action, Answer, Machine, Seat};
@@ -81,6 +83,8 @@ struct LoggingIn {
     to: Option<Box<str>>,
     /// If we opened it.
     outbound: Option<Outbound>,
+    /// The first bytes will tell whether it is XMPP or HTTP.
+    undecided: bool,
 }
 
 /// A connection that we opened to another server.
@@ -116,6 +120,8 @@ enum Stage {
     Opening(Opening),
     /// Bytes are XMPP.
     Open,
+    /// Bytes are HTTP.
+    Web(Serving),
     /// The last words are being written.
     Flushing,
     /// They are; TLS and our half of the socket are being closed.
@@ -168,6 +174,7 @@ impl Connection {
                 until,
                 to: None,
                 outbound: None,
+                undecided: false,
             })),
             shared,
             live,
@@ -205,6 +212,7 @@ impl Connection {
         let mut moved = self.obey_clocks();
         moved |= self.obey_stop(cx);
         moved |= self.poll_opening(cx);
+        moved |= self.poll_web(cx);
         moved |= self.poll_answer(cx);
         moved |= self.poll_write(cx);
         moved |= self.poll_read(cx);

@@ -16,6 +16,7 @@ use crate::net::socket::{Io, Socket};
 use crate::net::stats::count;
 use crate::net::tls::{self, HandshakeError, Side, TlsStore};
 use crate::net::turnstile::Turn;
+use crate::net::web;
 use crate::proto::Jid;
 use crate::stream::server::Failure;
 use crate::stream::{Input, Machine, Peer, Tls};
@@ -134,7 +135,7 @@ impl Connection {
             self.start_handshake(socket);
         } else {
             self.io = Io::Plain(socket);
-            self.start_stream(None);
+            self.begin_talk(None);
         }
     }
 
@@ -159,11 +160,7 @@ impl Connection {
                 Some(outbound) => calling(socket, tls, outbound.names.clone()),
                 None => {
                     let to = self.login.as_mut().and_then(|login| login.to.take());
-                    let side = match self.live.role {
-                        Role::Client | Role::Component(_) => Side::Client,
-                        Role::Server(_) => Side::Server,
-                    };
-                    handshake(socket, tls, to, side)
+                    handshake(socket, tls, to, self.live.side())
                 }
             },
         );
@@ -185,14 +182,33 @@ impl Connection {
             self.opened();
             self.give(Input::Secured(tls));
         } else {
-            self.start_stream(Some(tls));
+            self.begin_talk(Some(tls));
         }
+    }
+
+    /// XMPP or HTTP, where that is known already (XEP-0368 §5).
+    fn begin_talk(&mut self, tls: Option<Tls>) {
+        let alpn = tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+        if matches!(self.live.role, Role::Web(_)) || alpn == Some(web::ALPN) {
+            self.hand_over(Vec::new(), tls.is_some());
+            return;
+        }
+        let undecided = alpn.is_none() && self.live.front().is_some();
+        if let Some(login) = &mut self.login {
+            login.undecided = undecided;
+        }
+        self.start_stream(tls);
+    }
+
+    /// Whether nobody can read along: TLS, or a place that counts as secure.
+    pub(super) fn secure_by_place(&self) -> bool {
+        self.live.options.plaintext && self.place != Place::Anywhere
     }
 
     pub(super) fn start_stream(&mut self, tls: Option<Tls>) {
         let plaintext = self.live.options.plaintext;
         let peer = Peer {
-            secure_by_place: plaintext && self.place != Place::Anywhere,
+            secure_by_place: self.secure_by_place(),
             // Within TLS that a proxy ended there is no second one (XEP-0368 §3, rule 5).
             starttls: !(plaintext && self.place == Place::Proxy),
             address: self.peer.to_string(),
@@ -202,7 +218,9 @@ impl Connection {
         let call = self.login.as_mut().and_then(|login| login.call()?.take());
         let machine = match (call, &self.live.role) {
             (Some(call), _) => Machine::call_server(settings, call, tls, &mut actions),
-            (None, Role::Client) => Machine::accept_client(settings, peer, tls, &mut actions),
+            (None, Role::Client(_) | Role::Web(_)) => {
+                Machine::accept_client(settings, peer, tls, &mut actions)
+            }
             (None, Role::Server(office)) => {
                 Machine::accept_server(settings, office.clone(), peer, tls, &mut actions)
             }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{Connection, buffers};
 use crate::net::options::Rates;
 use crate::net::serve::Live;
+use crate::net::socket::Io;
 use crate::net::stats::{add, count};
 use crate::runtime::bucket::Bucket;
 use crate::stream::{Action, Input};
@@ -89,10 +90,15 @@ impl Connection {
             Poll::Pending => false,
             Poll::Ready(Ok(length @ 1..)) => {
                 self.clocks.hear();
-                add(&self.shared.stats.bytes_in, length);
-                let left = self.take_in(cx, buffer.get(..length).unwrap_or_default());
-                self.reader.unread = left.into();
-                self.charge(length);
+                let read = buffer.get(..length).unwrap_or_default();
+                if self.turns_out_http(read) {
+                    self.hand_over(read.to_vec(), matches!(self.io, Io::Tls(_)));
+                } else {
+                    add(&self.shared.stats.bytes_in, length);
+                    let left = self.take_in(cx, read);
+                    self.reader.unread = left.into();
+                    self.charge(length);
+                }
                 true
             }
             Poll::Ready(_) => {

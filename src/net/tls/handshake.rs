@@ -33,6 +33,10 @@ pub type Accepted<IO> = (Box<TlsStream<IO>>, Arc<Identity>);
 pub enum Side {
     /// A client.
     Client,
+    /// A web client.
+    Web,
+    /// A client or a web client.
+    Any,
     /// Another server, which is asked for its certificate.
     Server,
 }
@@ -55,6 +59,8 @@ where
     };
     let config = match side {
         Side::Client => &identity.config,
+        Side::Web => &identity.web,
+        Side::Any => &identity.any,
         Side::Server => &identity.peers.accept,
     };
     let stream = start.into_stream_with(config.clone(), limit).await?;

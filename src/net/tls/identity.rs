@@ -30,6 +30,9 @@ pub struct Identity {
     pub(super) offers: (bool, bool),
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) config: Arc<ServerConfig>,
+    /// For web clients, and for both.
+    pub(super) web: Arc<ServerConfig>,
+    pub(super) any: Arc<ServerConfig>,
     pub(super) peers: PeerConfigs,
 }
 
@@ -61,6 +64,8 @@ impl Identity {
         let key = Arc::new(SingleCertAndKey::from(key));
         let peers = PeerConfigs::new(key.clone(), provider.clone(), versions(options))
             .map_err(|error| bad(error.to_string()))?;
+        let config =
+            configuration(key, provider, options).map_err(|error| bad(error.to_string()))?;
         Ok(Identity {
             peers,
             domain: source.domain.clone(),
@@ -68,8 +73,9 @@ impl Identity {
             expires: parsed.validity().not_after.timestamp(),
             fingerprint: Sha256::digest(own).into(),
             end_point: end_point::hash(own, &parsed),
-            config: configuration(key, provider, options)
-                .map_err(|error| bad(error.to_string()))?,
+            web: speaking(&config, &[HTTP]),
+            any: speaking(&config, &[XMPP, HTTP]),
+            config: speaking(&config, &[XMPP]),
             offers: (options.tls12, options.require_ems),
             chain,
         })
@@ -115,15 +121,25 @@ fn configuration(
     key: Arc<SingleCertAndKey>,
     provider: Arc<CryptoProvider>,
     options: &TlsOptions,
-) -> Result<Arc<ServerConfig>, Error> {
+) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions(options))?
         .with_no_client_auth()
         .with_cert_resolver(key);
-    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new()?;
     config.send_tls13_tickets = 1;
     config.require_ems = options.require_ems;
-    Ok(Arc::new(config))
+    Ok(config)
+}
+
+/// ALPN names (XEP-0368 §5, RFC 7301 §6).
+const XMPP: &[u8] = b"xmpp-client";
+const HTTP: &[u8] = b"http/1.1";
+
+/// The same for these protocols. They share the keys of tickets: who resumes a session still says what it speaks.
+fn speaking(config: &ServerConfig, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Arc::new(config)
 }

@@ -1,0 +1,40 @@
+//! `[http]`: requests of web clients.
+
+use crate::config::{Bytes, Network, Period};
+use crate::{choice, settings};
+
+settings! {
+    /// Web clients: what browsers and apps ask for by HTTP, where a [[listen]] serves it.
+    pub struct Http {
+        /// Whether the ports of clients that do TLS serve HTTPS too: ALPN tells, or the first bytes.
+        pub on_client_ports: bool = true;
+        /// Who is believed about whose request it is: reverse proxies. By default those on this machine.
+        pub proxies: Vec<Network> = Network::loopback() => example("[\"127.0.0.0/8\", \"::1\", \"10.0.0.7\"]");
+        /// Where they say it. The other header is not looked at: a proxy passes on what it does not know, whoever wrote it.
+        pub proxy_header: ProxyHeader = ProxyHeader::XForwardedFor;
+        /// Connections of web clients at once, all together; limits.connections holds besides.
+        pub connections: u32 = 5_000 => within(10..=1_000_000);
+        /// Requests that are being answered at once, all together.
+        pub requests: u32 = 2_000 => within(10..=1_000_000);
+        /// Those of one address (of one /64 for IPv6); limits.connections.exempt is not counted.
+        pub requests_per_address: u32 = 100 => within(1..=1_000_000);
+        /// Largest head of a request.
+        pub header_bytes: Bytes = Bytes::kib(16) => within(Bytes::kib(8)..=Bytes::kib(256));
+        /// Time for the head of the first request on a connection.
+        pub header_timeout: Period = Period::seconds(10) => within(Period::seconds(1)..=Period::minutes(5));
+        /// Time for the next request on a connection.
+        pub idle_timeout: Period = Period::seconds(60) => within(Period::seconds(1)..=Period::minutes(60));
+        /// Time in which 16 KiB of a body, or its end, must come.
+        pub body_timeout: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(10));
+    }
+}
+
+choice! {
+    /// The header in which proxies say whose request it is.
+    pub enum ProxyHeader {
+        /// X-Forwarded-For
+        XForwardedFor = "x-forwarded-for",
+        /// Forwarded (RFC 7239)
+        Forwarded = "forwarded",
+    }
+}

@@ -1,0 +1,98 @@
+//! One connection of a web client, from its first request to its last.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+
+use super::body::Answered;
+use super::request::{self, From};
+use super::{FrontOptions, Inner};
+use crate::net::{Caller, WebStream};
+
+/// Headers of one request.
+const HEADERS: usize = 64;
+/// Bytes of a body that are read at once.
+const BUFFER: usize = 128 * 1024;
+/// The answer to who comes when all places are taken.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Serves a connection until it is over.
+pub(super) async fn serve(front: Arc<Inner>, caller: Caller) {
+    let options = front.options.load_full();
+    let Some(_seat) = front.seats.connection(options.connections) else {
+        front.figures.too_many_connections.count();
+        return turn_away(caller.stream).await;
+    };
+    let _open = Open::new(&front);
+    let from = From {
+        peer: caller.peer,
+        secure: caller.secure,
+    };
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        let answer = request::answer(front.clone(), request, from);
+        async { Answered::Ok(answer.await) }
+    });
+    let connection = builder(&options).serve_connection(TokioIo::new(caller.stream), service);
+    let mut connection = pin!(connection);
+    let mut first_head = pin!(tokio::time::sleep(options.header_timeout));
+    let mut told = false;
+    let served = poll_fn(|cx| {
+        if caller.stop.is_set() && !std::mem::replace(&mut told, true) {
+            connection.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(served) = connection.as_mut().poll(cx) {
+            return Poll::Ready(served.map_err(|error| error.to_string()));
+        }
+        if !asked.load(Ordering::Relaxed) && first_head.as_mut().poll(cx).is_ready() {
+            front.figures.slow_headers.count();
+            return Poll::Ready(Err("no request in time".to_owned()));
+        }
+        Poll::Pending
+    });
+    if let Err(error) = served.await {
+        tracing::debug!(peer = %caller.peer, %error, "a web client's connection ended");
+    }
+}
+
+fn builder(options: &FrontOptions) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // The wait for the next request counts into it.
+        .header_read_timeout(options.idle_timeout)
+        .max_header_size(options.header_bytes)
+        .max_headers(HEADERS)
+        .max_buf_size(BUFFER.max(options.header_bytes));
+    builder
+}
+
+async fn turn_away(mut stream: WebStream) {
+    // It may be gone already, which is as well.
+    let _ = stream.write_all(FULL).await;
+    let _ = stream.shutdown().await;
+}
+
+/// Counts the connection while it lives.
+struct Open(Arc<Inner>);
+
+impl Open {
+    fn new(front: &Arc<Inner>) -> Open {
+        front.figures.connections.up();
+        Open(front.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.figures.connections.down();
+    }
+}

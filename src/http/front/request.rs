@@ -1,0 +1,210 @@
+//! One request: to whom it goes, and what comes of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{HOST, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+
+use super::body::{Limited, OpenRequest, Outgoing};
+use super::seats::Full;
+use super::{FrontOptions, Inner, ProxyHeader, answer, forwarded, path};
+use crate::hooks::http::HttpClaims;
+use crate::hooks::{HttpBody, HttpHeaders, HttpMethod, HttpRequest, HttpResponse};
+
+/// Whose connection it is.
+#[derive(Clone, Copy)]
+pub(super) struct From {
+    pub(super) peer: IpAddr,
+    pub(super) secure: bool,
+}
+
+/// Answers a request.
+pub(super) async fn answer(
+    front: Arc<Inner>,
+    request: Request<Incoming>,
+    from: From,
+) -> Response<Outgoing> {
+    let response = match admit(&front, &request, from) {
+        Ok((seat, peer)) => route(&front, request, peer, seat).await,
+        Err(refusal) => answer::closing(answer::written(refusal, None, None)),
+    };
+    front.figures.answered(response.status().as_u16());
+    response
+}
+
+/// A place for the request, and whose it is.
+fn admit(
+    front: &Arc<Inner>,
+    request: &Request<Incoming>,
+    from: From,
+) -> Result<(OpenRequest, IpAddr), HttpResponse> {
+    if !from.secure {
+        return Err(HttpResponse::text(
+            400,
+            "this port speaks HTTPS: write https:// before the address",
+        ));
+    }
+    let options = front.options.load();
+    let peer = client(&options, request, from.peer);
+    let of_address = (!options.exempts(peer)).then_some((peer, options.requests_per_address));
+    let seat = front.seats.request(options.requests, of_address);
+    let seat = seat.map_err(|full| match full {
+        Full::All => {
+            front.figures.too_many_requests.count();
+            answer::busy(503)
+        }
+        Full::Address => {
+            front.figures.too_many_of_address.count();
+            answer::busy(429)
+        }
+    })?;
+    front.figures.requests.up();
+    let seat = OpenRequest {
+        front: front.clone(),
+        _seat: seat,
+    };
+    Ok((seat, peer))
+}
+
+/// Whose request it is: the peer's, or whom a trusted proxy names.
+fn client(options: &FrontOptions, request: &Request<Incoming>, peer: IpAddr) -> IpAddr {
+    if !options.trusts(peer) {
+        return peer;
+    }
+    let name = match options.proxy_header {
+        ProxyHeader::XForwardedFor => "x-forwarded-for",
+        ProxyHeader::Forwarded => "forwarded",
+    };
+    let values: Vec<_> = request.headers().get_all(name).iter().collect();
+    let values = values.iter().filter_map(|value| value.to_str().ok());
+    forwarded::client(options.proxy_header, values, |ip| options.trusts(ip)).unwrap_or(peer)
+}
+
+/// Finds who answers, and has it answer.
+async fn route(
+    front: &Arc<Inner>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+    seat: OpenRequest,
+) -> Response<Outgoing> {
+    let (head, body) = request.into_parts();
+    let refuse = |status, text: &str| {
+        let refusal = HttpResponse::text(status, text);
+        answer::closing(answer::written(refusal, None, None))
+    };
+    let options = front.options.load_full();
+    let Some(name) = name(&head) else {
+        return refuse(400, "the request does not say whom it is for");
+    };
+    let Some(host) = options.host(name) else {
+        return refuse(421, "this name is not served here");
+    };
+    let decoded = match path::decode(head.uri.path()) {
+        Ok(decoded) => decoded,
+        Err(error) => return refuse(400, &error.to_string()),
+    };
+    let claims = host.tables.http().at(&decoded);
+    if claims.is_empty() {
+        return answer::written(
+            HttpResponse::text(404, "there is nothing here"),
+            None,
+            Some(seat),
+        );
+    }
+    if head.method == Method::OPTIONS {
+        return answer::options(&claims);
+    }
+    let request = AsRead {
+        head: &head,
+        host: host.domain.clone(),
+        peer,
+    };
+    let mut response = ask(front, &claims, request, body, seat).await;
+    answer::share(&claims, &mut response);
+    response
+}
+
+/// A request with what was found out about it.
+struct AsRead<'r> {
+    head: &'r Parts,
+    host: crate::proto::jid::Jid,
+    peer: IpAddr,
+}
+
+/// Asks the feature that claims the method.
+async fn ask(
+    front: &Arc<Inner>,
+    claims: &HttpClaims<'_>,
+    read: AsRead<'_>,
+    body: Incoming,
+    seat: OpenRequest,
+) -> Response<Outgoing> {
+    let method = method(&read.head.method);
+    let claimed = method.and_then(|method| Some((method, claims.route(method)?)));
+    let Some((method, (route, handler, rest))) = claimed else {
+        let refusal = HttpResponse::text(405, "this cannot be done here");
+        let mut response = answer::closing(answer::written(refusal, method, None));
+        answer::allow(claims, &mut response);
+        return response;
+    };
+    let length = body.size_hint().exact();
+    if length.is_some_and(|length| length > route.body) {
+        let refusal = HttpResponse::text(413, "the body is larger than allowed here");
+        return answer::closing(answer::written(refusal, Some(method), None));
+    }
+    let source = Limited::new(front.clone(), body, route.body);
+    let answer = handler(HttpRequest {
+        method,
+        rest: rest.to_owned(),
+        query: read.head.uri.query().map(str::to_owned),
+        headers: headers(read.head),
+        host: read.host,
+        peer: read.peer,
+        body: HttpBody::new(length, Box::new(source)),
+    })
+    .await;
+    answer::written(answer, Some(method), Some(seat))
+}
+
+fn method(method: &Method) -> Option<HttpMethod> {
+    match *method {
+        Method::GET => Some(HttpMethod::Get),
+        Method::HEAD => Some(HttpMethod::Head),
+        Method::POST => Some(HttpMethod::Post),
+        Method::PUT => Some(HttpMethod::Put),
+        Method::DELETE => Some(HttpMethod::Delete),
+        _ => None,
+    }
+}
+
+/// The name of the server that is asked, without its port (RFC 9112 §3.2, §3.3).
+fn name(head: &Parts) -> Option<&str> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let first = hosts.next();
+    if hosts.next().is_some() {
+        return None;
+    }
+    let authority = match head.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => first?.to_str().ok()?,
+    };
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    };
+    let name = name.trim_matches(['[', ']']);
+    (!name.is_empty() && !name.contains('@')).then_some(name)
+}
+
+fn headers(head: &Parts) -> HttpHeaders {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let headers = head.headers.iter();
+    HttpHeaders(
+        headers
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?)))
+            .collect(),
+    )
+}

@@ -1,0 +1,180 @@
+//! Connections that speak HTTP: how they are told from XMPP, and the door through which they go over to the HTTP room.
+
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::closing::Closing;
+use super::socket::Io;
+
+/// What a request of HTTP/1.1 begins with (RFC 9110 §9.3). XMPP begins with `<` or white space.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+];
+
+/// The ALPN name of HTTP/1.1 (RFC 7301 §6).
+pub(super) const ALPN: &[u8] = b"http/1.1";
+
+/// Whether the first bytes of a connection can be those of an HTTP request.
+pub(super) fn is_http(first: &[u8]) -> bool {
+    METHODS.iter().any(|method| {
+        method
+            .iter()
+            .zip(first)
+            .all(|(method, byte)| method == byte)
+    })
+}
+
+/// Serves web clients; the HTTP room implements it.
+pub trait Front: Send + Sync {
+    /// Serves a connection until it is over. It must end by itself in bounded time if the peer does nothing, and soon once
+    /// the server stops.
+    fn serve(&self, caller: Caller) -> Serving;
+}
+
+/// A web client's connection being served.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection that speaks HTTP.
+pub struct Caller {
+    /// Its bytes, decrypted.
+    pub stream: WebStream,
+    /// Whose it is, as far as the PROXY protocol tells.
+    pub peer: IpAddr,
+    /// Whether what is sent here can be read by nobody else: TLS, or a place that counts as secure without.
+    pub secure: bool,
+    /// The stop of the server.
+    pub stop: Stop,
+}
+
+/// Tells whether the server stops; the connection's task is woken when it does.
+pub struct Stop(pub(super) Arc<Closing>);
+
+impl Stop {
+    /// Whether connections shall end.
+    pub fn is_set(&self) -> bool {
+        self.0.stopping()
+    }
+}
+
+/// The bytes of a connection that speaks HTTP. A write that makes no progress for too long is an error.
+pub struct WebStream {
+    io: Io,
+    /// Read already, and how much of it was handed on.
+    before: (Vec<u8>, usize),
+    /// How long a write may make no progress.
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl WebStream {
+    pub(super) fn new(io: Io, before: Vec<u8>, patience: Duration) -> WebStream {
+        WebStream {
+            io,
+            before: (before, 0),
+            patience,
+            stalled: None,
+        }
+    }
+
+    /// What became of a write; if nothing, for how long already.
+    fn progress<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for WebStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let (before, at) = &mut this.before;
+        if let Some(rest) = before.get(*at..).filter(|rest| !rest.is_empty()) {
+            let piece = rest.get(..into.remaining()).unwrap_or(rest);
+            into.put_slice(piece);
+            *at += piece.len();
+            if *at == before.len() {
+                this.before = (Vec::new(), 0);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let read = this.io.poll_read(cx, into.initialize_unfilled());
+        read.map_ok(|length| into.advance(length))
+    }
+}
+
+impl AsyncWrite for WebStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = self.io.poll_write(cx, bytes);
+        self.progress(cx, outcome)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = self.io.poll_flush(cx);
+        self.progress(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = self.io.poll_shutdown(cx);
+        self.progress(cx, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_word_is_http_and_nothing_else_is() {
+        for http in ["GET / HTTP/1.1\r\n", "P", "PO", "OPTIONS * HTTP/1.1"] {
+            assert!(is_http(http.as_bytes()), "{http}");
+        }
+        for other in [
+            "<",
+            " <stream",
+            "GETX",
+            "get / HTTP/1.1",
+            "\r\n",
+            "EHLO x",
+            "\u{feff}<",
+        ] {
+            assert!(!is_http(other.as_bytes()), "{other}");
+        }
+    }
+}
