@@ -6,6 +6,7 @@ mod read;
 mod write;
 
 pub use check::FormError;
+pub(super) use field::boolean;
 pub use field::{Field, FieldType};
 
 /// A form, its submission, or a result.

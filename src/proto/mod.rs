@@ -9,6 +9,7 @@ pub mod form;
 pub mod forward;
 pub mod hints;
 pub mod jid;
+pub mod mam;
 pub mod ns;
 pub mod rsm;
 pub mod stanza;

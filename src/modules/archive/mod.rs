@@ -119,8 +119,9 @@ impl Archive {
         r.account_iq(To::OwnAccount, Verb::Set, QUERY, move |request, turn| {
             results::begin(&this, request, turn).unwrap_or_else(Reply::Error)
         });
-        r.account_iq(To::OwnAccount, Verb::Get, QUERY, |_, turn| {
-            query::form(turn).into()
+        let this = self.clone();
+        r.account_iq(To::OwnAccount, Verb::Get, QUERY, move |_, turn| {
+            query::offer(&this.config, turn).form().into()
         });
         r.account_iq(To::OwnAccount, Verb::Get, METADATA, results::metadata);
         // §8.1: nobody else's.

@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 use super::Archive;
-use super::query::{self, Wanted};
+use super::query;
 use crate::hooks::{Floor, Inlined, Outgoing, Reply, Request, SessionId, Turn};
-use crate::proto::delay::Delay;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
-use crate::proto::stanza::MessageType;
-use crate::proto::{datetime, forward, ns, rsm};
+use crate::proto::mam::{self, Edges, Shape};
 use crate::state::log::{self, Found, Page, QueryError};
 use crate::state::pages;
-use crate::store::{Mid, StoreError};
+use crate::store::StoreError;
 use crate::xml::Element;
 
 /// Queries of one session that may wait for the one that is answered.
@@ -58,7 +56,7 @@ pub(super) fn begin(
     request: &Request<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<Reply, StanzaError> {
-    let wanted = query::read(request.payload, &archive.config, turn)?;
+    let asked = query::offer(&archive.config, turn).read(request.payload)?;
     if turn.account.guest {
         return Err(Condition::NotAllowed.into());
     }
@@ -82,16 +80,13 @@ pub(super) fn begin(
         session,
     };
     let store = archive.deps.store.clone();
+    let shape = asked.shape.clone();
+    let query = query::of_log(asked, &archive.config);
     Ok(Reply::Later(Box::pin(async move {
         let _place = place;
         let Ok(_order) = order.acquire().await else {
             return Reply::done();
         };
-        let Wanted {
-            query,
-            queryid,
-            flipped,
-        } = wanted;
         let page = store
             .reading(move |snapshot| match query.page(snapshot, uid) {
                 Err(QueryError::Store(error)) => Err(error),
@@ -99,7 +94,7 @@ pub(super) fn begin(
             })
             .await;
         match page {
-            Ok(Ok(page)) => reader.hand_over(page, queryid.as_deref(), flipped).await,
+            Ok(Ok(page)) => reader.hand_over(page, &shape).await,
             Ok(Err(_)) => Reply::Error(Condition::ItemNotFound.into()),
             Err(error) => unreadable(&reader.account, &error),
         }
@@ -113,14 +108,17 @@ fn unreadable(account: &Jid, error: &crate::store::StoreError) -> Reply {
 
 impl Reader {
     /// Sends the messages of a page, and says which page it was.
-    async fn hand_over(self, page: Page, queryid: Option<&str>, flipped: bool) -> Reply {
-        let answer = fin(&page);
-        let mut results: Vec<Outgoing> = page
-            .messages
-            .into_iter()
-            .map(|found| self.result(found, queryid))
-            .collect();
-        if flipped {
+    async fn hand_over(self, page: Page, shape: &Shape) -> Reply {
+        let id = |found: &Found| found.mid;
+        let answer = shape.fin(Edges {
+            first: page.messages.first().map(id),
+            last: page.messages.last().map(id),
+            reached: page.reached,
+            complete: page.complete,
+        });
+        let messages = page.messages.into_iter();
+        let mut results: Vec<Outgoing> = messages.map(|found| self.result(found, shape)).collect();
+        if shape.flipped {
             results.reverse();
         }
         match pages::hand_over(&self.floor, &self.account, self.session, results).await {
@@ -129,39 +127,14 @@ impl Reader {
         }
     }
 
-    fn result(&self, found: Found, queryid: Option<&str>) -> Outgoing {
-        let mut result = Element::new("result", ns::MAM).with_attr("id", &found.mid.to_string());
-        result.set_attr("queryid", queryid);
-        let delay = Delay {
-            stamp: found.at,
-            from: None,
-        };
-        let stanza = forward::carry(MessageType::Normal, &result, Some(&delay), &found.xml);
+    fn result(&self, found: Found, shape: &Shape) -> Outgoing {
+        let stanza = shape.result(found.mid, found.at, &found.xml);
         Outgoing {
             stanza: Arc::new(stanza.with_from(self.account.clone())),
             to: None,
             entry: found.waits,
         }
     }
-}
-
-/// §4.3.
-fn fin(page: &Page) -> Element {
-    let id = |found: &Found| found.mid.to_string();
-    let ends = rsm::Page {
-        first: page.messages.first().map(|found| (id(found), None)),
-        // A search that found nothing so far goes on behind what it looked at.
-        last: page
-            .scanned
-            .map(|mid| mid.to_string())
-            .or_else(|| page.messages.last().map(id)),
-        count: None,
-    };
-    let mut fin = Element::new("fin", ns::MAM);
-    if page.complete {
-        fin.set_attr("complete", Some("true"));
-    }
-    fin.with_child(ends.to_element())
 }
 
 /// §5: where the archive begins and ends.
@@ -192,18 +165,6 @@ fn ends(turn: &Turn<'_>) -> impl Future<Output = Result<Element, StoreError>> + 
     let store = turn.floor.store().clone();
     async move {
         let ends = store.reading(move |snapshot| log::ends(snapshot, uid));
-        let ends = ends.await?;
-        let end = |name, (mid, at): (Mid, u64)| {
-            Element::new(name, ns::MAM)
-                .with_attr("id", &mid.to_string())
-                .with_attr("timestamp", &datetime::format(at))
-        };
-        let metadata = Element::new("metadata", ns::MAM);
-        Ok(match ends {
-            None => metadata,
-            Some((first, last)) => metadata
-                .with_child(end("start", first))
-                .with_child(end("end", last)),
-        })
+        Ok(mam::metadata(ends.await?))
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::Service;
 use super::room::{Asked, Wanted};
 use crate::hooks::{Envelope, Floor, Origin, Outgoing};
-use crate::proto::delay::Delay;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{MessageType, Stanza};
-use crate::proto::{datetime, forward, ns, rsm};
+use crate::proto::mam::{self, Edges, Shape};
+use crate::proto::ns;
+use crate::proto::stanza::Stanza;
 use crate::state::pages;
 use crate::state::rooms::archive::{self, Page, Said};
-use crate::store::{Mid, StoreError};
+use crate::store::StoreError;
 use crate::xml::Element;
 
 /// Who asked, and how to reach it.
@@ -87,35 +87,29 @@ impl Reader {
         match asked.what {
             Wanted::Ends => {
                 let ends = service.store.reading(move |view| archive::ends(view, rid));
-                Ok(Ok(metadata(ends.await?)))
+                Ok(Ok(mam::metadata(ends.await?)))
             }
-            Wanted::Page {
-                query,
-                queryid,
-                flipped,
-            } => {
+            Wanted::Page(query, shape) => {
                 let page = service.store.reading(move |view| query.page(view, rid));
                 let Some(page) = page.await? else {
                     return Ok(Err(Condition::ItemNotFound.into()));
                 };
-                Ok(self.hand_over(page, queryid.as_deref(), flipped).await)
+                Ok(self.hand_over(page, &shape).await)
             }
         }
     }
 
-    async fn hand_over(
-        &self,
-        page: Page,
-        queryid: Option<&str>,
-        flipped: bool,
-    ) -> Result<Element, StanzaError> {
-        let fin = fin(&page);
-        let mut results: Vec<Stanza> = page
-            .messages
-            .into_iter()
-            .map(|said| self.result(said, queryid))
-            .collect();
-        if flipped {
+    async fn hand_over(&self, page: Page, shape: &Shape) -> Result<Element, StanzaError> {
+        let id = |said: &Said| said.mid;
+        let fin = shape.fin(Edges {
+            first: page.messages.first().map(id),
+            last: page.messages.last().map(id),
+            reached: page.reached,
+            complete: page.complete,
+        });
+        let messages = page.messages.into_iter();
+        let mut results: Vec<Stanza> = messages.map(|said| self.result(said, shape)).collect();
+        if shape.flipped {
             results.reverse();
         }
         let Origin::Session(session) = self.origin else {
@@ -135,54 +129,13 @@ impl Reader {
     }
 
     /// §6.1.2: without addressee, and with who said it for who may know it.
-    fn result(&self, said: Said, queryid: Option<&str>) -> Stanza {
-        let mut result = Element::new("result", ns::MAM).with_attr("id", &said.mid.to_string());
-        result.set_attr("queryid", queryid);
-        let delay = Delay {
-            stamp: said.at,
-            from: None,
-        };
+    fn result(&self, said: Said, shape: &Shape) -> Stanza {
         let mut stanza = said.stanza;
         if self.open {
             let item = Element::new("item", ns::MUC_USER).with_attr("jid", said.by.as_str());
             stanza.push(Element::new("x", ns::MUC_USER).with_child(item));
         }
-        let bytes = stanza.to_bytes();
-        forward::carry(MessageType::Normal, &result, Some(&delay), &bytes)
-            .with_from(self.room.clone())
-    }
-}
-
-/// §4.3.
-fn fin(page: &Page) -> Element {
-    let id = |said: &Said| said.mid.to_string();
-    let ends = rsm::Page {
-        first: page.messages.first().map(|said| (id(said), None)),
-        last: page
-            .scanned
-            .map(|mid| mid.to_string())
-            .or_else(|| page.messages.last().map(id)),
-        count: None,
-    };
-    let mut fin = Element::new("fin", ns::MAM);
-    if page.complete {
-        fin.set_attr("complete", Some("true"));
-    }
-    fin.with_child(ends.to_element())
-}
-
-/// §5.
-fn metadata(ends: Option<((Mid, u64), (Mid, u64))>) -> Element {
-    let end = |name, (mid, at): (Mid, u64)| {
-        Element::new(name, ns::MAM)
-            .with_attr("id", &mid.to_string())
-            .with_attr("timestamp", &datetime::format(at))
-    };
-    let metadata = Element::new("metadata", ns::MAM);
-    match ends {
-        None => metadata,
-        Some((first, last)) => metadata
-            .with_child(end("start", first))
-            .with_child(end("end", last)),
+        let result = shape.result(said.mid, said.at, &stanza.to_bytes());
+        result.with_from(self.room.clone())
     }
 }

@@ -164,7 +164,7 @@ impl FieldType {
 }
 
 /// A value of xs:boolean.
-pub(super) fn boolean(text: &str) -> Option<bool> {
+pub(in crate::proto) fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "true" => Some(true),
         "0" | "false" => Some(false),

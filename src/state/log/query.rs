@@ -6,11 +6,23 @@ use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::store::{Direction, Mid, Range, Rows, Snapshot, Space, StoreError};
 
-/// Entries looked at for one page at the most; the next page goes on where it ended.
+/// Entries of the archive looked at for one page at the most; the next page goes on where it ended.
 pub const MOST_SCANNED: usize = 20_000;
+
+/// Their bytes at the most, about.
+const MOST_READ: usize = 16 << 20;
 
 /// Entries looked at in one step.
 const STEP: usize = 512;
+
+/// Bytes held at once, about, where entries are large.
+const STEP_BYTES: usize = 1 << 20;
+
+/// Entries looked at in the first step, whose size is not known, unless the page is smaller.
+const FIRST_STEP: usize = 64;
+
+/// Marks of what waits looked up for one page.
+const MARKS: usize = 512;
 
 /// An id is drawn when a message goes to the disk, a little after its time.
 const DRAWN_LATER_MS: u64 = 10_000;
@@ -63,7 +75,7 @@ pub struct Page {
     /// Nothing else matches in the direction of the query.
     pub complete: bool,
     /// Where the next page goes on although this one ends with no message there.
-    pub scanned: Option<Mid>,
+    pub reached: Option<Mid>,
 }
 
 /// Why there is no page.
@@ -96,6 +108,7 @@ impl Query {
             uid,
             page: Page::default(),
             bytes: 0,
+            seen: Seen::default(),
         };
         match &self.ids {
             Some(ids) => search.by_ids(ids)?,
@@ -162,6 +175,25 @@ struct Search<'a> {
     uid: Uid,
     page: Page,
     bytes: usize,
+    seen: Seen,
+}
+
+/// Entries of the archive that were looked at.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    entries: usize,
+    bytes: usize,
+    /// The last of them: one that the next query may name.
+    last: Option<Mid>,
+}
+
+impl Seen {
+    /// How many to look at next, if they are as large as those seen since `before`.
+    fn next_step(self, before: Seen) -> usize {
+        let (entries, bytes) = (self.entries - before.entries, self.bytes - before.bytes);
+        let fitting = STEP_BYTES.saturating_mul(entries).checked_div(bytes);
+        fitting.unwrap_or(STEP).clamp(1, STEP)
+    }
 }
 
 impl Search<'_> {
@@ -199,9 +231,8 @@ impl Search<'_> {
         } else {
             Direction::Forward
         };
-        let mut scanned = 0;
         // Most queries end within one step of just their size.
-        let mut step = self.query.max.saturating_add(1).min(STEP);
+        let mut step = self.query.max.saturating_add(1).min(FIRST_STEP);
         loop {
             let rows = self.snapshot.scan(space, &range, direction, step)?;
             let through = rows.len() < step;
@@ -210,7 +241,7 @@ impl Search<'_> {
                 return Ok(());
             };
             let last = crate::store::Key::from(last.as_slice());
-            scanned += rows.len();
+            let seen = self.seen;
             if !self.take_all(rows, space)? {
                 return Ok(());
             }
@@ -218,15 +249,15 @@ impl Search<'_> {
                 self.page.complete = true;
                 return Ok(());
             }
-            if scanned >= MOST_SCANNED {
-                self.page.scanned = mid_of(&last);
+            if self.seen.entries >= MOST_SCANNED || self.seen.bytes >= MOST_READ {
+                self.page.reached = self.seen.last;
                 return Ok(());
             }
             range = match direction {
                 Direction::Forward => range.after(last),
                 Direction::Backward => range.before(last),
             };
-            step = STEP;
+            step = self.seen.next_step(seen);
         }
     }
 
@@ -255,6 +286,14 @@ impl Search<'_> {
     /// Takes one entry onto the page if it matches; `false` when there is no room for it.
     fn take(&mut self, key: &[u8], value: &[u8], by_contact: bool) -> Result<bool, StoreError> {
         let raw = Raw::read(key, value)?;
+        // What no archive keeps is soon gone, and little.
+        if raw.kept() {
+            self.seen = Seen {
+                entries: self.seen.entries.saturating_add(1),
+                bytes: self.seen.bytes.saturating_add(value.len()),
+                last: Some(raw.mid),
+            };
+        }
         if !self.query.matches(&raw, by_contact)? {
             return Ok(true);
         }
@@ -289,7 +328,7 @@ fn mark_waiting(
     };
     let range = Range::prefix(account(uid)).from(key(uid, first.mid));
     // A message whose mark is not among these comes twice, under one id.
-    let marks = snapshot.scan(Space::UNDELIVERED, &range, Direction::Forward, STEP)?;
+    let marks = snapshot.scan(Space::UNDELIVERED, &range, Direction::Forward, MARKS)?;
     let last = last.mid;
     let waiting: Vec<Mid> = marks
         .iter()

@@ -147,6 +147,42 @@ async fn bytes_bound_a_page_but_not_below_one_message() {
     assert_eq!(sizes.await.unwrap(), [(1, false), (2, false), (3, true)]);
 }
 
+/// What is read at once is bounded whatever is in the archive, and a search says how far it came.
+#[tokio::test]
+async fn a_search_stops_at_its_bound_and_goes_on_from_there() {
+    let store = store();
+    let large = "x".repeat(100 << 10);
+    let mut last = Mid::MIN;
+    for n in 0..400 {
+        let body = if n == 399 { "needle" } else { &large };
+        let stanza = message("a@x/1", &n.to_string(), false)
+            .with_child(Element::new("body", ns::CLIENT).with_text(body));
+        let mut batch = Batch::new();
+        // What no archive keeps may be gone when the next page is asked for.
+        record(&mut batch, ME, &stanza, 1, n % 2 == 1);
+        last = store.commit(batch).await.unwrap();
+    }
+    let query = |after: Option<Mid>| Query {
+        words: vec!["needle".to_owned()],
+        after: Vec::from_iter(after),
+        max: 10,
+        ..Query::default()
+    };
+    let mut reached = None;
+    for step in 0.. {
+        let page = page(&store, query(reached)).await;
+        if page.complete {
+            assert_eq!((step, page.messages[0].mid), (1, last));
+            break;
+        }
+        assert!(page.messages.is_empty() && page.reached > reached);
+        reached = page.reached;
+        let mids = [reached.unwrap()];
+        let there = store.reading(move |view| some(view, ME, &mids));
+        assert!(there.await.unwrap()[0].entry.keep);
+    }
+}
+
 #[tokio::test]
 async fn what_is_removed_leaves_nothing_but_what_waits() {
     let store = store();

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use smallvec::smallvec;
 
-use super::archive::query_form;
 use super::{Actor, Now, Out, Refused, Room};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -96,7 +95,7 @@ impl Room {
             (true, ns::MUC_ADMIN, "query") => self.change_lists(&bare, payload, out).map(|()| None),
             (false, ns::MAM, "query") => {
                 self.may_read(&bare)?;
-                Ok(Some(query_form()))
+                Ok(Some(self.offer().form()))
             }
             (true, ns::MODERATE, "moderate") | (true, ns::FASTEN, "apply-to") => {
                 self.moderate(&actor.jid, payload, now, out).map(|()| None)

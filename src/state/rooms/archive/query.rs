@@ -42,7 +42,7 @@ pub struct Page {
     /// Nothing else matches in the direction of the query.
     pub complete: bool,
     /// Where the next page goes on although this one ends with no message there.
-    pub scanned: Option<Mid>,
+    pub reached: Option<Mid>,
 }
 
 impl Query {
@@ -113,7 +113,7 @@ impl Query {
             scanned = scanned.saturating_add(count);
             if scanned >= MOST_SCANNED {
                 let mid = last.last_chunk::<16>();
-                taking.page.scanned = mid.map(|mid| Mid::from_bytes(*mid));
+                taking.page.reached = mid.map(|mid| Mid::from_bytes(*mid));
                 return Ok(taking.page);
             }
             range = match direction {
