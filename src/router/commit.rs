@@ -117,8 +117,13 @@ impl Router {
 
     fn submit(self: &Arc<Self>, batch: crate::store::Batch, what: What) {
         let completions = self.completions.clone();
-        self.store
-            .hand_in(batch, move |result| completions.push(Done { what, result }));
+        let ends = matches!(&what, What::Act(effects, _) if effects.is_empty());
+        self.store.hand_in(batch, move |result| {
+            // What nothing follows from wakes nobody.
+            if !ends || result.is_err() {
+                completions.push(Done { what, result });
+            }
+        });
     }
 
     fn follow_up(self: &Arc<Self>, done: Done) {
