@@ -138,9 +138,12 @@ impl Router {
         }
     }
 
-    fn sent_message(self: &Arc<Self>, account: &Account, mut envelope: Box<Envelope>) {
+    fn sent_message(self: &Arc<Self>, account: &mut Account, mut envelope: Box<Envelope>) {
         if self.confined(account, &envelope.to) {
             return self.bounce(&envelope, &Condition::NotAllowed.into());
+        }
+        if self.went_before(account, &envelope) {
+            return self.finish(envelope);
         }
         self.leave_with_sender(account, &mut envelope);
         self.route_on(envelope);

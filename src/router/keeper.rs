@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Router;
-use super::resend::{REMEMBERED, Recent};
+use super::resend::{Gone, REMEMBERED, Recent};
 use crate::hooks::kinds::Install;
 use crate::hooks::{Account, Parts, Uid, Verb};
 use crate::proto::error::{Condition, StanzaError};
@@ -21,9 +21,19 @@ use crate::stream::NotResumed;
 /// What is read of an account when it wakes.
 pub enum Loaded {
     /// An account of the store.
-    Account(Box<(Record, Roster, Waiting, Recent, Vec<Install>)>),
+    Account(Box<Stored>),
     /// A guest, who has nothing there.
     Guest,
+}
+
+/// What the store has of an account.
+pub struct Stored {
+    record: Record,
+    roster: Roster,
+    waiting: Waiting,
+    recent: Recent,
+    gone: Gone,
+    parts: Vec<Install>,
 }
 
 impl Keeper for Router {
@@ -77,17 +87,21 @@ impl Keeper for Router {
             offered: Mid::first_of(self.clock.wall()),
             parts: Parts::default(),
         });
-        if let Loaded::Account(loaded) = loaded {
-            let (record, roster, mut waiting, recent, parts) = *loaded;
+        if let Loaded::Account(stored) = loaded {
+            let stored = *stored;
+            let mut waiting = stored.waiting;
             waiting.inexact = account.parts.find::<Waiting>().is_some();
             account.guest = false;
-            account.uid = Uid(record.uid);
-            account.parts.put(roster);
+            account.uid = Uid(stored.record.uid);
+            account.parts.put(stored.roster);
             account.parts.put(waiting);
             if account.parts.find::<Recent>().is_none() {
-                account.parts.put(recent);
+                account.parts.put(stored.recent);
             }
-            for install in parts {
+            if account.parts.find::<Gone>().is_none() && !stored.gone.0.is_empty() {
+                account.parts.put(stored.gone);
+            }
+            for install in stored.parts {
                 install(&mut account.parts);
             }
         }
@@ -237,11 +251,20 @@ impl Router {
                 let roster = Roster::load(snapshot, uid)?;
                 let waiting = Waiting::load(snapshot, uid, limit)?;
                 let newest = log::newest(snapshot, uid, since, REMEMBERED)?;
-                let recent = Recent::of(newest.into_iter().map(|logged| logged.stanza), now);
+                let of = |list: Vec<log::Logged>| {
+                    Recent::of(list.into_iter().map(|logged| logged.stanza), now)
+                };
+                let (recent, gone) = (of(newest.received), Gone(of(newest.sent)));
                 let parts = loaders.loaders().iter().map(|load| load(snapshot, uid));
                 let parts = parts.collect::<Result<Vec<_>, _>>()?;
-                let loaded = Box::new((record, roster, waiting, recent, parts));
-                Ok(Some(Loaded::Account(loaded)))
+                Ok(Some(Loaded::Account(Box::new(Stored {
+                    record,
+                    roster,
+                    waiting,
+                    recent,
+                    gone,
+                    parts,
+                }))))
             })
             .await
     }

@@ -6,7 +6,7 @@ use super::Router;
 use super::backlog::waits_for_room;
 use super::commit::{Settled, Then};
 use super::pipeline::Passed;
-use super::resend::Recent;
+use super::resend::{Gone, Recent};
 use crate::hooks::{
     Account, Backlog, Entry, Envelope, Origin, Outgoing, Path, Phase, Pushed, Sent, SessionInfo,
     Taken, Turn, Which,
@@ -59,6 +59,11 @@ impl Router {
         mut envelope: Box<Envelope>,
         kind: MessageType,
     ) {
+        if kind == MessageType::Error
+            && let Some(gone) = account.parts.find_mut::<Gone>()
+        {
+            gone.0.refused(&envelope.stanza);
+        }
         if let Some(refusal) = refused_at_once(account, &envelope, kind) {
             return match refusal {
                 Some(error) => self.bounce(&envelope, &error),
@@ -132,6 +137,23 @@ impl Router {
             .parts
             .of::<Recent>()
             .is_some_and(|recent| recent.seen(&envelope.stanza, now, window))
+    }
+
+    /// Whether a client sends a message to another domain again: one whose id is its client's own, and made once (XEP-0359).
+    /// What is sent again to an account here its account knows.
+    pub(super) fn went_before(&self, account: &mut Account, envelope: &Envelope) -> bool {
+        let (domain, now) = (envelope.to.domain(), self.clock.now());
+        let Kind::Message(kind) = envelope.stanza.kind else {
+            return false;
+        };
+        let here = self.host(domain).is_some() || self.service_entries.load().contains_key(domain);
+        let named = log::origin_id(&envelope.stanza).is_some();
+        if here || !named || account.guest || !envelope.facts.storable(kind) {
+            return false;
+        }
+        let window = self.limits().resend_window;
+        let gone = account.parts.of::<Gone>();
+        gone.is_some_and(|gone| gone.0.seen(&envelope.stanza, now, window))
     }
 
     /// Hands a message that is on disk, or needs no disk, to the sessions it is for, and tells

@@ -4,16 +4,29 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
+use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
 use crate::state::log::origin_id;
 
-/// Messages remembered per recipient.
+/// Messages remembered per account, of those that came and of those that went.
 pub(super) const REMEMBERED: usize = 64;
 
 /// What arrived lately; a part of the recipient's account.
 pub struct Recent {
     hasher: RandomState,
-    seen: VecDeque<(u64, Instant)>,
+    seen: VecDeque<Seen>,
+}
+
+/// What its clients sent to other domains lately; a part of the sender's account.
+#[derive(Default)]
+pub struct Gone(pub Recent);
+
+/// A message that passed.
+struct Seen {
+    mark: u64,
+    /// By which it is known when an error comes for it.
+    answered: u64,
+    at: Instant,
 }
 
 impl Default for Recent {
@@ -36,14 +49,19 @@ impl Recent {
         while self
             .seen
             .front()
-            .is_some_and(|(_, at)| now.duration_since(*at) > window)
+            .is_some_and(|seen| now.duration_since(seen.at) > window)
             || self.seen.len() >= REMEMBERED
         {
             self.seen.pop_front();
         }
-        let again = self.seen.iter().any(|(known, _)| *known == mark);
+        let again = self.seen.iter().any(|seen| seen.mark == mark);
         if !again {
-            self.seen.push_back((mark, now));
+            let answered = self.answered(stanza.id.as_deref(), stanza.to.as_ref());
+            self.seen.push_back(Seen {
+                mark,
+                answered,
+                at: now,
+            });
         }
         again
     }
@@ -58,10 +76,25 @@ impl Recent {
         recent
     }
 
+    /// Whether nothing passed.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
     /// This message did not get through after all.
     pub fn forget(&mut self, stanza: &Stanza) {
         let mark = self.mark(stanza);
-        self.seen.retain(|(known, _)| Some(*known) != mark);
+        self.seen.retain(|seen| Some(seen.mark) != mark);
+    }
+
+    /// This error came: what it is for may be sent again.
+    pub fn refused(&mut self, error: &Stanza) {
+        let answered = self.answered(error.id.as_deref(), error.from.as_ref());
+        self.seen.retain(|seen| seen.answered != answered);
+    }
+
+    fn answered(&self, id: Option<&str>, to: Option<&Jid>) -> u64 {
+        self.hasher.hash_one((id, to.map(Jid::bare_str)))
     }
 
     fn mark(&self, stanza: &Stanza) -> Option<u64> {
@@ -70,7 +103,8 @@ impl Recent {
             Some(origin) => (from.bare_str(), origin),
             None => (from.as_str(), stanza.id.as_deref()?),
         };
-        let what = (from, id, stanza.body_bytes());
+        let to = stanza.to.as_ref().map(Jid::bare_str);
+        let what = (from, to, id, stanza.body_bytes());
         Some(self.hasher.hash_one(what))
     }
 }
@@ -79,7 +113,7 @@ impl Recent {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::proto::jid::Jid;
+    use crate::proto::error::Condition;
     use crate::proto::ns;
     use crate::proto::stanza::MessageType;
     use crate::xml::Element;
@@ -123,6 +157,27 @@ mod tests {
         assert!(recent.seen(&marked("a@x/2", Some("m9"), "o1"), start, window));
         assert!(!recent.seen(&marked("a@x/2", Some("m1"), "o2"), start, window));
         assert!(!recent.seen(&marked("b@x/1", Some("m1"), "o1"), start, window));
+    }
+
+    #[test]
+    fn what_came_back_may_be_sent_again() {
+        let mut recent = Recent::default();
+        let (start, window) = (Instant::now(), Duration::from_secs(60));
+        let to = |to: &str, id| {
+            let mut sent = message("a@x/1", Some(id), "hi");
+            sent.to = Some(Jid::parse(to).unwrap());
+            sent
+        };
+        for sent in [to("b@y", "m1"), to("c@y", "m1"), to("b@y/2", "m2")] {
+            assert!(!recent.seen(&sent, start, window));
+        }
+        let mut error = to("b@y", "m1").error(&Condition::RemoteServerTimeout.into());
+        let error = error.as_mut().unwrap();
+        error.from = Some(Jid::parse("b@y").unwrap());
+        recent.refused(error);
+        assert!(!recent.seen(&to("b@y", "m1"), start, window));
+        assert!(recent.seen(&to("c@y", "m1"), start, window));
+        assert!(recent.seen(&to("b@y", "m2"), start, window));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use waxwing::proto::{IqType, Jid, MessageType, PresenceType, Stanza, StreamCondition, ns};
+use waxwing::proto::{
+    Condition, IqType, Jid, MessageType, PresenceType, Stanza, StanzaError, StreamCondition, ns,
+};
 use waxwing::xml::Element;
 
 use super::{QUIET, again, next_text, online};
+use crate::components;
 use crate::support::client::{Client, Error};
 use crate::support::server::{Running, start_server};
 
@@ -264,4 +267,40 @@ async fn an_account_holds_no_more_than_it_may() {
     let resumed: Vec<bool> = clients.iter().map(Client::is_resumed).collect();
     assert_eq!(resumed, [true, true, false]);
     server.stop().await;
+}
+
+/// A client that could not resume sends again what nobody acknowledged: what had gone to another domain goes once, but again when
+/// it came back.
+#[tokio::test]
+async fn what_is_sent_again_to_another_domain_goes_once() {
+    let server = components::start("").await;
+    let mut plays = components::attach(&server, components::PLAYS)
+        .await
+        .unwrap();
+    let alice = server.account("alice").await.unwrap();
+    let to = components::jid(&format!("hamlet@{}", components::PLAYS));
+    let marked = |text: &str| {
+        let origin = Element::new("origin-id", ns::STANZA_ID).with_attr("id", text);
+        chat(&to, text).with_child(origin)
+    };
+    let mut phone = online(&server, &alice, "one").await;
+    phone.send(marked("a")).await.unwrap();
+    assert_eq!(next_text(&mut plays).await, "a");
+    phone.cut();
+    let mut phone = online(&server, &alice, "two").await;
+    phone.send(marked("a")).await.unwrap();
+    phone.send(marked("b")).await.unwrap();
+    let went = components::next(&mut plays, "message").await;
+    assert_eq!(went.attr("id"), Some("b"));
+    let mut error = Element::new("message", ns::CLIENT)
+        .with_attr("type", "error")
+        .with_attr("id", "b")
+        .with_child(StanzaError::from(Condition::ServiceUnavailable).to_element());
+    error.set_attr("from", went.attr("to"));
+    error.set_attr("to", went.attr("from"));
+    plays.send(error).await.unwrap();
+    let refused = components::next(&mut phone, "message").await;
+    assert_eq!(refused.attr("type"), Some("error"));
+    phone.send(marked("b")).await.unwrap();
+    assert_eq!(next_text(&mut plays).await, "b");
 }

@@ -220,8 +220,16 @@ pub fn is_kept(key: &[u8], value: &[u8]) -> Option<bool> {
     decode(key, value).ok().map(|logged| logged.entry.keep)
 }
 
-/// Reads the newest messages that came for an account, at most `limit` and none from before `since`
-/// (Unix milliseconds), newest first.
+/// Messages of late, newest first.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// Those that came for the account.
+    pub received: Vec<Logged>,
+    /// Those that it sent.
+    pub sent: Vec<Logged>,
+}
+
+/// Reads the newest messages of an account, of each way at most `limit` and none from before `since` (Unix milliseconds).
 ///
 /// # Errors
 /// The store's.
@@ -230,15 +238,18 @@ pub fn newest(
     uid: Uid,
     since: u64,
     limit: usize,
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<Newest, StoreError> {
     let range = Range::mids(&account(uid), Some(Mid::first_of(since)), None);
-    // As many as it sent stand between them.
     let rows = snapshot.scan(Space::LOG, &range, Direction::Backward, 2 * limit)?;
-    let mut newest = Vec::new();
+    let mut newest = Newest::default();
     for (key, value) in rows {
         let raw = Raw::read(&key, &value)?;
-        if raw.flags & SENT == 0 && newest.len() < limit {
-            newest.push(raw.parse()?);
+        let way = match raw.flags & SENT {
+            0 => &mut newest.received,
+            _ => &mut newest.sent,
+        };
+        if way.len() < limit {
+            way.push(raw.parse()?);
         }
     }
     Ok(newest)
