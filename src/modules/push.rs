@@ -58,7 +58,7 @@ pub struct Push {
 impl Module for Push {
     const INFO: Info = Info {
         name: "push",
-        specs: &[("XEP-0357", "0.4.1")],
+        specs: &[("XEP-0357", "0.4.1"), ("XEP-0492", "0.2.0")],
         doc: "Apps are woken through their push services.",
         on_by_default: true,
     };
@@ -219,6 +219,7 @@ struct Publishing {
 impl Way for Publishing {
     type Target = Place;
     const NAME: &'static str = "service";
+    const CLIENTS: &'static str = "phone";
 
     fn send(&self, parcel: Parcel<Place>) -> Sending {
         let publication = publication(&parcel.target, summary(&parcel.notice, &self.placeholder));

@@ -237,12 +237,16 @@ pub const RETRACT_OLD: &str = "urn:xmpp:message-retract:0";
 pub const MODERATE_OLD: &str = "urn:xmpp:message-moderate:0";
 /// XEP-0425: moderated message retraction.
 pub const MODERATE: &str = "urn:xmpp:message-moderate:1";
+/// XEP-0372: references.
+pub const REFERENCE: &str = "urn:xmpp:reference:0";
 /// XEP-0428: fallback indication.
 pub const FALLBACK: &str = "urn:xmpp:fallback:0";
 /// XEP-0430: inbox.
 pub const INBOX: &str = "urn:xmpp:inbox:1";
 /// XEP-0444: message reactions.
 pub const REACTIONS: &str = "urn:xmpp:reactions:0";
+/// XEP-0461: message replies.
+pub const REPLY: &str = "urn:xmpp:reply:0";
 /// XEP-0482: call invites.
 pub const CALL_INVITES: &str = "urn:xmpp:call-invites:0";
 /// XEP-0490: message displayed synchronization.
@@ -251,6 +255,8 @@ pub const MDS: &str = "urn:xmpp:mds:displayed:0";
 pub const MDS_ASSIST: &str = "urn:xmpp:mds:server-assist:0";
 /// XEP-0492: chat notification settings.
 pub const NOTIFICATION_SETTINGS: &str = "urn:xmpp:notification-settings:1";
+/// XEP-0513: explicit mentions.
+pub const MENTIONS: &str = "urn:xmpp:mentions:0";
 
 // Rooms
 

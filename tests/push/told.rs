@@ -164,3 +164,66 @@ async fn messages_of_rooms_are_told_to_those_who_are_in_them() {
     assert_eq!((told.node(), told.messages()), (NODE, 1));
     service.is_told_nothing().await;
 }
+
+/// XEP-0492 §2.1, §2.2: a chat wakes whom its bookmark lets it.
+#[tokio::test]
+async fn a_chat_wakes_only_whom_its_settings_let_it() {
+    let server = start(QUICK).await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    let mut romeo = romeo(&server).await;
+    let chats = [
+        (format!("loud@{SERVICE}"), "<always/>"),
+        (
+            format!("busy@{SERVICE}"),
+            "<always identity-category='client' identity-type='pc'/><on-mention/>",
+        ),
+        (format!("mute@{SERVICE}"), "<never/>"),
+        (romeo.jid.bare_str().to_owned(), "<never/>"),
+    ];
+    for (chat, wishes) in &chats {
+        let bookmark = format!(
+            "<pubsub xmlns='{}'><publish node='{bookmarks}'><item id='{chat}'>\
+             <conference xmlns='{bookmarks}'><nick>Jule</nick><extensions>\
+             <notify xmlns='{}'>{wishes}</notify></extensions></conference></item></publish>\
+             <publish-options><x xmlns='{}' type='submit'>\
+             <field var='FORM_TYPE' type='hidden'><value>{}</value></field>\
+             <field var='pubsub#max_items'><value>max</value></field></x></publish-options></pubsub>",
+            ns::PUBSUB,
+            ns::NOTIFICATION_SETTINGS,
+            ns::DATA_FORM,
+            ns::PUBLISH_OPTIONS,
+            bookmarks = ns::BOOKMARKS,
+        );
+        set(&mut phone, element(&bookmark)).await.unwrap();
+    }
+    let to = phone.jid.clone();
+    cut(&server, phone).await;
+    let said = |room: usize, text: &str| {
+        let mut message = chat(Some(&format!("{}/romeo", chats[room].0)), &to, text);
+        message.kind = waxwing::proto::Kind::Message(MessageType::Groupchat);
+        message
+    };
+    for silent in [said(2, "Jule!"), said(1, "nothing for her")] {
+        service.0.send(silent).await.unwrap();
+    }
+    romeo.send(chat(None, &juliet, "psst")).await.unwrap();
+    settled(&mut romeo).await;
+    service.is_told_nothing().await;
+    // A call rings all the same.
+    let propose = el("propose", ns::JINGLE_MESSAGE);
+    romeo.send(with(&juliet, propose)).await.unwrap();
+    assert_eq!(service.told().await.messages(), 1);
+    for (count, loud) in [(2, said(1, "psst, jule")), (3, said(0, "to all"))] {
+        service.0.send(loud).await.unwrap();
+        assert_eq!(service.told().await.messages(), count);
+    }
+    service.is_told_nothing().await;
+}
+
+fn element(text: &str) -> Element {
+    use waxwing::xml::{Context, Limits, parse};
+    parse(text.as_bytes(), &Context::client(), &Limits::default()).unwrap()
+}

@@ -195,6 +195,7 @@ struct Sender {
 impl Way for Posting {
     type Target = Endpoint;
     const NAME: &'static str = "web";
+    const CLIENTS: &'static str = "web";
 
     fn send(&self, parcel: Parcel<Endpoint>) -> Sending {
         let sender = self.0.clone();

@@ -24,6 +24,8 @@ pub trait Way: Send + Sync + 'static {
     type Target: Target;
     /// What it is called in the log and in metrics.
     const NAME: &'static str;
+    /// What type of client it wakes, as in disco#info, for settings that say so.
+    const CLIENTS: &'static str;
     /// Sends one; resolves in bounded time.
     fn send(&self, parcel: Parcel<Self::Target>) -> Sending;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::chats;
 use super::desk::{Desk, Way, unstored};
 use super::notice::Notice;
 use super::registrations::{Device, Registration, Registrations};
@@ -19,12 +20,20 @@ use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, MessageType, PresenceType};
 use crate::state::by_client::PutError;
 use crate::state::log;
+use crate::state::own_nodes::OwnNodes;
 use crate::state::owned::Line;
 use crate::state::roster::Roster;
 use crate::store::CommitError;
 
-/// A mark on accounts that have registrations of a kind, or had when they were loaded.
-struct Registered<T>(PhantomData<fn() -> T>);
+/// The devices of an account that have registrations of a kind, or had some since it was loaded.
+struct Registered<T>(Vec<Device>, PhantomData<fn() -> T>);
+
+/// Messages to an account that wait for what it wants of their chats; a part of the account.
+#[derive(Default)]
+struct Asking(Line);
+
+/// So many may wait; more are told without being asked about.
+const ASKING: u32 = 32;
 
 /// How often what was told long ago is forgotten.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -35,8 +44,8 @@ impl<W: Way> Desk<W> {
     /// Claims what the desk needs to hear.
     pub fn listen(self: &Arc<Self>, r: &mut Registrar<'_>) {
         r.part(|view, uid| {
-            let any = Registrations::<W::Target>::any(view, uid)?;
-            Ok(any.then_some(Registered::<W::Target>(PhantomData)))
+            let devices = Registrations::<W::Target>::devices(view, uid)?;
+            Ok((!devices.is_empty()).then_some(Registered::<W::Target>(devices, PhantomData)))
         });
         let this = self.clone();
         r.delivered(move |envelope, taken, turn| this.delivered(envelope, taken, turn));
@@ -64,11 +73,11 @@ impl<W: Way> Desk<W> {
     }
 
     /// A message was delivered.
-    fn delivered(self: &Arc<Self>, envelope: &Envelope, taken: Taken, turn: &Turn<'_>) {
+    fn delivered(self: &Arc<Self>, envelope: &Envelope, taken: Taken, turn: &mut Turn<'_>) {
         let account = &*turn.account;
-        if !is_registered::<W>(account) {
+        let Some(registered) = account.parts.find::<Registered<W::Target>>() else {
             return;
-        }
+        };
         let (stanza, facts) = (&envelope.stanza, &envelope.facts);
         let passes = facts.no_store || stanza.kind == Kind::Message(MessageType::Groupchat);
         if passes && taken == Taken::None {
@@ -87,7 +96,35 @@ impl<W: Way> Desk<W> {
             });
             asleep.only = Some(reached.map(Device::of).collect());
         }
-        self.tell(&account.jid, account.uid, asleep, notice);
+        if registered.0.iter().any(|device| asleep.has(device)) {
+            self.tell_if_wanted(envelope, asleep, notice, turn);
+        }
+    }
+
+    /// Tells of a message unless its chat is to wake nobody; calls always ring.
+    fn tell_if_wanted(
+        self: &Arc<Self>,
+        envelope: &Envelope,
+        asleep: Asleep,
+        notice: Notice,
+        turn: &mut Turn<'_>,
+    ) {
+        let (jid, uid) = (turn.account.jid.clone(), turn.account.uid);
+        let place = match notice.call {
+            Some(_) => None,
+            None => turn.account.parts.of::<Asking>(),
+        };
+        let Some(Ok(mut place)) = place.map(|asking| asking.0.join(ASKING)) else {
+            return self.tell(&jid, uid, asleep, notice);
+        };
+        let (stanza, sealed) = (envelope.stanza.clone(), envelope.facts.sealed.is_some());
+        let (this, own) = (self.clone(), OwnNodes::new(&self.floor, &jid));
+        tokio::spawn(async move {
+            place.reached().await;
+            if chats::wakes(&own, &jid, &stanza, sealed, W::CLIENTS).await {
+                this.tell(&jid, uid, asleep, notice);
+            }
+        });
     }
 
     /// A session lost its connection, and its client may not have got these.
@@ -107,15 +144,22 @@ impl<W: Way> Desk<W> {
         let store = turn.floor.store().clone();
         tokio::spawn(async move {
             let read = store.reading(move |view| log::some(view, uid, &mids)).await;
-            let messages = read.unwrap_or_default();
-            let content = this.pace.content;
-            let notices = messages
-                .iter()
-                .filter_map(|it| Notice::of(&it.stanza, &Facts::of(&it.stanza), &jid, content));
-            let all = notices.reduce(|mut all, notice| {
-                all.join(notice);
-                all
-            });
+            let own = OwnNodes::new(&this.floor, &jid);
+            let mut all: Option<Notice> = None;
+            for message in read.unwrap_or_default() {
+                let (stanza, facts) = (&message.stanza, Facts::of(&message.stanza));
+                let Some(notice) = Notice::of(stanza, &facts, &jid, this.pace.content) else {
+                    continue;
+                };
+                let wakes = chats::wakes(&own, &jid, stanza, facts.sealed.is_some(), W::CLIENTS);
+                if notice.call.is_none() && !wakes.await {
+                    continue;
+                }
+                match &mut all {
+                    Some(all) => all.join(notice),
+                    None => all = Some(notice),
+                }
+            }
             if let Some(notice) = all {
                 this.tell(&jid, uid, asleep, notice);
             }
@@ -221,7 +265,9 @@ impl<W: Way> Desk<W> {
                 return Reply::Error(refusal(&account, &error));
             }
             // Not before it is there: if the account is loaded meanwhile it is found.
-            this.floor.in_turn(&account, Box::new(mark::<W>));
+            let (device, most) = (registration.device, this.pace.most);
+            let mark = move |turn: &mut Turn<'_>| mark::<W>(turn, device, most);
+            this.floor.in_turn(&account, Box::new(mark));
             Reply::done()
         })))
     }
@@ -250,8 +296,18 @@ impl<W: Way> Desk<W> {
     }
 }
 
-fn mark<W: Way>(turn: &mut Turn<'_>) {
-    turn.account.parts.put(Registered::<W::Target>(PhantomData));
+/// Notes that a device is registered; one beyond those an account may have takes the place of the oldest.
+fn mark<W: Way>(turn: &mut Turn<'_>, device: Device, most: usize) {
+    let parts = &mut turn.account.parts;
+    match parts.find_mut::<Registered<W::Target>>() {
+        None => parts.put(Registered::<W::Target>(vec![device], PhantomData)),
+        Some(Registered(devices, _)) => {
+            devices.retain(|known| *known != device);
+            devices.push(device);
+            let too_many = devices.len().saturating_sub(most);
+            devices.drain(..too_many);
+        }
+    }
 }
 
 fn is_registered<W: Way>(account: &Account) -> bool {

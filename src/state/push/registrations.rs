@@ -1,4 +1,4 @@
-//! What clients registered to be woken by: in the store, by account, never in memory for longer than it is looked at.
+//! What clients registered to be woken by: in the store, by account; in memory is no more than which devices did.
 
 use std::marker::PhantomData;
 
@@ -88,13 +88,25 @@ impl<T: Target> Registrations<T> {
         }
     }
 
-    /// Whether an account has any.
+    /// The devices that an account has some for.
     ///
     /// # Errors
     /// The store's.
-    pub fn any(view: &dyn Snapshot, uid: Uid) -> Result<bool, StoreError> {
-        let rows = view.scan(Space::PUSH, &range::<T>(uid), Direction::Forward, 1)?;
-        Ok(!rows.is_empty())
+    pub fn devices(view: &dyn Snapshot, uid: Uid) -> Result<Vec<Device>, StoreError> {
+        let rows = view.scan(
+            Space::PUSH,
+            &range::<T>(uid),
+            Direction::Forward,
+            usize::MAX,
+        )?;
+        let mut devices = Vec::new();
+        for (_, value) in rows {
+            let registration: Registration<T> = by_client::decode(&value)?;
+            if !devices.contains(&registration.device) {
+                devices.push(registration.device);
+            }
+        }
+        Ok(devices)
     }
 
     /// Those of an account.

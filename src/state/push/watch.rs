@@ -22,7 +22,8 @@ pub(super) struct Asleep {
 }
 
 impl Asleep {
-    fn has(&self, device: &Device) -> bool {
+    /// Whether it is news to this device.
+    pub fn has(&self, device: &Device) -> bool {
         let meant = self.only.as_ref().is_none_or(|only| only.contains(device));
         meant && !self.awake.contains(device)
     }
