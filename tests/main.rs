@@ -15,6 +15,7 @@ mod caps;
 mod client_access;
 mod command_line;
 mod components;
+mod conversations;
 mod erasure;
 mod extensions;
 mod federation;

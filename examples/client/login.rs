@@ -222,6 +222,7 @@ impl Client {
         if self.settings.acks {
             bind = bind.with_child(self.enable_element());
         }
+        bind = bind.with_children(self.settings.inline.iter().cloned());
         let version = self.settings.config_version.as_ref().map(|version| {
             Element::new("config-version", ns::PIPELINING).with_attr("value", version)
         });

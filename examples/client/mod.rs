@@ -54,6 +54,7 @@ pub struct Builder {
     tokens: token::Wish,
     pipelined: bool,
     config_version: Option<String>,
+    inline: Vec<Element>,
     patience: Duration,
 }
 
@@ -149,6 +150,12 @@ impl Builder {
     pub fn pipelined(mut self, config_version: Option<&str>) -> Builder {
         self.pipelined = true;
         self.config_version = config_version.map(str::to_owned);
+        self.sasl2()
+    }
+
+    /// Asks for this too when it binds (XEP-0386).
+    pub fn inline(mut self, wish: Element) -> Builder {
+        self.inline.push(wish);
         self.sasl2()
     }
 
@@ -249,6 +256,7 @@ impl Client {
             tokens: token::Wish::default(),
             pipelined: false,
             config_version: None,
+            inline: Vec::new(),
             patience: Duration::from_secs(10),
         }
     }
