@@ -1,18 +1,22 @@
-//! What a page of an archive costs: CPU of the whole process per query of 50 messages, the newest, from the middle, and with one
-//! contact, in an archive of N messages; run with `cargo bench --bench archive [N …]`.
+//! What archives of N messages cost: CPU of the whole process per query of 50 messages, the newest, from the middle, and with one
+//! contact, and per message more, with the rows that both sides of it write; run with `cargo bench --bench archive [N …]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
 use waxwing::hooks::Uid;
-use waxwing::proto::delay::Delay;
+use waxwing::proto::mam::Shape;
 use waxwing::proto::stanza::{MessageType, Stanza};
-use waxwing::proto::{Jid, forward, ns};
+use waxwing::proto::{Jid, ns};
 use waxwing::runtime::clock::Clock;
 use waxwing::state::log::{self, Query, Way};
-use waxwing::store::{Batch, EngineKind, Mid, Options, Snapshot, Store};
+use waxwing::store::{Batch, CommitError, EngineKind, Mid, Options, Snapshot, Store};
 use waxwing::xml::Element;
 
 const ME: Uid = Uid(1);
+const PEER: Uid = Uid(2);
 const CONTACTS: u64 = 100;
 const BODY: usize = 300;
 const PAGE: usize = 50;
@@ -70,6 +74,32 @@ async fn run(messages: u64) {
     ] {
         measure(&store, what, query).await;
     }
+    for (at_once, count) in [(1, 500), (64, 20_000)] {
+        more(&store, messages, at_once, count).await;
+    }
+}
+
+/// Messages more, each in a batch of its own for both who have it, so many of them under way at a time.
+async fn more(store: &Store, before: u64, at_once: usize, count: u64) {
+    let under_way = Arc::new(Semaphore::new(at_once));
+    let (began, used) = (Instant::now(), cpu());
+    for n in before..before + count {
+        let peer = jid(&format!("contact{}@example.org", n % CONTACTS));
+        let (mut batch, now) = (Batch::new(), Clock::system().wall());
+        let stanza = message(&peer, n);
+        log::keep(&mut batch, ME, Way::Sent, &peer, &stanza, now);
+        log::record(&mut batch, PEER, &stanza, now, true);
+        let place = under_way.clone().acquire_owned().await.unwrap();
+        let done = move |result: Result<Mid, CommitError>| {
+            let _place = place;
+            assert!(result.is_ok());
+        };
+        store.submit(batch, done).unwrap();
+    }
+    store.commit(Batch::new()).await.unwrap();
+    let each = (cpu() - used) / u32::try_from(count).unwrap();
+    let wall = began.elapsed() / u32::try_from(count).unwrap();
+    println!("a message more, {at_once} at once: {each:?} CPU, {wall:?} in all");
 }
 
 /// Writes the archive, one message a batch and many at once; the id in its middle.
@@ -98,7 +128,7 @@ async fn fill(store: &Store, messages: u64) -> Mid {
 }
 
 async fn measure(store: &Store, what: &str, query: Query) {
-    let mut bytes = 0;
+    let (mut bytes, shape) = (0, Shape::default());
     let (began, mut used) = (Instant::now(), cpu());
     for round in 0..=ROUNDS {
         if round == 1 {
@@ -109,12 +139,7 @@ async fn measure(store: &Store, what: &str, query: Query) {
         let page = store.reading(read).await.unwrap();
         assert_eq!(page.messages.len(), PAGE);
         for found in &page.messages {
-            let result = Element::new("result", ns::MAM).with_attr("id", &found.mid.to_string());
-            let delay = Delay {
-                stamp: found.at,
-                from: None,
-            };
-            let stanza = forward::carry(MessageType::Normal, &result, Some(&delay), &found.xml);
+            let stanza = shape.result(found.mid, found.at, &found.xml);
             bytes += stanza.to_bytes().len();
         }
     }
