@@ -50,4 +50,5 @@ mod store_power;
 mod strangers;
 mod support;
 mod tokens;
+mod upload;
 mod xeps;

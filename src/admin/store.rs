@@ -10,7 +10,7 @@ pub const COMMANDS: &[Builtin] = &[
     Builtin::new(
         Command {
             name: "backup",
-            doc: "Write all accounts and messages into one file, while the server goes on.",
+            doc: "Write all accounts and messages into one file, while the server goes on; not the files that people uploaded.",
             adhoc: None,
             arguments: &[Argument::needed(
                 "file",
@@ -51,6 +51,10 @@ pub const COMMANDS: &[Builtin] = &[
 
 const MIB: u64 = 1 << 20;
 
+/// Too large for a backup that is made every day.
+const NOT_IN_IT: &str =
+    "Uploaded files are not in it: copy the directory of store.files as well, after this.";
+
 fn backup<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
     Box::pin(async move {
         let report = &call.report;
@@ -65,7 +69,8 @@ fn backup<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
         };
         let Copied { records, bytes } = waiting(work).await?;
         let text = format!("{records} records, {} MiB.", bytes.div_ceil(MIB));
-        report.say(text).await
+        report.say(text).await?;
+        report.say(NOT_IN_IT).await
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a module is built with, and the floor of the server it stands on.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,17 @@ pub struct Deps {
     pub web: Arc<dyn Web>,
     /// Where web clients reach the host, such as `https://example.org:5443`; none where they do not.
     pub url: Option<String>,
+    /// Where what is too large for the store lies.
+    pub disk: Disk,
+}
+
+/// Where files lie that are too large for the store.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    /// The folder (`store.files`).
+    pub files: PathBuf,
+    /// Free bytes below which nothing is written (`store.reserve`).
+    pub reserve: u64,
 }
 
 impl Deps {

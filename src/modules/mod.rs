@@ -40,6 +40,7 @@ pub mod roster;
 pub mod session;
 pub mod strangers;
 pub mod time;
+pub mod upload;
 pub mod vcard;
 pub mod version;
 pub mod web_push;
@@ -78,6 +79,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<addresses::Addresses>(),
     Listed::of::<pubsub::PubSub>(),
     Listed::of::<muc::Muc>(),
+    Listed::of::<upload::Upload>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),

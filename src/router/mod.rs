@@ -42,6 +42,7 @@ use crate::session::work::Work;
 use crate::store::Store;
 
 pub use commit::Completions;
+pub use stats::Ground;
 
 /// Bounds the router keeps.
 #[derive(Debug, Clone, Copy)]

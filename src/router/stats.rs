@@ -119,6 +119,22 @@ fn resumption(metrics: &Registry, what: &str) -> Counter {
     )
 }
 
+/// What the modules of all hosts stand on, besides the router.
+pub struct Ground {
+    /// Bounds of accounts.
+    pub limits: crate::config::AccountLimits,
+    /// Who administers what.
+    pub administration: Arc<crate::config::Administration>,
+    /// A secret of this installation.
+    pub local: crate::stream::Secret,
+    /// What may be done with accounts.
+    pub accounts: Arc<dyn crate::hooks::AccountActs>,
+    /// The way to the web.
+    pub web: Arc<dyn crate::hooks::Web>,
+    /// Where files lie.
+    pub disk: crate::hooks::Disk,
+}
+
 impl Router {
     /// The metrics of this server.
     pub fn metrics(&self) -> &Registry {
@@ -129,12 +145,17 @@ impl Router {
     pub fn deps(
         self: &Arc<Self>,
         host: &crate::proto::jid::Jid,
-        limits: &crate::config::AccountLimits,
-        administration: &Arc<crate::config::Administration>,
-        local: &crate::stream::Secret,
-        accounts: &Arc<dyn crate::hooks::AccountActs>,
-        web: &Arc<dyn crate::hooks::Web>,
+        ground: &Ground,
+        url: Option<String>,
     ) -> Deps {
+        let Ground {
+            limits,
+            administration,
+            local,
+            accounts,
+            web,
+            disk,
+        } = ground;
         Deps {
             host: host.clone(),
             store: self.store.clone(),
@@ -146,8 +167,9 @@ impl Router {
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
             web: web.clone(),
-            url: None,
+            url,
             shared: self.shared.clone(),
+            disk: disk.clone(),
         }
     }
 }

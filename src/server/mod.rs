@@ -30,7 +30,7 @@ use crate::admin::{Acts, End};
 use crate::components::{Components, Programs};
 use crate::config::{Administration, Config, ListenKind, Loaded};
 use crate::federation::House;
-use crate::hooks::{AccountActs, Builder, Listed, Tables, Web};
+use crate::hooks::{Builder, Listed, Tables};
 use crate::http::{Client, Front, serve_metrics};
 use crate::metrics::Registry;
 use crate::modules;
@@ -437,21 +437,19 @@ fn hosts(
     local: &Secret,
     extra: &[Listed],
 ) -> Result<router::Hosts, StartError> {
-    let hand: Arc<dyn AccountActs> = Arc::new(hand::Hand(acts.clone()));
     let offering: Arc<dyn Acts> = acts.clone();
-    let web: Arc<dyn Web> = Arc::new(Client::new(settings::web(config)));
+    let ground = router::Ground {
+        limits: config.limits.account.clone(),
+        administration: administration.clone(),
+        local: local.clone(),
+        accounts: Arc::new(hand::Hand(acts.clone())),
+        web: Arc::new(Client::new(settings::web(config))),
+        disk: settings::disk(config),
+    };
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let mut deps = router.deps(
-            &jid,
-            &config.limits.account,
-            administration,
-            local,
-            &hand,
-            &web,
-        );
-        deps.url = settings::url(config, domain);
+        let deps = router.deps(&jid, &ground, settings::url(config, domain));
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module

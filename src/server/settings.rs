@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{
     self, Config, Host, Listen, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion,
 };
+use crate::hooks::Disk;
 use crate::http::{ClientOptions, FrontOptions, ProxyHeader, WebHost};
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
@@ -35,6 +36,13 @@ pub(super) fn store(config: &Config) -> Options {
         reserve_bytes: config.store.reserve.0,
         readers: config.store.readers as usize,
         ..Options::new(engine, path)
+    }
+}
+
+pub(super) fn disk(config: &Config) -> Disk {
+    Disk {
+        files: config.in_data_dir(&config.store.files),
+        reserve: config.store.reserve.0,
     }
 }
 

@@ -62,6 +62,11 @@ pub(super) fn is_marked(view: &dyn Snapshot, uid: Uid) -> Result<bool, StoreErro
     Ok(view.get(Space::ERASURE, &data_key(uid))?.is_some())
 }
 
+/// Demands that what is under a number is not to be removed.
+pub(super) fn require_unmarked(batch: &mut Batch, uid: Uid) {
+    batch.require_absent(Space::ERASURE, &data_key(uid));
+}
+
 /// Takes that back.
 pub(super) fn unmark_data(batch: &mut Batch, uid: Uid) {
     batch.delete(Space::ERASURE, &data_key(uid));

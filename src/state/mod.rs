@@ -11,6 +11,7 @@ pub mod capabilities;
 pub mod clients;
 pub mod consistency;
 pub mod erasure;
+pub mod files;
 pub mod guesses;
 pub mod lists;
 pub mod log;

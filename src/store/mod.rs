@@ -39,6 +39,7 @@ pub use frozen::Frozen;
 pub use handle::Store;
 pub use key::{Fields, Key, hash64};
 pub use mid::{Mid, MidError, MidSource};
+pub(crate) use options::free_space;
 pub use options::{FatalHook, FreeSpace, Options};
 pub use snapshot::{Direction, Range, Rows, Snapshot};
 pub use space::Space;

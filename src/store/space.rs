@@ -106,12 +106,12 @@ spaces! {
     NODE_USAGE = 0x68;
     /// domain of a service → number of the owner of its nodes, and back.
     NODE_HOST = 0x69;
-    /// token → uid, size, type, hash, expiry, path.
+    /// file → whose, name, size, type, hash, end; host → bytes of all files (a counter); account, uid → nothing: it has files.
     UPLOAD = 0x70;
-    /// uid, mid → token.
+    /// uid, file → nothing. It goes after the file, which the account's number leads to when there is no account any more.
     UPLOAD_BY_ACCOUNT = 0x71;
-    /// uid → bytes used (a counter).
-    UPLOAD_BYTES = 0x72;
+    /// uid → bytes, files, slots, bytes of the day.
+    UPLOAD_USAGE = 0x72;
     /// uid, hash64(service, node) → form, secret, resource.
     PUSH = 0x74;
     /// token → kind, inviter, roster offer, expiry.
@@ -138,7 +138,7 @@ spaces! {
     AUDIT = 0x91;
     /// domain → dialback secret, pinned keys, retry state.
     DOMAIN = 0xa0;
-    /// minute (u32), space, key → nothing: one queue for every time limit.
+    /// space, minute (u32), key → nothing: what ends when, in queues.
     EXPIRY = 0xf0;
 }
 

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use waxwing::hooks::{HttpContent, HttpMethod, HttpRequest, HttpResponse, HttpRoute, Listed};
 
 use crate::extensions::module;
+use crate::support::client::Trust;
 use crate::support::server::{Running, start_text_own};
 
 /// How long anything may take.
@@ -55,8 +56,13 @@ impl Web {
 
     /// With TLS, and this ALPN protocol unless it is empty.
     pub async fn tls(server: &Running, address: SocketAddr, alpn: &str) -> std::io::Result<Web> {
+        Web::trusting(&server.trust, address, alpn).await
+    }
+
+    /// The same, with a server that is known by other means.
+    pub async fn trusting(trust: &Trust, address: SocketAddr, alpn: &str) -> std::io::Result<Web> {
         let socket = TcpStream::connect(address).await?;
-        let connector = server.trust.connector(alpn).unwrap();
+        let connector = trust.connector(alpn).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let stream = connector.connect(name, socket).await?;
         Ok(Web(Box::new(stream), Vec::new()))

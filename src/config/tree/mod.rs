@@ -119,6 +119,8 @@ settings! {
         pub engine: StoreEngine = StoreEngine::Fjall => restart();
         /// Directory of the store; relative to `server.data_dir`.
         pub path: PathBuf = PathBuf::from("store") => restart();
+        /// Directory of the files that people upload; relative to `server.data_dir`. A backup of the store does not have them.
+        pub files: PathBuf = PathBuf::from("files") => restart();
         /// Memory for recently used data.
         pub cache: Bytes = Bytes::mib(64) => within(Bytes::mib(4)..=Bytes::gib(256)), restart();
         /// Time between two syncs of the disk when messages come steadily: those that come meanwhile share one, which saves most of

@@ -1,0 +1,18 @@
+//! Files that people uploaded (XEP-0363): what is known of each, how much each account has, and where the bytes lie.
+//!
+//! A record is on disk before the first byte of its file and goes after the last, so that no crash leaves bytes that nobody
+//! knows of. Who has the token of a file may read it; the store knows a hash of it alone, under which the file is listed, kept
+//! and logged.
+
+mod desk;
+mod folder;
+mod old;
+mod record;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+pub use desk::{Desk, FileError, NotTaken, Opened, Taken, Wish};
+pub use folder::{Draft, Folder};
+pub use record::{File, Id, Purpose};
+pub use usage::{Full, Quotas, Usage};
