@@ -283,3 +283,56 @@ async fn what_ejabberd_wrote_comes_in() {
     let body = waited.child("body", ns::CLIENT).unwrap();
     assert_eq!(body.text(), "wherefore art thou");
 }
+
+/// What an older server kept in the two older ways of XEP-0048 becomes items of XEP-0402 at the first login.
+#[tokio::test]
+async fn old_bookmarks_become_new_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("old.xml"), folder.path().join("data"));
+    fs::write(
+        &file,
+        "<server-data xmlns='urn:xmpp:pie:0'><host jid='localhost'><user name='romeo' password='pencil'>\
+         <query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
+         <conference jid='balcony@rooms' name='Balcony' autojoin='true'/>\
+         <url name='The play' url='https://example.org/'/></storage></query>\
+         <pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='storage:bookmarks'>\
+         <item id='current'><storage xmlns='storage:bookmarks'>\
+         <conference jid='orchard@rooms'/></storage></item></items></pubsub>\
+         </user></host></server-data>",
+    )
+    .unwrap();
+    done(&on(&data, "fjall", &["import", file.to_str().unwrap()]));
+    let moved = Process::start_in(&data, folder, &[], &[]);
+    let mut romeo = moved.client("romeo").connect(moved.addr).await.unwrap();
+    let items = Element::new("items", ns::PUBSUB).with_attr("node", ns::BOOKMARKS);
+    let items = Element::new("pubsub", ns::PUBSUB).with_child(items);
+    let mut found = Vec::new();
+    for _ in 0..100 {
+        if let Ok(answer) = romeo.request("get", None, items.clone()).await {
+            let items = answer.child("pubsub", ns::PUBSUB).unwrap();
+            let items = items.child("items", ns::PUBSUB).unwrap();
+            found = items
+                .children()
+                .filter_map(|item| item.attr("id"))
+                .map(str::to_owned)
+                .collect();
+        }
+        if found.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    found.sort();
+    assert_eq!(found, ["balcony@rooms", "orchard@rooms"]);
+    let asked = Element::new("storage", ns::BOOKMARKS_STORAGE);
+    let asked = Element::new("query", ns::PRIVATE).with_child(asked);
+    let answer = romeo.request("get", None, asked).await.unwrap();
+    let storage = answer.child("query", ns::PRIVATE).unwrap();
+    let storage = storage.child("storage", ns::BOOKMARKS_STORAGE).unwrap();
+    let names: Vec<&str> = storage.children().map(|child| child.name()).collect();
+    assert_eq!(
+        names.iter().filter(|name| **name == "conference").count(),
+        2
+    );
+    assert!(names.contains(&"url"), "{names:?}");
+}

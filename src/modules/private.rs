@@ -126,7 +126,7 @@ fn key(element: El<'_>) -> Result<Key, StanzaError> {
     if matches!(element.ns(), "" | ns::PRIVATE | ns::CLIENT) {
         return Err(Condition::NotAcceptable.into());
     }
-    Ok(Key::new().str(element.ns()).str(element.name()))
+    Ok(stored_xml::private_key(element.ns(), element.name()))
 }
 
 fn is_empty(element: El<'_>) -> bool {

@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::erasure::{self, Erasure};
-use super::looks;
+use super::looks::{self, Looks};
 use crate::hooks::{Floor, Uid};
 use crate::proto::jid::{Jid, registrable_node};
 use crate::runtime::clock::Clock;
 use crate::store::{Batch, CommitError, Direction, Key, Range, Snapshot, Space, Store, StoreError};
-use crate::stream::{Credentials, ScramHash, ScramKeys, Secret};
+use crate::stream::{Credentials, SALT_BYTES, ScramHash, ScramKeys, Secret};
 
 /// What the store knows of an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,6 +114,7 @@ pub struct Accounts {
     pub(super) clock: Clock,
     iterations: Arc<AtomicU32>,
     fake: Secret,
+    looks: Looks,
     pub(super) erasure: Erasure,
 }
 
@@ -138,6 +139,7 @@ impl Accounts {
             clock,
             iterations: Arc::new(AtomicU32::new(iterations)),
             fake,
+            looks: Looks::default(),
         }
     }
 
@@ -217,16 +219,19 @@ impl Accounts {
     pub async fn credentials(&self, jid: &Jid, hash: ScramHash) -> Result<Credentials, StoreError> {
         let (key, host) = (account_key(jid), jid.domain().to_owned());
         let point = ScramKeys::fake_point(&self.fake, jid.bare_str());
-        let iterations = self.iterations();
+        let (looks, now) = (self.looks.clone(), self.clock.now());
         // The same work for those who are there.
         let (record, look) = self
             .store
             .reading(move |view| {
-                let look = looks::draw(view, &host, hash, point, iterations)?;
+                let look = looks.draw(view, now, (&host, point), hash)?;
                 Ok((read(view, &key)?, look))
             })
             .await?;
-        let (rounds, salt) = (look.iterations, usize::from(look.salt_bytes));
+        // Without accounts, as new ones would.
+        let (rounds, salt) = look.map_or((self.iterations(), SALT_BYTES), |look| {
+            (look.iterations, usize::from(look.salt_bytes))
+        });
         let fake = ScramKeys::fake(hash, &self.fake, jid.bare_str(), rounds, salt);
         let generation = record.as_ref().map_or(0, |record| record.generation);
         let keys = record.and_then(|record| record.keys(hash));

@@ -5,14 +5,16 @@
 //! So it is counted how many accounts of each host look how, and a name without an account looks like one of them, drawn by
 //! a secret of the server: the same for the same name, until those accounts change that it looks like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::accounts::StoredKeys;
 use crate::store::{
     Batch, CommitError, Direction, Fields, Key, Range, Snapshot, Space, Store, StoreError, counter,
     counter_bytes,
 };
-use crate::stream::{SALT_BYTES, ScramHash};
+use crate::stream::ScramHash;
 
 /// Looks of one host that are drawn from.
 const MOST: usize = 1000;
@@ -65,36 +67,71 @@ fn number(hash: ScramHash) -> u8 {
     }
 }
 
-/// How a name of `host` that nobody has looks with a hash, drawn by `point`. Without accounts there, as new accounts would.
-///
-/// # Errors
-/// The store's.
-pub(super) fn draw(
-    view: &dyn Snapshot,
-    host: &str,
-    hash: ScramHash,
-    point: u64,
-    iterations: u32,
-) -> Result<Look, StoreError> {
+/// The counts as they were read last, by host. A count changes with every new account, and an engine may step over
+/// all its earlier values to read it: too much for every login.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Looks(Arc<Mutex<HashMap<String, Known>>>);
+
+/// The counts of a host, and when they were read.
+type Known = (Instant, Arc<Counts>);
+
+/// How many accounts of a host have which look, in the form of its key.
+type Counts = Vec<(u64, Vec<u8>)>;
+
+/// How long counts are taken as they were read.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+impl Looks {
+    /// How a name of `host` that nobody has looks with a hash, drawn by `point`; `None` where no account tells. What
+    /// changed within [`FRESH`] may not be known yet.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) fn draw(
+        &self,
+        view: &dyn Snapshot,
+        now: Instant,
+        (host, point): (&str, u64),
+        hash: ScramHash,
+    ) -> Result<Option<Look>, StoreError> {
+        let counts = self.counts(view, now, host)?;
+        let looks = counts
+            .iter()
+            .map(|(accounts, fields)| (*accounts, look(fields, hash)));
+        // Drawn among whole accounts first, so that the hashes of one name go together.
+        let found = drawn(looks.clone(), point).flatten();
+        Ok(found.or_else(|| drawn(looks.filter(|(_, look)| look.is_some()), point).flatten()))
+    }
+
+    fn counts(
+        &self,
+        view: &dyn Snapshot,
+        now: Instant,
+        host: &str,
+    ) -> Result<Arc<Counts>, StoreError> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, counts)) = known().get(host)
+            && now.saturating_duration_since(*read) < FRESH
+        {
+            return Ok(counts.clone());
+        }
+        let counts = Arc::new(read(view, host)?);
+        known().insert(host.to_owned(), (now, counts.clone()));
+        Ok(counts)
+    }
+}
+
+fn read(view: &dyn Snapshot, host: &str) -> Result<Counts, StoreError> {
     let prefix = Key::new().str(host);
     let start = prefix.len();
     let range = Range::prefix(prefix);
     let rows = view.scan(Space::ACCOUNT_LOOK, &range, Direction::Forward, MOST)?;
-    let mut looks = Vec::with_capacity(rows.len());
-    for (key, value) in rows {
+    let counts = rows.into_iter().map(|(key, value)| {
         let accounts = counter(&value).and_then(|n| u64::try_from(n).ok());
-        let look = look(key.get(start..).unwrap_or_default(), hash);
-        looks.push((accounts.unwrap_or(0), look));
-    }
-    // Drawn among whole accounts first, so that the hashes of one name go together.
-    let found = drawn(&looks, point).flatten().or_else(|| {
-        looks.retain(|(_, look)| look.is_some());
-        drawn(&looks, point).flatten()
+        let fields = key.get(start..).unwrap_or_default();
+        (accounts.unwrap_or(0), fields.to_vec())
     });
-    Ok(found.unwrap_or(Look {
-        iterations,
-        salt_bytes: SALT_BYTES as u16,
-    }))
+    Ok(counts.collect())
 }
 
 /// What a look says of one hash.
@@ -114,12 +151,12 @@ fn look(fields: &[u8], hash: ScramHash) -> Option<Look> {
 }
 
 /// The one at `point`, where each has as much room as it has accounts.
-fn drawn<T: Copy>(among: &[(u64, T)], point: u64) -> Option<T> {
-    let all: u64 = among.iter().map(|(accounts, _)| accounts).sum();
+fn drawn<T>(among: impl Iterator<Item = (u64, T)> + Clone, point: u64) -> Option<T> {
+    let all: u64 = among.clone().map(|(accounts, _)| accounts).sum();
     let mut at = u64::try_from((u128::from(point) * u128::from(all)) >> 64).ok()?;
     for (accounts, one) in among {
-        if at < *accounts {
-            return Some(*one);
+        if at < accounts {
+            return Some(one);
         }
         at -= accounts;
     }
@@ -175,7 +212,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::proto::jid::Jid;
-    use crate::runtime::clock::Clock;
+    use crate::runtime::clock::{Clock, Hand};
     use crate::state::accounts::{Accounts, account_key};
     use crate::store::Options;
     use crate::stream::{ScramKeys, Secret};
@@ -186,12 +223,26 @@ mod tests {
         Jid::parse(text).unwrap()
     }
 
-    fn accounts() -> Accounts {
-        let store = Store::open(Options::memory(), Clock::system()).unwrap();
-        Accounts::new(store, Clock::system(), 4096, Secret::new(vec![9]))
+    struct Server {
+        accounts: Accounts,
+        time: Hand,
     }
 
-    /// What a stranger sees of `x0`, `x1` … of a host, which are not there.
+    impl Server {
+        fn new() -> Self {
+            let (clock, time) = Clock::manual();
+            let store = Store::open(Options::memory(), clock.clone()).unwrap();
+            let accounts = Accounts::new(store, clock, 4096, Secret::new(vec![9]));
+            Server { accounts, time }
+        }
+
+        /// What a stranger sees of `x0`, `x1` … of a host, which are not there, when the counts have been read again.
+        async fn seen(&self, host: &str) -> Vec<(u32, Vec<u8>)> {
+            self.time.advance(FRESH);
+            seen(&self.accounts, host).await
+        }
+    }
+
     async fn seen(accounts: &Accounts, host: &str) -> Vec<(u32, Vec<u8>)> {
         let mut seen = Vec::new();
         for n in 0..200 {
@@ -210,21 +261,24 @@ mod tests {
 
     #[tokio::test]
     async fn unknown_names_look_like_the_accounts_there_are() {
-        let accounts = accounts();
+        let server = Server::new();
+        let accounts = &server.accounts;
         for name in ["a@one", "b@one", "c@one", "a@two"] {
             accounts.create(&jid(name), "pencil").await.unwrap();
         }
-        let before = seen(&accounts, "one").await;
+        let before = server.seen("one").await;
         assert_eq!(with(&before, 4096), 200);
         // Another setting alone changes nothing for anybody.
         accounts.set_iterations(5000);
-        assert_eq!(seen(&accounts, "one").await, before);
+        assert_eq!(server.seen("one").await, before);
         // With a new password one account in three has it, and as many of the others; with a new salt, too.
         accounts
             .set_password(&jid("b@one"), "crayon")
             .await
             .unwrap();
-        let after = seen(&accounts, "one").await;
+        // Not in the same moment.
+        assert_eq!(seen(accounts, "one").await, before);
+        let after = server.seen("one").await;
         let changed = with(&after, 5000);
         assert!((40..95).contains(&changed), "{changed}");
         assert_eq!(with(&after, 4096) + changed, 200);
@@ -232,21 +286,22 @@ mod tests {
             assert_eq!(old.0 == new.0, old.1 == new.1);
         }
         // Each host has its own.
-        assert_eq!(with(&seen(&accounts, "two").await, 4096), 200);
+        assert_eq!(with(&server.seen("two").await, 4096), 200);
         accounts.delete(&jid("b@one")).await.unwrap();
-        assert_eq!(seen(&accounts, "one").await, before);
+        assert_eq!(server.seen("one").await, before);
         // Where there are none, as new ones would.
-        assert_eq!(with(&seen(&accounts, "three").await, 5000), 200);
+        assert_eq!(with(&server.seen("three").await, 5000), 200);
     }
 
     #[tokio::test]
     async fn salts_are_as_long_as_those_of_the_accounts() {
-        let accounts = accounts();
+        let server = Server::new();
+        let accounts = &server.accounts;
         let account = jid("a@one");
         accounts.create(&account, "pencil").await.unwrap();
         let keys = ScramKeys::derive(HASH, "pencil", &[7; 100], 6000);
         accounts.add_keys(&account, HASH, &keys).await.unwrap();
-        let seen = seen(&accounts, "one").await;
+        let seen = server.seen("one").await;
         assert!(seen.iter().all(|(n, salt)| *n == 6000 && salt.len() == 100));
         let other = accounts.credentials(&jid("x@one"), ScramHash::Sha1).await;
         assert_eq!(other.unwrap().keys.iterations, 4096);
@@ -254,7 +309,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_from_before_is_counted_once() {
-        let accounts = accounts();
+        let server = Server::new();
+        let accounts = &server.accounts;
         for name in ["a@one", "b@one"] {
             accounts.create(&jid(name), "pencil").await.unwrap();
         }
@@ -264,10 +320,10 @@ mod tests {
         batch.put(Space::ACCOUNT, &account_key(&jid("c@one")), Vec::new());
         accounts.store.commit(batch).await.unwrap();
         accounts.set_iterations(5000);
-        assert_eq!(with(&seen(&accounts, "one").await, 5000), 200);
+        assert_eq!(with(&server.seen("one").await, 5000), 200);
         for _ in 0..2 {
             accounts.prepare().await.unwrap();
-            assert_eq!(with(&seen(&accounts, "one").await, 4096), 200);
+            assert_eq!(with(&server.seen("one").await, 4096), 200);
         }
         let counted = accounts.store.reading(counted_up).await.unwrap();
         assert_eq!(counted.values().sum::<i64>(), 2);

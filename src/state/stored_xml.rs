@@ -1,6 +1,12 @@
 //! XML as it lies in the store: an element by itself, with every namespace it needs.
 
+use crate::store::Key;
 use crate::xml::{self, Context, El, Element, Limits};
+
+/// Where an element of private XML (XEP-0049) lies in `Space::PRIVATE_XML`, after the number of its account.
+pub fn private_key(ns: &str, name: &str) -> Key {
+    Key::new().str(ns).str(name)
+}
 
 /// An element as bytes.
 pub fn write(element: El<'_>) -> Vec<u8> {

@@ -47,7 +47,7 @@ pub fn changes(part: &Element) -> Option<(Space, Vec<Change>)> {
         return Some((Space::PROFILE, vec![entry(Key::new(), vcard)]));
     }
     if part.is("query", ns::PRIVATE) {
-        let key = |element: El<'_>| Key::new().str(element.ns()).str(element.name());
+        let key = |element: El<'_>| stored_xml::private_key(element.ns(), element.name());
         let entries = part
             .children()
             .map(|element| entry(key(element), stored_xml::write(element)));

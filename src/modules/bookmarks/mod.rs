@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use self::convert::Room;
 use crate::hooks::{
     AskError, Deps, Event, Floor, Info, Module, ModuleError, Registrar, Reply, Request,
-    SessionEvent, To, Turn,
+    SessionEvent, To, Turn, Uid,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -23,6 +23,8 @@ use crate::proto::stanza::{IqType, Kind};
 use crate::settings;
 use crate::state::capabilities::Noted;
 use crate::state::own_nodes::{Item, OwnNodes, PRIVATE};
+use crate::state::{nodes, stored_xml};
+use crate::store::{Key, Snapshot, Space, StoreError};
 use crate::xml::{El, Element};
 
 settings! {
@@ -43,6 +45,19 @@ pub struct Bookmarks {
 const CURRENT: &str = "current";
 /// The id of the item by which older clients are told of changes.
 const COLLATED: &str = "collated";
+
+/// A part of the account that has bookmarks in one of the older ways, or had some when it was loaded.
+struct Old;
+
+impl Old {
+    fn load(view: &dyn Snapshot, uid: Uid) -> Result<Option<Old>, StoreError> {
+        let private = stored_xml::private_key(ns::BOOKMARKS_STORAGE, "storage");
+        let private = Key::new().u64(uid.0).bytes(&private);
+        let there = view.get(Space::PRIVATE_XML, &private)?.is_some()
+            || nodes::exists(view, uid, ns::BOOKMARKS_STORAGE)?;
+        Ok(there.then_some(Old))
+    }
+}
 
 impl Module for Bookmarks {
     const INFO: Info = Info {
@@ -74,8 +89,9 @@ impl Module for Bookmarks {
         let this = self.clone();
         r.divert(move |to, request| this.divert(to, request));
         let this = self.clone();
+        r.part(|view, uid| Old::load(view, uid));
         r.session(move |event, _, turn| {
-            if event == SessionEvent::Bound && !turn.account.guest {
+            if event == SessionEvent::Bound && turn.account.parts.take::<Old>().is_some() {
                 let (this, own) = (this.clone(), this.own(&turn.account.jid));
                 tokio::spawn(async move { this.move_old(&own).await });
             }

@@ -44,7 +44,7 @@ pub use error::Refusal;
 pub use form::{NODE_CONFIG, PUBLISH_OPTIONS};
 pub use host::{is_host, number_of};
 pub use lasts::last_items;
-pub use record::Node;
+pub use record::{Node, exists};
 pub use subscription::{State, Subscription};
 
 use self::access::Door;

@@ -83,6 +83,14 @@ pub fn node_key(owner: Uid, name: &str) -> Key {
     Key::new().u64(owner.0).str(name)
 }
 
+/// Whether there is a node of this name.
+///
+/// # Errors
+/// The store's.
+pub fn exists(view: &dyn Snapshot, owner: Uid, name: &str) -> Result<bool, StoreError> {
+    Ok(view.get(Space::NODE, &node_key(owner, name))?.is_some())
+}
+
 /// Reads a node; there is none whose name is too long.
 pub fn node(view: &dyn Snapshot, owner: Uid, name: &str) -> Result<Option<Node>, StoreError> {
     if name.len() > super::NAME {
