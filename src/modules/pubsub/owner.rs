@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Shared;
 use super::questions::{Question, question};
+use super::{Shared, pending};
 use crate::hooks::Envelope;
 use crate::hooks::service::{ServiceOwner, ServiceTurn};
 use crate::proto::disco::{Identity, Info};
@@ -92,10 +92,16 @@ impl Shared {
             Question::PubSub(verb, pubsub) => self.desk.serve(house, actor, verb, pubsub).await,
             Question::Info(None) => done(self.info()),
             Question::Info(Some(node)) => {
+                if let Some(command) = pending::info(&node) {
+                    return done(command);
+                }
                 let info = move |scene: crate::state::nodes::Scene<'_>| disco::info(scene, &node);
                 self.desk.act(house, actor, info).await
             }
             Question::Items(query) => {
+                if let Some(commands) = pending::list(&query, &self.domain) {
+                    return done(commands);
+                }
                 let query = Arc::new(query);
                 let items =
                     move |scene: crate::state::nodes::Scene<'_>| disco::items(scene, query.root());

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::owner::{done, refused};
+use crate::proto::disco::{Identity, Info};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Field, FieldType, Form, FormType};
+use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::runtime::random;
 use crate::state::nodes::{Actor, House, Scene, Served, requests};
@@ -13,6 +15,31 @@ use crate::xml::Element;
 
 /// The command.
 const NODE: &str = "http://jabber.org/protocol/pubsub#get-pending";
+const NAME: &str = "Subscription requests that wait";
+
+/// The commands there are (XEP-0050 §2.3), for who asks with this `<query/>`.
+pub(super) fn list(query: &Element, service: &Jid) -> Option<Element> {
+    (query.attr("node") == Some(ns::COMMANDS)).then(|| {
+        let item = Element::new("item", ns::DISCO_ITEMS)
+            .with_attr("jid", service.as_str())
+            .with_attr("node", NODE)
+            .with_attr("name", NAME);
+        Element::new("query", ns::DISCO_ITEMS)
+            .with_attr("node", ns::COMMANDS)
+            .with_child(item)
+    })
+}
+
+/// What a command is (XEP-0050 §2.2), if this is one.
+pub(super) fn info(node: &str) -> Option<Element> {
+    (node == NODE).then(|| {
+        let mut info = Info::default();
+        info.identities
+            .push(Identity::new("automation", "command-node").with_name(NAME));
+        info.features = vec![ns::COMMANDS.to_owned(), ns::DATA_FORM.to_owned()];
+        info.to_element(Some(NODE))
+    })
+}
 
 impl Shared {
     /// A form of the nodes where requests wait; filled in, they are sent again.

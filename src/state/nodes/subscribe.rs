@@ -3,7 +3,7 @@
 use super::access::Access;
 use super::config::SendLast;
 use super::error::{NodeError, exact, jid_required, not_subscribed};
-use super::record::{self, Node, Tie};
+use super::record::{self, Node, Shelf, Tie};
 use super::subscription::{self, State, Subscription};
 use super::{Answer, Work, lasts, requests};
 use crate::proto::error::{Condition, ErrorType, StanzaError};
@@ -49,10 +49,8 @@ impl Work<'_> {
         if let Some(options) = options {
             sub.take(options, self.scene.now, self.scene.house.limits.lease)?;
         }
-        if is_new {
-            self.room_for_subscription(&node)?;
-        }
-        self.put_subscription(&name, &node, &jid, Some(&sub), is_new)?;
+        let counts = is_new && !self.room_for_subscription(&name, &node)?;
+        self.put_subscription(&name, &node, &jid, Some(&sub), counts)?;
         if is_new {
             self.welcome(&name, &node, &access, &jid, &sub)?;
         }
@@ -101,20 +99,46 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// §6.1.3.9: there may be only so many.
-    fn room_for_subscription(&self, node: &Node) -> Result<(), NodeError> {
+    /// §6.1.3.9: there may be only so many. Where a node is full, a new subscription takes the place of
+    /// one whose lease is over; whether it does.
+    fn room_for_subscription(&mut self, name: &str, node: &Node) -> Result<bool, NodeError> {
         let limits = &self.scene.house.limits;
-        let totals = self.shelf(node).totals(self.scene.view)?;
-        let most = limits.subscriptions_each;
-        let owner = self.scene.house.owner;
-        let jid = &self.scene.actor.jid;
-        let own = record::ties(self.scene.view, owner, jid, Tie::Subscription, most)?;
-        if own.len() >= most || totals.subscriptions >= limits.subscriptions {
-            return Err(exact(Condition::PolicyViolation, "too-many-subscriptions")
-                .with_type(ErrorType::Wait)
-                .into());
+        let refused = || {
+            exact(Condition::PolicyViolation, "too-many-subscriptions").with_type(ErrorType::Wait)
+        };
+        if self.is_subscribed_enough(limits.subscriptions_each)? {
+            return Err(refused().into());
         }
-        Ok(())
+        let shelf = self.shelf(node);
+        if shelf.totals(self.scene.view)?.subscriptions < limits.subscriptions {
+            return Ok(false);
+        }
+        let now = self.scene.now;
+        let all = subscription::all(self.scene.view, shelf)?;
+        let over = all.into_iter().find(|(_, sub)| sub.is_over(now));
+        let (jid, _) = over.ok_or_else(refused)?;
+        self.put_subscription(name, node, &jid, None, false)?;
+        Ok(true)
+    }
+
+    /// Whether who asks has as many subscriptions as he may have, not counting those that are over.
+    fn is_subscribed_enough(&self, most: usize) -> Result<bool, NodeError> {
+        let (view, house, jid) = (self.scene.view, self.scene.house, &self.scene.actor.jid);
+        let ties = record::ties(view, house.owner, jid, Tie::Subscription, most)?;
+        if ties.len() < most {
+            return Ok(false);
+        }
+        for (number, _) in ties {
+            let shelf = Shelf {
+                owner: house.owner,
+                node: number,
+            };
+            let subs = subscription::of(view, shelf, jid)?;
+            if subs.iter().all(|(_, sub)| sub.is_over(self.scene.now)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A subscription that is there and not over.

@@ -124,6 +124,36 @@ async fn subscriptions_are_bounded_for_nodes_and_entities() {
 }
 
 #[tokio::test]
+async fn subscriptions_that_are_over_make_room() {
+    let bench = Bench::new();
+    let end = crate::proto::datetime::format(bench.clock.wall() + 60_000);
+    let options = form(
+        "http://jabber.org/protocol/pubsub#subscribe_options",
+        &[("expire", &end)],
+    );
+    bench.create("n", &[]).await;
+    for n in 0..5 {
+        let text = format!("<subscribe node='n' jid='s{n}@x'/><options>{options}</options>");
+        bench.set(&format!("s{n}@x"), &text).await.done();
+    }
+    let subscribe = "<subscribe node='n' jid='b@x'/>";
+    assert!(bench.set("b@x", subscribe).await.answer.is_err());
+    bench.hand.advance(std::time::Duration::from_secs(61));
+    for who in ["b", "c", "d", "e", "f"] {
+        let text = format!("<subscribe node='n' jid='{who}@x'/>");
+        bench.set(&format!("{who}@x"), &text).await.done();
+    }
+    assert!(
+        bench
+            .set("g@x", "<subscribe node='n' jid='g@x'/>")
+            .await
+            .answer
+            .is_err()
+    );
+    assert_eq!(bench.publish("a@x", "n", "1").await.told().len(), 5);
+}
+
+#[tokio::test]
 async fn affiliations_of_a_node_are_bounded() {
     let bench = Bench::new();
     bench.create("n", &[]).await;
