@@ -136,7 +136,7 @@ impl Router {
                 self.run_effects(effects, Some(mid));
                 if let Then::Deliver(recorded) = then {
                     let entry = recorded.map(|keep| Entry { mid, keep });
-                    let account = envelope.to.bare();
+                    let account = envelope.to.clone();
                     self.owners()
                         .post(&account, Work::Committed(envelope, entry));
                 }
@@ -185,7 +185,7 @@ impl Router {
 
     /// Runs `f` in an account's turn.
     pub(super) fn in_account(&self, account: &Jid, f: TurnFn) {
-        self.owners().post(&account.bare(), Work::Turn(f));
+        self.owners().post(account, Work::Turn(f));
     }
 }
 

@@ -319,7 +319,7 @@ impl Router {
         if let Some(host) = self.host(domain) {
             match envelope.to.node() {
                 Some(_) => {
-                    let account = envelope.to.bare();
+                    let account = envelope.to.clone();
                     self.owners().post(&account, Work::Arriving(envelope));
                 }
                 None => self.to_host(&host, envelope),

@@ -51,26 +51,27 @@ impl Router {
     ) -> Passed {
         let which = which(envelope.stanza.kind);
         let tables = account.tables.clone();
-        for (phase, name) in BEFORE_COMMIT.iter().enumerate().skip(from.phase) {
-            let skip = if phase == from.phase { from.hook } else { 0 };
-            let hooks = tables.transit(which, path, *name);
-            for (hook, f) in hooks.iter().enumerate().skip(skip) {
-                let verdict = self.with_turn(account, envelope, |envelope, turn| f(envelope, turn));
-                match verdict {
-                    Verdict::Continue => {}
-                    Verdict::Consume => return Passed::Consumed,
-                    Verdict::Bounce(error) => return Passed::Bounced(error),
-                    Verdict::Later(future) => {
-                        let next = Position {
-                            phase,
-                            hook: hook + 1,
-                        };
-                        return Passed::Later(future, next);
+        self.with_turn(account, envelope, |envelope, turn| {
+            for (phase, name) in BEFORE_COMMIT.iter().enumerate().skip(from.phase) {
+                let skip = if phase == from.phase { from.hook } else { 0 };
+                let hooks = tables.transit(which, path, *name);
+                for (hook, f) in hooks.iter().enumerate().skip(skip) {
+                    match f(envelope, turn) {
+                        Verdict::Continue => {}
+                        Verdict::Consume => return Passed::Consumed,
+                        Verdict::Bounce(error) => return Passed::Bounced(error),
+                        Verdict::Later(future) => {
+                            let next = Position {
+                                phase,
+                                hook: hook + 1,
+                            };
+                            return Passed::Later(future, next);
+                        }
                     }
                 }
             }
-        }
-        Passed::Go
+            Passed::Go
+        })
     }
 
     /// Lets a stanza wait for its verdict while its owner holds everything after it.

@@ -25,11 +25,20 @@ type Shard<K> = Mutex<HashMap<Box<str>, Arc<Slot<K>>>>;
 pub trait OwnerKey: Clone + Send + Sync + std::fmt::Display + 'static {
     /// The name in the table of owners.
     fn as_key(&self) -> &str;
+
+    /// The key that stays with the owner, where several say the same.
+    fn kept(&self) -> Self {
+        self.clone()
+    }
 }
 
 impl OwnerKey for Jid {
     fn as_key(&self) -> &str {
         self.bare_str()
+    }
+
+    fn kept(&self) -> Self {
+        self.bare()
     }
 }
 
@@ -147,7 +156,7 @@ impl<K: Keeper> Owners<K> {
             return slot.clone();
         }
         let slot = Arc::new(Slot {
-            key: key.clone(),
+            key: key.kept(),
             keeper: self.keeper.clone(),
             inbox: Mutex::new(Inbox {
                 queue: VecDeque::new(),
@@ -176,7 +185,7 @@ impl<K: Keeper> Owners<K> {
                 Err(back) => work = back,
             }
         }
-        self.keeper.refuse(key, work, Refusal::Full);
+        self.keeper.refuse(&key.kept(), work, Refusal::Full);
     }
 
     /// Owners in memory.

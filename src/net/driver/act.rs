@@ -17,6 +17,8 @@ impl Connection {
         };
         let mut actions = Vec::new();
         machine.handle(input, &mut actions);
+        // What it did may have an answer already.
+        self.writer.ask_again();
         if !machine.is_bound() {
             // The seat was told of the end, if there was one: it is not asked for anything any more.
             self.seat = None;

@@ -232,6 +232,8 @@ impl Future for Connection {
         if this.presence.is_none() {
             this.presence = Some(this.shared.closing.enter(cx.waker().clone()));
         }
+        this.writer.ask_again();
+        this.reader.listen_again();
         for _ in 0..ROUNDS {
             this.clocks.now = Instant::now();
             let moved = this.round(cx);

@@ -178,6 +178,7 @@ impl Connection {
     fn secured(&mut self, io: Io, tls: Tls) {
         count(&self.shared.stats.tls_handshakes);
         self.io = io;
+        self.reader.listen_again();
         if self.machine.is_some() {
             self.opened();
             self.give(Input::Secured(tls));

@@ -27,6 +27,8 @@ pub(super) struct Reader {
     unread: Box<[u8]>,
     /// How much of it was given to the framer since; it is never longer than the thread's buffer.
     done: u16,
+    /// The socket had nothing more, and wakes us when it has.
+    dry: bool,
     bytes: Bucket,
     elements: Bucket,
 }
@@ -44,9 +46,15 @@ impl Reader {
             framer: Framer::new(limits),
             unread: Box::default(),
             done: 0,
+            dry: false,
             bytes: Bucket::new(bytes, bytes_burst),
             elements: Bucket::new(stanzas, stanzas_burst),
         }
+    }
+
+    /// The socket may have something to read.
+    pub(super) fn listen_again(&mut self) {
+        self.dry = false;
     }
 
     /// A new stream header is expected.
@@ -64,6 +72,7 @@ impl Reader {
         self.framer = Framer::new(*self.framer.limits());
         self.unread = Box::default();
         self.done = 0;
+        self.dry = false;
     }
 }
 
@@ -84,10 +93,16 @@ impl Connection {
             self.take_in_unread(cx);
             return true;
         }
+        if self.reader.dry {
+            return false;
+        }
         let mut buffer = buffers::take_read();
         let read = self.io.poll_read(cx, &mut buffer);
         let moved = match read {
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.reader.dry = true;
+                false
+            }
             Poll::Ready(Ok(length @ 1..)) => {
                 self.clocks.hear();
                 let read = buffer.get(..length).unwrap_or_default();

@@ -22,6 +22,8 @@ pub(super) struct Writer {
     unflushed: bool,
     /// The seat has something in the buffer or in the socket that it was not told about.
     owes_seat: bool,
+    /// The seat had nothing more to say, and wakes us when it has.
+    told_all: bool,
     /// What [`Io::written`] was at the last progress, and when that was.
     mark: u32,
     progressed: Instant,
@@ -34,9 +36,15 @@ impl Writer {
             at: 0,
             unflushed: false,
             owes_seat: false,
+            told_all: false,
             mark: 0,
             progressed: now,
         }
+    }
+
+    /// The seat may have something to say.
+    pub(super) fn ask_again(&mut self) {
+        self.told_all = false;
     }
 
     /// Appends what the machine says.
@@ -109,7 +117,7 @@ impl Connection {
 
     /// Asks the seat for more. `Some`: it has no more to say, ever.
     fn fill(&mut self, cx: &mut Context<'_>) -> Option<Option<StreamError>> {
-        if !self.is_open() || self.writer.buffer.len() >= FILL_BYTES {
+        if !self.is_open() || self.writer.told_all || self.writer.buffer.len() >= FILL_BYTES {
             return None;
         }
         let seat = self.seat.as_ref()?;
@@ -127,7 +135,10 @@ impl Connection {
                     end = Some(error);
                     break;
                 }
-                Poll::Pending => break,
+                Poll::Pending => {
+                    writer.told_all = true;
+                    break;
+                }
             }
         }
         if writer.buffer.is_empty() {
