@@ -257,6 +257,24 @@ async fn only_who_may_makes_rooms_and_no_ghost_stays() {
 }
 
 #[tokio::test]
+async fn administrators_that_were_added_make_rooms_like_those_of_the_configuration() {
+    let server = Process::start(&["crone1"], &["modules.muc.create=admins"]);
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    let join = format!(
+        "<presence to='{ROOM}/a' id='j'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    crone.send(join.as_str()).await.unwrap();
+    let refused = came_presence(&mut crone, "j").await;
+    assert_eq!(refused.attr("type"), Some("error"), "{refused:?}");
+    let (done, _, err) = server.run(&["admin", "edit", "localhost", "--add", "crone1@localhost"]);
+    assert!(done, "{err}");
+    crone.send(join.as_str()).await.unwrap();
+    let made = came_presence(&mut crone, "j").await;
+    assert_eq!(made.attr("type"), None, "{made:?}");
+}
+
+#[tokio::test]
 async fn the_list_of_rooms_comes_in_pages() {
     let server = start_server(&["modules.muc.persistent=true"]).await;
     let jid = server.account("crone1").await.unwrap();

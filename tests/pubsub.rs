@@ -162,11 +162,16 @@ async fn who_makes_nodes_is_a_setting() {
     server.stop().await;
 }
 
-/// `tests/fixtures/xep-0060.txt` has every example once, and what it names exists.
+/// The tables of examples in `tests/fixtures` have every example once, and what they name exists.
 #[test]
 fn every_example_is_shown_or_has_a_reason() {
+    every_example("xep-0045.txt", 220);
+    every_example("xep-0060.txt", 236);
+}
+
+fn every_example(table: &str, examples: u32) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = std::fs::read_to_string(root.join("tests/fixtures/xep-0060.txt")).unwrap();
+    let table = std::fs::read_to_string(root.join("tests/fixtures").join(table)).unwrap();
     let mut next = 1;
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let (numbers, what) = line.split_once(": ").unwrap();
@@ -187,5 +192,5 @@ fn every_example_is_shown_or_has_a_reason() {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains(&shown), "{line}");
     }
-    assert_eq!(next, 237);
+    assert_eq!(next, examples + 1);
 }

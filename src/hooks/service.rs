@@ -18,6 +18,10 @@ pub trait ServiceOwner: Send {
     /// Handles a stanza addressed to this owner. An iq `get` or `set` must be answered.
     fn handle(&mut self, envelope: &mut Envelope, turn: &mut ServiceTurn<'_>);
 
+    /// The server stops: says good-bye to whom it does not find again. What is to be kept is asked for
+    /// after that.
+    fn stop(&mut self, _: &mut ServiceTurn<'_>) {}
+
     /// State to keep while the owner is not in memory; `None` when it need not come back.
     ///
     /// Asked for before an idle owner is forgotten, when the server stops, and after a turn that

@@ -282,6 +282,10 @@ pub const MUC_ROOM_INFO: &str = "http://jabber.org/protocol/muc#roominfo";
 pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
 /// XEP-0307: unique room names.
 pub const MUC_UNIQUE: &str = "http://jabber.org/protocol/muc#unique";
+/// XEP-0317: what people are in a room beside their roles.
+pub const HATS: &str = "urn:xmpp:hats:0";
+/// XEP-0488: tokens that let people into rooms.
+pub const MUC_TOKEN_INVITE: &str = "urn:xmpp:muc-token-invite:0";
 /// XEP-0249: direct invitations.
 pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0421: anonymous unique occupant identifiers.

@@ -354,6 +354,7 @@ impl Server {
                 tracing::warn!(left, "connections did not end in time and were cut");
             }
         }
+        live.router.stop_services(patience).await;
         let house = live.state().federation.take();
         if let Some(house) = house {
             house.stop(patience).await;

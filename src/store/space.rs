@@ -86,6 +86,8 @@ spaces! {
     ROOM_LOG = 0x53;
     /// rid → bytes of the room's history (a counter).
     ROOM_TOTALS = 0x54;
+    /// rid → vCard of the room.
+    ROOM_PROFILE = 0x55;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

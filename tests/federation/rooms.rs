@@ -93,10 +93,23 @@ async fn who_comes_from_another_server_is_an_occupant_like_others() {
     let fin = fin.child("fin", ns::MAM).unwrap();
     assert_eq!(fin.attr("complete"), Some("true"));
 
-    let leave = format!("<presence type='unavailable' to='{ROOM}/romeo'/>");
-    romeo.send(leave.as_str()).await.unwrap();
     let gone = |el: &Element| {
         el.attr("type") == Some("unavailable") && el.attr("from") == Some(&*format!("{ROOM}/romeo"))
     };
+    let leave = format!("<presence type='unavailable' to='{ROOM}/romeo'/>");
+    romeo.send(leave.as_str()).await.unwrap();
     juliet.wait_for("romeo leaves", gone).await.unwrap();
+
+    enter(&mut romeo, "romeo").await;
+    here.stop().await;
+    let out = romeo
+        .wait_for("the end of the service", gone)
+        .await
+        .unwrap();
+    assert!(has_code(&out, "110") && has_code(&out, "332"), "{out:?}");
+}
+
+fn has_code(stanza: &Element, code: &str) -> bool {
+    let x = stanza.child("x", ns::MUC_USER);
+    x.is_some_and(|x| x.children().any(|el| el.attr("code") == Some(code)))
 }

@@ -77,6 +77,8 @@ files! {
     muc
     muc_admin
     muc_archive
+    muc_more
+    muc_owner
     presence
     private_xml
     pubsub

@@ -7,8 +7,10 @@ use crate::hooks::service::{ServiceOwner, ServiceTurn};
 use crate::hooks::{Envelope, Floor, Origin};
 use crate::proto::disco::{Identity, Info};
 use crate::proto::error::{Condition, StanzaError};
+use crate::proto::jid::Jid;
 use crate::proto::stanza::{IqType, Kind, Stanza};
 use crate::proto::{ns, rsm};
+use crate::runtime::random;
 use crate::state::rooms::{self, Listing};
 use crate::store::StoreError;
 use crate::xml::{El, Element};
@@ -30,7 +32,7 @@ impl ServiceOwner for HostOwner {
                 Some(payload) if payload.is("query", ns::DISCO_ITEMS) => {
                     return self.items(payload, envelope, turn);
                 }
-                Some(payload) => self.answer(payload),
+                Some(payload) => self.answer(payload, envelope.from()),
                 None => Err(Condition::BadRequest.into()),
             },
             // The service itself has no occupants (§7.2.1).
@@ -53,13 +55,21 @@ impl ServiceOwner for HostOwner {
 }
 
 impl HostOwner {
-    fn answer(&self, payload: El<'_>) -> Result<Option<Element>, StanzaError> {
+    fn answer(&self, payload: El<'_>, from: Option<&Jid>) -> Result<Option<Element>, StanzaError> {
         match (payload.ns(), payload.name()) {
             (ns::DISCO_INFO, "query") if !names_node(payload) => Ok(Some(self.info())),
             (ns::DISCO_INFO, "query") => Err(Condition::ItemNotFound.into()),
             (ns::PING, "ping") => Ok(None),
+            (ns::MUC_UNIQUE, "unique") => self.unused_name(from).map(Some),
             _ => Err(Condition::ServiceUnavailable.into()),
         }
+    }
+
+    /// XEP-0307 §2: a name that no room has or will have by chance, for who may make rooms.
+    fn unused_name(&self, from: Option<&Jid>) -> Result<Element, StanzaError> {
+        let from = from.ok_or_else(|| StanzaError::from(Condition::BadRequest))?;
+        self.0.may_create(from, true)?;
+        Ok(Element::new("unique", ns::MUC_UNIQUE).with_text(&random::token()))
     }
 
     fn info(&self) -> Element {
@@ -69,9 +79,11 @@ impl HostOwner {
             ns::DISCO_ITEMS,
             ns::MUC,
             ns::MUC_STABLE_ID,
+            ns::MUC_UNIQUE,
             ns::OCCUPANT_ID,
             ns::PING,
             ns::RSM,
+            ns::VCARD,
         ];
         let info = Info {
             identities: vec![identity],

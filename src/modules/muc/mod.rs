@@ -6,6 +6,7 @@ mod host;
 mod live;
 mod owner;
 mod pages;
+mod profile;
 mod room;
 mod sweep;
 
@@ -25,6 +26,7 @@ use crate::hooks::{Deps, Envelope, Floor, Info, Module, ModuleError, Registrar};
 use crate::metrics::{Counter, Registry};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
+use crate::state::admins::Admins;
 use crate::state::rooms::{self, Options, Rid, archive};
 use crate::store::{Snapshot, Store, StoreError};
 use crate::{choice, settings};
@@ -34,7 +36,7 @@ choice! {
     pub enum Creators {
         /// Accounts of the host.
         Local = "local",
-        /// Administrators of the host and of the server, as the configuration names them.
+        /// Administrators of the host and of the server.
         Admins = "admins",
         /// Anyone, also from other servers.
         Anyone = "anyone",
@@ -82,6 +84,18 @@ settings! {
         pub queries: u32 = 64 => within(1..=1_000);
         /// People on the lists of a room: members, admins, owners, outcasts.
         pub affiliations: u32 = 10_000 => within(10..=100_000);
+        /// People that one room in slow mode makes wait; of more than these the first need wait no longer.
+        pub speakers: u32 = 10_000 => within(10..=100_000);
+        /// Requests for membership of one room that nobody has answered yet.
+        pub requests: u32 = 50 => within(1..=1_000);
+        /// Invitation tokens of one room.
+        pub tokens: u32 = 100 => within(1..=10_000);
+        /// How long an invitation token lets people in at the most.
+        pub token_life: Period = Period::days(30) => within(Period::minutes(1)..=Period::days(366));
+        /// Hats of one room.
+        pub hats: u32 = 50 => within(1..=1_000);
+        /// Bytes of a room's vCard, which holds its picture.
+        pub vcard: Bytes = Bytes::kib(64) => within(Bytes::kib(1)..=Bytes::mib(1));
         /// Bytes of a nickname.
         pub nickname: Bytes = Bytes(256) => within(Bytes(16)..=Bytes(1023));
         /// Bytes of a room's subject, its name, its description, or the reason for something.
@@ -105,7 +119,7 @@ pub struct Service {
     host: Jid,
     title: String,
     create: Creators,
-    admins: Vec<Jid>,
+    admins: Admins,
     rules: Arc<Rules>,
     most_listed: usize,
     rooms: usize,
@@ -124,10 +138,15 @@ impl Module for Muc {
         name: "muc",
         specs: &[
             ("XEP-0045", "1.35.5"),
+            ("XEP-0307", "0.1"),
+            ("XEP-0317", "0.3.1"),
             ("XEP-0410", "1.1.0"),
             ("XEP-0421", "1.0.1"),
             ("XEP-0425", "0.3.0"),
+            ("XEP-0486", "0.1.0"),
+            ("XEP-0488", "0.1.0"),
             ("XEP-0500", "0.1.1"),
+            ("XEP-0502", "0.1.0"),
         ],
         doc: "Rooms: conversations of several people.",
         on_by_default: true,
@@ -155,20 +174,13 @@ impl Module for Muc {
                 Rid::allocate(&deps.store),
             ))
         })?;
-        let administration = &deps.administration;
-        let of_host = administration.hosts.get(deps.host.domain());
         let rules = rules(&config);
         let service = Service {
             domain,
             host: deps.host.clone(),
             title: config.title,
             create: config.create,
-            admins: administration
-                .server
-                .iter()
-                .chain(of_host.into_iter().flatten())
-                .cloned()
-                .collect(),
+            admins: Admins::new(deps.administration.clone(), deps.store.clone()),
             rules: Arc::new(rules),
             most_listed: config.listed as usize,
             rooms: config.rooms as usize,
@@ -208,6 +220,12 @@ fn rules(config: &Config) -> Rules {
         page: config.page as usize,
         page_bytes: config.page_bytes.as_usize(),
         affiliations: config.affiliations as usize,
+        speakers: config.speakers as usize,
+        requests: config.requests as usize,
+        tokens: config.tokens as usize,
+        token_life: config.token_life.get().as_secs(),
+        hats: config.hats as usize,
+        profile: config.vcard.as_usize(),
         text: config.text.as_usize(),
         options: Options {
             persistent: config.persistent,
@@ -227,6 +245,10 @@ struct Reached {
     clients: Counter,
     joins: Counter,
     affiliations: Counter,
+    speakers: Counter,
+    requests: Counter,
+    tokens: Counter,
+    hats: Counter,
 }
 
 impl Reached {
@@ -238,6 +260,10 @@ impl Reached {
             clients: metrics.limit("modules.muc.clients"),
             joins: metrics.limit("modules.muc.joins"),
             affiliations: metrics.limit("modules.muc.affiliations"),
+            speakers: metrics.limit("modules.muc.speakers"),
+            requests: metrics.limit("modules.muc.requests"),
+            tokens: metrics.limit("modules.muc.tokens"),
+            hats: metrics.limit("modules.muc.hats"),
         }
     }
 
@@ -247,17 +273,21 @@ impl Reached {
             Bound::Clients => self.clients.count(),
             Bound::Joins => self.joins.count(),
             Bound::Affiliations => self.affiliations.count(),
+            Bound::Speakers => self.speakers.count(),
+            Bound::Requests => self.requests.count(),
+            Bound::Tokens => self.tokens.count(),
+            Bound::Hats => self.hats.count(),
         }
     }
 }
 
 impl Service {
     /// §10.1.1, and how many rooms there may be.
-    fn may_create(&self, who: &Jid) -> Result<(), Condition> {
+    fn may_create(&self, who: &Jid, administers: bool) -> Result<(), Condition> {
         let may = match self.create {
             Creators::Anyone => true,
             Creators::Local => who.domain() == self.host.domain(),
-            Creators::Admins => self.admins.contains(&who.bare()),
+            Creators::Admins => administers,
         };
         if !may {
             return Err(Condition::NotAllowed);

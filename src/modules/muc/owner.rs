@@ -2,18 +2,20 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::Service;
 use super::room::{Actor, Kept, Now, Occupant, Out, Role, Room, Session};
+use super::{Creators, Service};
+use crate::hooks::command::Rights;
 use crate::hooks::service::{ServiceOwner, ServiceTurn};
 use crate::hooks::{Effect, Envelope, Origin};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{Kind, Stanza};
+use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::state::rooms::Rid;
 use crate::state::rooms::archive::{self, Said};
 use crate::store::Mid;
@@ -27,21 +29,33 @@ pub struct RoomOwner {
     creator: Option<String>,
     /// Turns whose effects have not happened yet.
     under_way: Arc<AtomicUsize>,
-    /// Messages of the archive that were looked up for a stanza that comes again.
-    found: Arc<Found>,
+    /// Messages of the archive that were looked up for a stanza that comes again, or that there are none.
+    found: Arc<Found<Mid, Option<Said>>>,
+    /// Who wants to make the room, and whether it administers the host.
+    administers: Arc<Found<Jid, bool>>,
 }
 
-/// What was found, or that there is none.
-type Found = Mutex<HashMap<Mid, Option<Said>>>;
+/// What was looked up for stanzas that come again.
+struct Found<K, V>(Mutex<HashMap<K, V>>);
 
-fn put(found: &Found, mid: Mid, said: Option<Said>) {
-    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-    found.insert(mid, said);
+impl<K: Eq + Hash, V> Found<K, V> {
+    fn put(&self, key: K, value: V) {
+        self.lock().insert(key, value);
+    }
+
+    fn take(&self, key: &K) -> Option<V> {
+        self.lock().remove(key)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn take(found: &Found, mid: Mid) -> Option<Option<Said>> {
-    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-    found.remove(&mid)
+impl<K, V> Default for Found<K, V> {
+    fn default() -> Self {
+        Found(Mutex::default())
+    }
 }
 
 impl RoomOwner {
@@ -62,6 +76,7 @@ impl RoomOwner {
             service,
             under_way: Arc::default(),
             found: Arc::default(),
+            administers: Arc::default(),
         };
         owner.show();
         owner
@@ -85,9 +100,7 @@ impl RoomOwner {
         let Some(rid) = self.room.rid() else {
             return;
         };
-        let (to, origin) = (envelope.to.clone(), envelope.origin.clone());
-        let mut again = Envelope::new(envelope.stanza.clone(), to, origin);
-        again.receipt = envelope.receipt.take();
+        let again = again(envelope);
         let (found, floor) = (self.found.clone(), turn.floor.clone());
         let (room, store) = (again.to.bare(), self.service.store.clone());
         tokio::spawn(async move {
@@ -96,9 +109,47 @@ impl RoomOwner {
                 tracing::error!(%room, %error, "the archive of a room cannot be read; run `waxwing check`");
                 None
             });
-            put(&found, mid, said);
+            found.put(mid, said);
             floor.route(Box::new(again));
         });
+    }
+
+    /// Whether a stanza would make the room, and it has to be looked up whether its sender may.
+    fn asks_who(&self, from: &Jid, stanza: &Stanza) -> bool {
+        let enters = matches!(stanza.kind, Kind::Presence(PresenceType::Available));
+        let host = self.service.host.domain();
+        enters
+            && self.service.create == Creators::Admins
+            && !self
+                .service
+                .admins
+                .fixed(host)
+                .any(|fixed| *fixed == from.bare())
+    }
+
+    /// Looks up whether somebody administers the host; then the stanza comes again.
+    fn look_up_rights(&self, from: Jid, envelope: &mut Envelope, turn: &ServiceTurn<'_>) {
+        let again = again(envelope);
+        let (found, floor) = (self.administers.clone(), turn.floor.clone());
+        let service = self.service.clone();
+        tokio::spawn(async move {
+            let caller = service.admins.caller(&from, &service.host).await;
+            let rights = caller.map(|caller| caller.rights);
+            found.put(from, rights.is_ok_and(|rights| rights != Rights::None));
+            floor.route(Box::new(again));
+        });
+    }
+
+    /// Why the sender of a stanza may make no room, if so; `None` if that has to be looked up first.
+    fn may_create(&self, from: &Jid, stanza: &Stanza) -> Option<Result<(), Condition>> {
+        if !self.room.may_begin() || !matches!(stanza.kind, Kind::Presence(_)) {
+            return Some(Err(Condition::NotAllowed));
+        }
+        let administers = match self.asks_who(from, stanza) {
+            true => self.administers.take(from)?,
+            false => true,
+        };
+        Some(self.service.may_create(from, administers))
     }
 
     fn follow(&mut self, out: Out, envelope: &Envelope, turn: &mut ServiceTurn<'_>) {
@@ -114,6 +165,9 @@ impl RoomOwner {
         }
         if let Some(asked) = out.asked {
             self.service.read_archive(asked, envelope, turn.floor);
+        }
+        if let Some(rid) = out.profile {
+            self.service.read_profile(rid, envelope, turn.floor);
         }
         if let Some(rid) = out.cleared {
             let service = self.service.clone();
@@ -138,17 +192,17 @@ impl ServiceOwner for RoomOwner {
         let Some(from) = stanza.from.clone() else {
             return;
         };
+        let Some(may_create) = self.may_create(&from, &stanza) else {
+            return self.look_up_rights(from, envelope, turn);
+        };
         let actor = Actor {
-            may_create: match (self.room.count(), stanza.kind) {
-                (0, Kind::Presence(_)) => self.service.may_create(&from),
-                _ => Err(Condition::NotAllowed),
-            },
+            may_create,
             // Commands of administrators ask in the name of the host (see `desk`).
             may_all: envelope.origin == Origin::Server && from == self.service.host,
             jid: from,
         };
         let wanted = self.room.wants(&actor.jid, &stanza);
-        let found = wanted.map(|mid| (mid, take(&self.found, mid)));
+        let found = wanted.map(|mid| (mid, self.found.take(&mid)));
         if let Some((mid, None)) = found {
             return self.look_up(mid, envelope, turn);
         }
@@ -165,6 +219,15 @@ impl ServiceOwner for RoomOwner {
             self.service.reached.count(bound);
         }
         self.follow(out, envelope, turn);
+        self.show();
+    }
+
+    fn stop(&mut self, turn: &mut ServiceTurn<'_>) {
+        let floor = turn.floor;
+        let out = self.room.stop(|client| floor.is_local(client.domain()));
+        for tell in out.tells {
+            turn.send_copies(tell.stanza, tell.to);
+        }
         self.show();
     }
 
@@ -190,6 +253,14 @@ impl ServiceOwner for RoomOwner {
     fn writes(&self) -> bool {
         true
     }
+}
+
+/// The stanza of an envelope, to be handled later.
+fn again(envelope: &mut Envelope) -> Envelope {
+    let (to, origin) = (envelope.to.clone(), envelope.origin.clone());
+    let mut again = Envelope::new(envelope.stanza.clone(), to, origin);
+    again.receipt = envelope.receipt.take();
+    again
 }
 
 /// An occupant as it is kept over a restart.

@@ -59,6 +59,47 @@ pub struct Subject {
     pub at: u64,
 }
 
+/// Somebody who asks to become a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who.
+    pub jid: Jid,
+    /// The nickname that is to be kept.
+    pub nick: String,
+}
+
+/// What lets somebody in who is on no list (XEP-0488).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The token.
+    pub token: String,
+    /// Who made it.
+    pub by: Jid,
+    /// Its end, Unix milliseconds.
+    pub until: u64,
+    /// For how many people it is good, if not for any number.
+    pub left: Option<u32>,
+}
+
+impl Token {
+    /// Whether this is it, and its time is not over.
+    pub fn is(&self, given: &str, wall: u64) -> bool {
+        self.token == given && self.until > wall
+    }
+}
+
+/// What people are beside their roles (XEP-0317).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hat {
+    /// What it is known by.
+    pub uri: String,
+    /// Its name for people.
+    pub title: String,
+    /// Its colour, an angle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hue: Option<String>,
+}
+
 /// All of a room but its lists and its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -77,6 +118,21 @@ pub struct Record {
     /// Its subject, if one was set.
     #[serde(default)]
     pub subject: Option<Subject>,
+    /// Who asks to become a member, and was not answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<Request>,
+    /// Tokens that let people in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<Token>,
+    /// Hashes of the forms of its picture (XEP-0486 §5.1); the picture lies beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<String>,
+    /// Hats that there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hats: Vec<Hat>,
+    /// Who has which of them, by their URIs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub worn: BTreeMap<Jid, Vec<String>>,
 }
 
 /// A room read as a whole.
@@ -172,6 +228,22 @@ pub fn affiliate(batch: &mut Batch, rid: Rid, jid: &Jid, affiliate: Option<&Affi
     }
 }
 
+/// Writes the vCard of a room; `None` takes it away.
+pub fn profile(batch: &mut Batch, rid: Rid, vcard: Option<Vec<u8>>) {
+    match vcard {
+        Some(vcard) => batch.put(Space::ROOM_PROFILE, &rid.key(), vcard),
+        None => batch.delete(Space::ROOM_PROFILE, &rid.key()),
+    }
+}
+
+/// The vCard of a room.
+///
+/// # Errors
+/// The store's.
+pub fn read_profile(view: &dyn Snapshot, rid: Rid) -> Result<Option<Vec<u8>>, StoreError> {
+    view.get(Space::ROOM_PROFILE, &rid.key())
+}
+
 /// Takes a room off the list: it is no more, and what it holds is for [`clear`].
 pub fn remove(batch: &mut Batch, record: &Record) {
     batch.delete(Space::ROOM, &name_key(&record.jid));
@@ -185,6 +257,7 @@ pub async fn clear(store: &Store, rid: Rid) -> Result<(), CommitError> {
     for space in [
         Space::ROOM_LOG,
         Space::ROOM_TOTALS,
+        Space::ROOM_PROFILE,
         Space::ROOM_MEMBER,
         Space::ROOM_CONFIG,
     ] {
@@ -259,6 +332,11 @@ mod tests {
             secret: "s".to_owned(),
             options: Options::default(),
             subject: None,
+            requests: Vec::new(),
+            tokens: Vec::new(),
+            pictures: Vec::new(),
+            hats: Vec::new(),
+            worn: BTreeMap::new(),
         }
     }
 

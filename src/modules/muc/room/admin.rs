@@ -1,7 +1,7 @@
 //! Lists and their changes, as moderators, admins and owners ask for them (XEP-0045 §8, §9, §10.3 to §10.8).
 
 use super::occupants::{Occupant, Role};
-use super::said::{Told, code, user};
+use super::said::{self, Told, code, user};
 use super::{Bound, Out, Refused, Room};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -312,26 +312,52 @@ impl Room {
                 affiliation,
                 nick,
             } => {
-                let before = self.affiliation(&jid);
+                let before = self.standing(&jid);
                 self.change_affiliation(&jid, affiliation, nick.as_deref(), &told, out);
-                if before == Affiliation::None && affiliation == Affiliation::Member {
-                    self.invite_member(&jid, bare, told.reason, out);
-                }
+                self.tell_absent(&jid, before, bare, told.reason, out);
             }
         }
     }
 
-    /// §9.5: who may enter from now on is told so, where others may not.
-    fn invite_member(&self, jid: &Jid, by: &Jid, reason: Option<&str>, out: &mut Out) {
-        let members_only = self.options().is_some_and(|options| options.members_only);
-        if !members_only || self.occupants.of_person(jid).next().is_some() {
+    /// What somebody is to the room, and whether it is there.
+    pub(super) fn standing(&self, jid: &Jid) -> (Affiliation, bool) {
+        let there = self.occupants.of_person(jid).next().is_some();
+        (self.affiliation(jid), there)
+    }
+
+    /// §18.1: somebody who was not there learns what it is to the room now; who may enter from now on, where
+    /// others may not, is invited (§9.5).
+    pub(super) fn tell_absent(
+        &self,
+        jid: &Jid,
+        (before, there): (Affiliation, bool),
+        by: &Jid,
+        reason: Option<&str>,
+        out: &mut Out,
+    ) {
+        let now = self.affiliation(jid);
+        if there || now == before || jid.node().is_none() || self.locked {
             return;
         }
-        let mut invite = user("invite").with_attr("from", by.as_str());
-        if let Some(reason) = reason {
-            invite = invite.with_child(user("reason").with_text(reason));
+        let members_only = self.options().is_some_and(|options| options.members_only);
+        if members_only && before == Affiliation::None && now == Affiliation::Member {
+            let mut invite = user("invite").with_attr("from", by.as_str());
+            if let Some(reason) = reason {
+                invite = invite.with_child(user("reason").with_text(reason));
+            }
+            return out.tell(jid, self.invitation(invite));
         }
-        out.tell(jid, self.invitation(invite));
+        let told = Told {
+            reason,
+            codes: &[code::AFFILIATION],
+            ..Told::default()
+        };
+        let x = said::extension(now, Role::None, None, &told, []);
+        let message = Stanza::message(MessageType::Normal)
+            .with_from(self.jid.clone())
+            .with_id(random::id())
+            .with_child(x);
+        out.tell(jid, message);
     }
 
     /// A message from the room with an invitation, and what is needed to follow it.

@@ -9,8 +9,11 @@ use crate::proto::ns;
 use crate::state::rooms::Affiliation;
 use crate::xml::{El, Element};
 
+/// XEP-0502 §3.1.
+const ACTIVITY: &str = "{urn:xmpp:muc-activity}message-activity";
+
 impl Room {
-    pub(super) fn info(&self, bare: &Jid, query: El<'_>) -> Result<Element, Refused> {
+    pub(super) fn info(&self, bare: &Jid, query: El<'_>, wall: u64) -> Result<Element, Refused> {
         let affiliation = self.affiliation(bare);
         if self.locked && affiliation != Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
@@ -38,7 +41,7 @@ impl Room {
         }
         info.identities.push(identity.with_name(name));
         info.features = self.features();
-        info.forms.push(self.about());
+        info.forms.push(self.about(wall));
         Ok(info.to_element(None))
     }
 
@@ -64,6 +67,10 @@ impl Room {
             ns::OCCUPANT_ID,
             ns::STANZA_ID,
             ns::PING,
+            ns::VCARD,
+            ns::COMMANDS,
+            ns::HATS,
+            ns::MUC_TOKEN_INVITE,
         ];
         if let Some(options) = self.options() {
             let either = |yes: bool, a: &'static str, b: &'static str| if yes { a } else { b };
@@ -97,7 +104,7 @@ impl Room {
     }
 
     /// §16.5.4.
-    fn about(&self) -> Form {
+    fn about(&self, wall: u64) -> Form {
         let mut form = Form::new(FormType::Result).with_form_type(ns::MUC_ROOM_INFO);
         let Some(stored) = &self.stored else {
             return form;
@@ -134,6 +141,18 @@ impl Room {
             let field = Field::text("muc#roominfo_slow_mode_duration", &seconds);
             form = form.with_field(field.with_label("Seconds between two messages"));
         }
+        if !stored.record.pictures.is_empty() {
+            let hashes = stored.record.pictures.iter().map(String::as_str);
+            let field = Field::new(FieldType::TextMulti, "muc#roominfo_avatarhash");
+            form = form.with_field(field.with_values(hashes).with_label("Avatar hash"));
+        }
+        if let Some(hash) = self.hats_hash() {
+            form = form.with_field(Field::text("hats#hash", &hash).with_label("Hats hash"));
+        }
+        if let Some(per_hour) = self.activity(wall) {
+            let field = Field::text(ACTIVITY, &format!("{per_hour:.2}"));
+            form = form.with_field(field.with_label("Messages per hour"));
+        }
         let occupants = self.occupants.len().to_string();
         let most = self.rules.history.min(options.history as usize).to_string();
         form.with_field(Field::text("muc#roominfo_occupants", &occupants).with_label("Occupants"))
@@ -146,10 +165,15 @@ impl Room {
 
     /// §6.5: nicknames are shown to who is there.
     pub(super) fn items(&self, bare: &Jid, query: El<'_>) -> Result<Element, Refused> {
-        if query.attr("node").is_some_and(|node| !node.is_empty()) {
-            return Err(Condition::ItemNotFound.into());
-        }
         let list = Element::new("query", ns::DISCO_ITEMS);
+        match query.attr("node").filter(|node| !node.is_empty()) {
+            None => {}
+            Some(ns::COMMANDS) => {
+                let list = list.with_attr("node", ns::COMMANDS);
+                return Ok(list.with_children(self.commands(bare)));
+            }
+            Some(_) => return Err(Condition::ItemNotFound.into()),
+        }
         if self.occupants.of_person(bare).next().is_none() {
             return Ok(list);
         }

@@ -33,10 +33,12 @@ impl Room {
             }
         }
         let form = stanza.child("x", ns::DATA_FORM).map(Form::parse);
-        if let Some(Ok(form)) = form
-            && form.form_type() == Some(ns::MUC_REQUEST)
-        {
-            return self.voice(full, &form, out);
+        if let Some(Ok(form)) = form {
+            match form.form_type() {
+                Some(ns::MUC_REQUEST) => return self.voice(full, &form, out),
+                Some(ns::MUC_REGISTER) => return self.approve(full, &form, out),
+                _ => {}
+            }
         }
         self.speaker(full).and(Err(Condition::BadRequest.into()))
     }

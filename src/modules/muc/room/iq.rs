@@ -11,6 +11,7 @@ use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{IqType, Stanza};
 use crate::runtime::random;
+use crate::state::rooms::Affiliation;
 use crate::xml::{El, Element};
 
 /// Questions between occupants that are open at the same time in one room.
@@ -63,6 +64,15 @@ impl Room {
             out.asked = asked;
             return Ok(());
         }
+        if !set && payload.is("vCard", ns::VCARD) {
+            let seen = !self.locked || self.affiliation(&actor.jid.bare()) == Affiliation::Owner;
+            let rid = self.record()?.rid;
+            out.profile = seen.then_some(rid);
+            return match seen {
+                true => Ok(()),
+                false => Err(Condition::ItemNotFound.into()),
+            };
+        }
         let answer = self.answer(actor, set, payload, now, out)?;
         let mut result = stanza.reply();
         result.from = Some(to.clone());
@@ -86,7 +96,7 @@ impl Room {
     ) -> Result<Option<Element>, Refused> {
         let bare = actor.jid.bare();
         match (set, payload.ns(), payload.name()) {
-            (false, ns::DISCO_INFO, "query") => self.info(&bare, payload).map(Some),
+            (false, ns::DISCO_INFO, "query") => self.info(&bare, payload, now.wall).map(Some),
             (false, ns::DISCO_ITEMS, "query") => self.items(&bare, payload).map(Some),
             (false, ns::PING, "ping") => Ok(None),
             (false, ns::MUC_OWNER, "query") => self.owner_asks(&bare, payload).map(Some),
@@ -100,6 +110,15 @@ impl Room {
             (true, ns::MODERATE, "moderate") | (true, ns::FASTEN, "apply-to") => {
                 self.moderate(&actor.jid, payload, now, out).map(|()| None)
             }
+            (true, ns::COMMANDS, "command") => self.command(&bare, payload, out).map(Some),
+            (true, ns::VCARD, "vCard") => self.set_profile(&bare, payload, out).map(|()| None),
+            (true, ns::MUC_TOKEN_INVITE, "request") => {
+                self.make_token(&bare, payload, now, out).map(Some)
+            }
+            (true, ns::MUC_TOKEN_INVITE, "revoke") => {
+                self.revoke_token(&bare, payload, out).map(|()| None)
+            }
+            (false, ns::MUC_TOKEN_INVITE, "tokens") => self.list_tokens(&bare, now).map(Some),
             (false, ns::REGISTER, "query") => self.registration(&bare).map(Some),
             (true, ns::REGISTER, "query") => self.register(&bare, payload, out).map(|()| None),
             _ => Err(Condition::ServiceUnavailable.into()),

@@ -38,13 +38,20 @@ impl Room {
             return Err(self.too_many(Bound::Joins, "Too many enter at once; try again"));
         }
         let mut codes = Vec::new();
+        let given = x.child("password", ns::MUC).map(|given| given.text());
+        let given = given.as_deref();
+        let token = given.filter(|given| self.brings_token(&bare, given, now));
         if self.stored.is_none() {
             self.create(actor, &bare, now)?;
             codes.push(code::CREATED);
-        } else {
-            self.may_enter(&bare, x)?;
+        } else if token.is_none() {
+            self.may_enter(&bare, given)?;
         }
         self.has_room(&bare)?;
+        if let Some(token) = token {
+            self.spend_token(&bare, token, now, out);
+        }
+        self.watch_activity(now.wall);
         let affiliation = self.affiliation(&bare);
         let there = self.occupants.by_nick(nick);
         // A second client of a person shares the nickname as it was first written (§7.2.8).
@@ -114,6 +121,11 @@ impl Room {
                 secret: random::token(),
                 options: self.rules.options.clone(),
                 subject: None,
+                requests: Vec::new(),
+                tokens: Vec::new(),
+                pictures: Vec::new(),
+                hats: Vec::new(),
+                worn: Default::default(),
             },
             affiliates: [(bare.clone(), owner)].into(),
         });
@@ -122,7 +134,7 @@ impl Room {
     }
 
     /// §7.2.5 to §7.2.10.
-    fn may_enter(&self, bare: &Jid, x: El<'_>) -> Result<(), Refused> {
+    fn may_enter(&self, bare: &Jid, given: Option<&str>) -> Result<(), Refused> {
         let affiliation = self.affiliation(bare);
         if self.locked && affiliation != Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
@@ -133,14 +145,20 @@ impl Room {
         let Some(options) = self.options() else {
             return Err(Condition::ItemNotFound.into());
         };
-        if let Some(password) = &options.password {
-            let given = x.child("password", ns::MUC).map(|given| given.text());
-            if given.as_deref() != Some(password) {
-                return Err(Condition::NotAuthorized.into());
-            }
+        if let Some(password) = &options.password
+            && given != Some(password)
+        {
+            return Err(Condition::NotAuthorized.into());
         }
         if options.members_only && affiliation == Affiliation::None {
-            return Err(Condition::RegistrationRequired.into());
+            return Err(match given {
+                // XEP-0488 §3.5: it can only be a token that was good once.
+                Some(_) if options.password.is_none() => {
+                    StanzaError::from(Condition::NotAuthorized)
+                        .with_app(Element::new("expired-token", ns::MUC_TOKEN_INVITE))
+                }
+                _ => Condition::RegistrationRequired.into(),
+            });
         }
         Ok(())
     }

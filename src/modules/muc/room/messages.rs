@@ -63,6 +63,7 @@ impl Room {
         }
         let reflected = self.reflected(speaker, stanza);
         self.paced(&full.bare(), stanza, now)?;
+        self.count_said(stanza, now.wall);
         self.take_back(full, stanza, now, out);
         match lasts(stanza) {
             true => self.say_to_all(full, reflected, now, out),

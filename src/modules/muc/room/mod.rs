@@ -1,8 +1,10 @@
 //! The rules of a room: what comes in, what it changes, what goes out; no disk, no network, no clock.
 
+mod activity;
 mod admin;
 mod archive;
 mod form;
+mod hats;
 mod info;
 mod invite;
 mod iq;
@@ -13,10 +15,12 @@ mod nick;
 mod occupants;
 mod owner;
 mod presence;
+mod profile;
 mod register;
 mod retract;
 mod said;
 mod slow;
+mod token;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,6 +61,18 @@ pub struct Rules {
     pub page_bytes: usize,
     /// People on the lists of a room.
     pub affiliations: usize,
+    /// People that slow mode makes wait.
+    pub speakers: usize,
+    /// Requests for membership that wait for an answer.
+    pub requests: usize,
+    /// Invitation tokens.
+    pub tokens: usize,
+    /// Seconds that one lets people in at the most.
+    pub token_life: u64,
+    /// Hats.
+    pub hats: usize,
+    /// Bytes of the vCard.
+    pub profile: usize,
     /// Bytes of a subject, a name, a description or a reason.
     pub text: usize,
     /// What a new room is like.
@@ -108,6 +124,8 @@ pub struct Out {
     pub cleared: Option<Rid>,
     /// What the archive is asked; the answer comes from there.
     pub asked: Option<Asked>,
+    /// A room whose vCard is asked for; the answer comes from there.
+    pub profile: Option<Rid>,
 }
 
 impl Out {
@@ -147,6 +165,14 @@ pub enum Bound {
     Joins,
     /// People on the lists.
     Affiliations,
+    /// People that slow mode makes wait.
+    Speakers,
+    /// Requests for membership that wait for an answer.
+    Requests,
+    /// Invitation tokens.
+    Tokens,
+    /// Hats.
+    Hats,
 }
 
 /// What a room has that is not in the store.
@@ -170,6 +196,7 @@ pub struct Room {
     forwarded: iq::Forwarded,
     joins: Bucket,
     spoken: slow::Spoken,
+    activity: activity::Activity,
     reached: Option<Bound>,
     /// Who acts for the administrators in this turn.
     acting: Option<Jid>,
@@ -195,6 +222,7 @@ impl Room {
             acting: None,
             joins,
             spoken: slow::Spoken::default(),
+            activity: activity::Activity::default(),
             reached: None,
         }
     }
@@ -250,6 +278,12 @@ impl Room {
     /// How many are there.
     pub fn count(&self) -> usize {
         self.occupants.len()
+    }
+
+    /// Whether who comes next makes it: it is not there, or ends with this (see [`Room::handle`]).
+    pub fn may_begin(&self) -> bool {
+        let stays = |stored: &Stored| stored.record.options.persistent || self.count() > 0;
+        !self.stored.as_ref().is_some_and(stays)
     }
 
     /// Whether the room exists.
@@ -336,8 +370,13 @@ impl Room {
         let Some(stored) = &mut self.stored else {
             return;
         };
+        let asked = stored.record.requests.len();
+        stored.record.requests.retain(|asks| asks.jid != *bare);
         if !self.locked {
             rooms::affiliate(&mut out.batch, stored.record.rid, bare, affiliate.as_ref());
+            if stored.record.requests.len() < asked {
+                rooms::write(&mut out.batch, &stored.record);
+            }
         }
         match affiliate {
             Some(affiliate) => stored.affiliates.insert(bare.clone(), affiliate),

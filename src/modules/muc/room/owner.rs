@@ -15,7 +15,7 @@ use crate::xml::{El, Element};
 
 impl Room {
     /// §10.2: only owners see and change the configuration.
-    fn as_owner(&self, bare: &Jid) -> Result<&Options, Refused> {
+    pub(super) fn as_owner(&self, bare: &Jid) -> Result<&Options, Refused> {
         let options = &self.record()?.options;
         match self.affiliation(bare) {
             Affiliation::Owner => Ok(options),
@@ -92,7 +92,9 @@ impl Room {
             self.save(out);
         }
         for (jid, affiliation) in changes {
+            let was = self.standing(&jid);
             self.change_affiliation(&jid, affiliation, None, &Told::default(), out);
+            self.tell_absent(&jid, was, bare, None, out);
         }
         self.enforce(&before, &options, out);
         self.tell_configured(&before, &options, out);
@@ -183,6 +185,11 @@ impl Room {
         if private != *now {
             codes.insert(0, code::CONFIGURED);
         }
+        self.tell_codes(codes, out);
+    }
+
+    /// Tells all what changed.
+    pub(super) fn tell_codes(&self, codes: impl IntoIterator<Item = u16>, out: &mut Out) {
         let message = Stanza::message(MessageType::Groupchat)
             .with_from(self.jid.clone())
             .with_id(random::id())

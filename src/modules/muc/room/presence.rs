@@ -191,7 +191,12 @@ impl Room {
         let jid = session.map(|session| &session.jid).filter(|_| open);
         let affiliation = self.affiliation(&occupant.bare);
         let x: Element = said::extension(affiliation, role, jid, told, codes);
-        said::presence(occupant, kind, session.map(|s| &s.presence), x)
+        let shown = said::presence(occupant, kind, session.map(|s| &s.presence), x);
+        let there = kind == PresenceType::Available;
+        match self.hats_of(&occupant.bare).filter(|_| there) {
+            Some(hats) => shown.with_child(hats),
+            None => shown,
+        }
     }
 
     /// §7.14: a client leaves; the last one of an occupant takes it along, the last occupant a
@@ -203,6 +208,11 @@ impl Room {
         told: &Told<'_>,
         out: &mut Out,
     ) {
+        self.part(full, words, told, out);
+        self.end_if_empty(out);
+    }
+
+    fn part(&mut self, full: &Jid, words: Option<&Stanza>, told: &Told<'_>, out: &mut Out) {
         let Some((mut gone, rest)) = self.occupants.leave(full) else {
             return;
         };
@@ -222,7 +232,20 @@ impl Room {
             }
             Rest::Nobody => self.show_others(&gone, Role::None, kind, told, out),
         }
-        self.end_if_empty(out);
+    }
+
+    /// §11.2: the service stops, and whose session it does not keep is no occupant any more.
+    pub fn stop(&mut self, keeps: impl Fn(&Jid) -> bool) -> Out {
+        let mut out = Out::default();
+        let told = Told {
+            own_codes: &[code::SHUTDOWN],
+            ..Told::default()
+        };
+        let clients = self.sessions(|_| true);
+        for client in clients.iter().filter(|client| !keeps(client)) {
+            self.part(client, None, &told, &mut out);
+        }
+        out
     }
 
     /// A temporary room ends with its last occupant, a locked one as well (§7.14, §10.1.3).

@@ -11,6 +11,8 @@ use crate::xml::{El, Element};
 pub mod code {
     /// Everybody sees who is behind a nickname.
     pub const NON_ANONYMOUS: u16 = 100;
+    /// The affiliation of who is not there changed.
+    pub const AFFILIATION: u16 = 101;
     /// Something else of the configuration changed.
     pub const CONFIGURED: u16 = 104;
     /// It is about yourself.
@@ -37,6 +39,8 @@ pub mod code {
     pub const NO_MEMBER: u16 = 321;
     /// Put out because only members may be there now.
     pub const MEMBERS_ONLY: u16 = 322;
+    /// Put out because the service stops.
+    pub const SHUTDOWN: u16 = 332;
     /// Put out because of an error.
     pub const ERROR: u16 = 333;
 }
@@ -92,7 +96,9 @@ pub fn extension(
 /// What a client may not say of itself in a room.
 pub fn is_claim(el: El<'_>, room: &Jid) -> bool {
     match (el.ns(), el.name()) {
-        (ns::MUC | ns::MUC_USER, "x") | (ns::OCCUPANT_ID, "occupant-id") => true,
+        (ns::MUC | ns::MUC_USER, "x") | (ns::OCCUPANT_ID, "occupant-id") | (ns::HATS, "hats") => {
+            true
+        }
         (ns::STANZA_ID, "stanza-id") => el
             .attr("by")
             .and_then(|by| Jid::parse(by.trim()).ok())

@@ -6,6 +6,9 @@
     clippy::expect_used
 )]
 
+mod members;
+mod more;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,6 +34,12 @@ fn rules() -> Rules {
         page: 10,
         page_bytes: 10_000,
         affiliations: 10,
+        speakers: 2,
+        requests: 2,
+        tokens: 2,
+        token_life: 1_000,
+        hats: 2,
+        profile: 1_000,
         text: 100,
         options: Options::default(),
     }
@@ -450,6 +459,25 @@ fn in_slow_mode_everybody_waits_but_for_owners() {
     }
     play.now += std::time::Duration::from_secs(21);
     assert_eq!(condition(&play.say("hag", "five")), None);
+}
+
+#[test]
+fn slow_mode_makes_a_bounded_number_of_people_wait() {
+    let slow = field("muc#roomconfig_slow_mode_duration", "20");
+    let mut play = Play::with(&slow, &["hag", "wicca", "eve"]);
+    for who in ["hag", "wicca"] {
+        assert_eq!(condition(&play.say(who, "one")), None);
+        assert_eq!(play.room.reached(), None);
+    }
+    assert_eq!(condition(&play.say("eve", "one")), None);
+    assert_eq!(play.room.reached(), Some(Bound::Speakers));
+    assert_eq!(
+        condition(&play.say("hag", "two")),
+        None,
+        "the first is let off"
+    );
+    let out = play.say("eve", "two");
+    assert_eq!(condition(&out), Some(Condition::PolicyViolation));
 }
 
 #[test]
