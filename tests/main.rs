@@ -51,4 +51,5 @@ mod strangers;
 mod support;
 mod tokens;
 mod upload;
+mod websocket;
 mod xeps;

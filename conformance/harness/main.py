@@ -16,7 +16,7 @@ from report import Outcome, table, versions
 from server import Server
 
 CONFORMANCE = Path(__file__).resolve().parent.parent
-CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "gajim", "biboumi", "peers"]
+CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "stanza", "converse", "gajim", "biboumi", "peers"]
 
 # Checks with servers of their own that run at once.
 AT_ONCE = 4

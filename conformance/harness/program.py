@@ -35,11 +35,11 @@ class Program:
             self.seen.append(text)
             self.lines.put_nowait(text)
 
-    async def line(self, text):
+    async def line(self, text, patience=PATIENCE):
         """The next line that contains the text."""
-        return await self.line_if(lambda line: text in line, f"a line with {text!r}")
+        return await self.line_if(lambda line: text in line, f"a line with {text!r}", patience)
 
-    async def line_if(self, right, what):
+    async def line_if(self, right, what, patience=PATIENCE):
         """The next line that is right."""
 
         async def search():
@@ -48,7 +48,7 @@ class Program:
             return line
 
         try:
-            return await within(PATIENCE, search(), what)
+            return await within(patience, search(), what)
         except Exception as error:
             error.args = (f"{error}; the program said: {self.seen}",)
             raise

@@ -59,6 +59,8 @@ def versions(work):
         "gajim": debian("gajim"),
         "biboumi": debian("biboumi"),
         "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
+        "converse": npm(work / "npm/node_modules/converse.js/package.json"),
+        "stanza": npm(work / "npm/node_modules/stanza/package.json"),
     }
 
 

@@ -209,7 +209,8 @@ def make_ca(ca):
 
 def sign(ca, folder, domains, usage="serverAuth"):
     request, extensions = folder / "request.pem", folder / "extensions"
-    names = ",".join(f"DNS:{domain}" for domain in domains)
+    # What is asked for by its address is here too.
+    names = ",".join([f"DNS:{domain}" for domain in domains] + ["IP:127.0.0.1"])
     extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
     openssl("req", *KEY, "-subj", f"/CN={domains[0]}", "-keyout", folder / "server.key", "-out", request)
     openssl(

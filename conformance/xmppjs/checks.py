@@ -1,4 +1,4 @@
-"""xmpp.js: SASL2 with Bind 2 in one round, with slixmpp on the other side."""
+"""xmpp.js, over TCP and WebSocket: SASL2 with Bind 2 in one round, with slixmpp on the other side."""
 
 import json
 import shutil
@@ -36,6 +36,7 @@ async def xmppjs(case, account, scheme, ca=None, wire=None):
         raise Skip("no Node.js here")
     localpart, _, domain = account.address.partition("@")
     service = f"{scheme}://{server.host}:{(wire or server).port}"
+    service += "/xmpp-websocket" if scheme == "wss" else ""
     command = ["node", SCRIPT, folder, service, domain, localpart, account.password]
     command += ["stay"] if wire else []
     return await Program.start(case, command, {"NODE_EXTRA_CA_CERTS": ca or server.ca})
@@ -79,6 +80,22 @@ async def chat(case):
     await program.line(f"message {juliet.boundjid.full} ay me")
 
 
+@check("xmppjs", "WebSocket: SASL2 with Bind 2, chat both ways; it leaves cleanly")
+async def websocket(case):
+    account = await case.account("romeo")
+    juliet = await login(case, await case.account("juliet"))
+    program = await xmppjs(case, account, "wss")
+    success = await program.line("received <success")
+    expect("urn:xmpp:bind:0" in success, f"no Bind 2: {success}")
+    await program.line("online")
+    body = "what light through <yonder> window & door?"
+    await program.send(json.dumps({"to": juliet.boundjid.bare, "body": body}))
+    message = await juliet.message(body)
+    juliet.send_message(message["from"], "ay me", mtype="chat")
+    await program.line(f"message {juliet.boundjid.full} ay me")
+    equal(await program.ended(), 0, "exit status")
+
+
 @check("xmppjs", "what was sent while it was away; it leaves cleanly")
 async def offline(case):
     account = await case.account("romeo")
@@ -92,10 +109,19 @@ async def offline(case):
 
 @check("xmppjs", "cut in a burst, it resumes in one round: everything comes once and in order, both ways")
 async def cut(case):
+    await cut_in_a_burst(case, "xmpp")
+
+
+@check("xmppjs", "WebSocket: cut in a burst, it resumes: everything comes once and in order, both ways")
+async def websocket_cut(case):
+    await cut_in_a_burst(case, "wss")
+
+
+async def cut_in_a_burst(case, scheme):
     wire = await Wire.start(case)
     account = await case.account("romeo")
     juliet = await resumable(case, await case.account("juliet"))
-    program = await xmppjs(case, account, "xmpp", wire=wire)
+    program = await xmppjs(case, account, scheme, wire=wire)
     await program.line("online")
     for begin in range(0, COUNT, PART):
         numbers = range(begin, begin + PART)

@@ -3,7 +3,10 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const [folder, service, domain, username, password, stay] = process.argv.slice(2);
-const { client, xml } = await import(createRequire(`${folder}/`).resolve("@xmpp/client"));
+const require = createRequire(`${folder}/`);
+// Node.js has one of its own from version 22 on.
+globalThis.WebSocket ??= require("ws");
+const { client, xml } = await import(require.resolve("@xmpp/client"));
 
 const xmpp = client({ service, domain, username, password });
 // On a loaded machine its PBKDF2 alone takes longer than the two seconds that it gives a login.

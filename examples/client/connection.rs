@@ -14,6 +14,7 @@ use waxwing::xml::{self, Context, Element, Frame, Framer, Limits};
 
 use super::error::Error;
 use super::tls::Trust;
+use super::websocket::WebSocket;
 
 /// A piece of the server's stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,7 @@ pub struct Connection {
 enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Web(Box<WebSocket>),
     /// While TLS is being set up, or after that failed.
     None,
 }
@@ -85,10 +87,30 @@ impl Connection {
         Ok(())
     }
 
+    /// Opens a WebSocket over TLS, as a client.
+    pub async fn open_websocket(&mut self, domain: &str, trust: &Trust) -> Result<(), Error> {
+        self.secure_for("http/1.1", domain, trust).await?;
+        let Socket::Tls(stream) = std::mem::replace(&mut self.socket, Socket::None) else {
+            return Err(Error::Ended);
+        };
+        let web = WebSocket::open(*stream, domain).await?;
+        self.socket = Socket::Web(Box::new(web));
+        Ok(())
+    }
+
+    /// The WebSocket, if it is one.
+    pub fn websocket(&mut self) -> Option<&mut WebSocket> {
+        match &mut self.socket {
+            Socket::Web(web) => Some(web),
+            _ => None,
+        }
+    }
+
     /// The TLS connection, for its channel bindings.
     pub fn tls(&self) -> Option<&tokio_rustls::rustls::ClientConnection> {
         match &self.socket {
             Socket::Tls(stream) => Some(stream.get_ref().1),
+            Socket::Web(web) => Some(web.tls()),
             _ => None,
         }
     }
@@ -106,6 +128,7 @@ impl Connection {
                 stream.write_all(bytes).await?;
                 stream.flush().await?;
             }
+            Socket::Web(web) => web.send(bytes).await?,
             Socket::None => return Err(Error::Ended),
         }
         Ok(())
@@ -148,11 +171,22 @@ impl Connection {
 
     /// Reads once; false if nothing came in time.
     async fn read(&mut self, until: Instant) -> Result<bool, Error> {
+        if let Socket::Web(web) = &mut self.socket {
+            let Ok(event) = timeout_at(until, web.next()).await else {
+                return Ok(false);
+            };
+            let event = event?;
+            if ends_stream(&event) {
+                web.restart();
+            }
+            self.arrived.push_back(event);
+            return Ok(true);
+        }
         let mut buffer = vec![0; 16 * 1024];
         let read = match &mut self.socket {
             Socket::Plain(socket) => timeout_at(until, socket.read(&mut buffer)).await,
             Socket::Tls(stream) => timeout_at(until, stream.read(&mut buffer)).await,
-            Socket::None => Ok(Ok(0)),
+            Socket::Web(_) | Socket::None => Ok(Ok(0)),
         };
         // A reset or a TLS connection closed without notice is an end like another here.
         match read.map(|read| read.unwrap_or(0)) {
@@ -176,13 +210,16 @@ impl Connection {
                 }
                 Frame::Footer => Event::Footer,
             };
-            if let Event::Element(el) = &event
-                && (el.is("success", ns::SASL) || el.is("proceed", ns::TLS))
-            {
+            if ends_stream(&event) {
                 self.framer.restart();
             }
             self.arrived.push_back(event);
         }
         Ok(())
     }
+}
+
+/// Whether another stream takes the place of this one.
+fn ends_stream(event: &Event) -> bool {
+    matches!(event, Event::Element(el) if el.is("success", ns::SASL) || el.is("proceed", ns::TLS))
 }

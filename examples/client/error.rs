@@ -13,6 +13,9 @@ pub enum Error {
     /// TLS, certificates included.
     #[error("TLS: {0}")]
     Tls(#[from] tokio_rustls::rustls::Error),
+    /// WebSockets.
+    #[error("WebSocket: {0}")]
+    WebSocket(Box<tokio_tungstenite::tungstenite::Error>),
     /// An address that is none.
     #[error("address: {0}")]
     Jid(#[from] JidError),

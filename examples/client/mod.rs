@@ -11,6 +11,7 @@ mod login;
 mod mechanism;
 mod tls;
 mod token;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub enum Security {
     Direct,
     /// None at all, for loopback.
     Plain,
+    /// A WebSocket over TLS (RFC 7395).
+    WebSocket,
 }
 
 /// What a client is to do; the methods say it.
@@ -183,8 +186,13 @@ impl Builder {
     pub async fn open(self, addr: SocketAddr) -> Result<Client, Error> {
         let jid = Jid::parse(&self.jid)?;
         let mut connection = Connection::open(addr).await?;
-        if self.security == Security::Direct {
-            connection.secure(jid.domain(), &self.believed()?).await?;
+        match self.security {
+            Security::Direct => connection.secure(jid.domain(), &self.believed()?).await?,
+            Security::WebSocket => {
+                let trust = self.believed()?;
+                connection.open_websocket(jid.domain(), &trust).await?;
+            }
+            Security::StartTls | Security::Plain => {}
         }
         Ok(Client {
             jid,

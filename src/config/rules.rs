@@ -21,6 +21,7 @@ pub fn broken(loaded: &Loaded) -> Vec<Problem> {
     };
     rules.hosts();
     rules.components();
+    rules.web();
     rules.listeners();
     rules.pairs();
     rules.modules();
@@ -167,6 +168,14 @@ impl Rules<'_> {
         }
     }
 
+    fn web(&mut self) {
+        let path = &self.loaded.config.http.websocket.path;
+        if !is_path(path) {
+            let what = format!("\"{path}\" is no such path; write it as \"/xmpp-websocket\"");
+            self.add("http.websocket.path", what);
+        }
+    }
+
     fn listeners(&mut self) {
         let loaded = self.loaded;
         let mut seen = BTreeSet::new();
@@ -277,6 +286,14 @@ pub fn web_name(url: &str) -> Option<&str> {
     let named = !name.is_empty() && name.chars().all(legal);
     let ported = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
     (named && ported).then_some(name)
+}
+
+/// Names after a slash each, none of them empty, in letters that need no encoding.
+fn is_path(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    let name = |name: &str| !matches!(name, "" | "." | "..") && name.chars().all(plain);
+    path.strip_prefix('/')
+        .is_some_and(|names| names.split('/').all(name))
 }
 
 /// The one spelling of a domain.

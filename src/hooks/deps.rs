@@ -49,6 +49,8 @@ pub struct Deps {
     pub web: Arc<dyn Web>,
     /// Where web clients reach the host, such as `https://example.org:5443`; none where they do not.
     pub url: Option<String>,
+    /// Where its accounts log in by other ways than TCP.
+    pub streams: Vec<Entrance>,
     /// Where what is too large for the store lies.
     pub disk: Disk,
 }
@@ -77,6 +79,15 @@ impl Deps {
     ) -> Result<Option<Element>, AskError> {
         self.floor.ask(from, to, question, timeout).await
     }
+}
+
+/// A way to log in over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrance {
+    /// `websocket` (RFC 7395) or `xbosh` (XEP-0206), as XEP-0156 calls them.
+    pub kind: &'static str,
+    /// Where, with its scheme.
+    pub url: String,
 }
 
 /// An iq that a module sends.

@@ -23,6 +23,7 @@ pub mod delegation;
 pub mod disco;
 pub mod displayed;
 pub mod fast;
+pub mod host_meta;
 pub mod keys;
 pub mod last;
 pub mod lists;
@@ -90,4 +91,5 @@ pub const LIST: &[Listed] = &[
     Listed::of::<avatars::Avatars>(),
     Listed::of::<displayed::Displayed>(),
     Listed::of::<keys::Keys>(),
+    Listed::of::<host_meta::HostMeta>(),
 ];

@@ -145,6 +145,21 @@ impl Admission {
         Ok(())
     }
 
+    fn enter_half_open(&self, origin: Option<Origin>) -> Result<(), Refused> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = origin.and_then(|origin| counts.by_address.get(&origin).copied());
+        let half_open = here.unwrap_or_default().half_open;
+        if counts.all.half_open >= limits.half_open || half_open >= limits.half_open_per_address {
+            return Err(Refused::HalfOpen);
+        }
+        counts.all.half_open += 1;
+        if let Some(here) = origin.and_then(|origin| counts.by_address.get_mut(&origin)) {
+            here.half_open += 1;
+        }
+        Ok(())
+    }
+
     /// `None` for an exempt address.
     fn enter_address(&self, address: IpAddr) -> Result<Option<Origin>, Refused> {
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,6 +238,18 @@ impl Ticket {
             self.origin = entered.inspect_err(|refused| self.admission.refused(*refused))?;
         }
         Ok(())
+    }
+
+    /// The connection, of this address, is to be authenticated after all: it counts as half-open again.
+    pub fn unauthenticated(&mut self, address: IpAddr) -> Result<(), Refused> {
+        if self.half_open {
+            return Ok(());
+        }
+        let entered = self.admission.enter_half_open(self.origin);
+        entered.inspect_err(|refused| self.admission.refused(*refused))?;
+        count(&self.admission.stats.half_open);
+        self.half_open = true;
+        self.belongs_to(address)
     }
 
     /// The connection is authenticated: it no longer counts as half-open.

@@ -17,6 +17,7 @@ mod tests;
 pub mod tls;
 mod turnstile;
 mod web;
+pub mod websocket;
 
 pub use dial::{DialError, dial};
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
@@ -26,4 +27,4 @@ pub use serve::{
     Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers, serve_web,
 };
 pub use stats::NetStats;
-pub use web::{Caller, Front, Serving, Stop, WebStream};
+pub use web::{Caller, Front, Opened, Serving, Stop, WebStream};

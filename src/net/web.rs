@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -42,13 +43,23 @@ pub(super) fn is_http(first: &[u8]) -> bool {
 
 /// Serves web clients; the HTTP room implements it.
 pub trait Front: Send + Sync {
-    /// Serves a connection until it is over. It must end by itself in bounded time if the peer does nothing, and soon once
-    /// the server stops.
+    /// Serves a connection until it is over, or has become a WebSocket for XMPP. It must end by itself in bounded time if
+    /// the peer does nothing, and soon once the server stops.
     fn serve(&self, caller: Caller) -> Serving;
 }
 
 /// A web client's connection being served.
-pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Serving = Pin<Box<dyn Future<Output = Option<Opened>> + Send>>;
+
+/// A WebSocket: what goes on as XMPP.
+pub struct Opened {
+    /// Its bytes.
+    pub stream: WebStream,
+    /// Those that were read already.
+    pub read: Bytes,
+    /// Whose it is.
+    pub peer: IpAddr,
+}
 
 /// A connection that speaks HTTP.
 pub struct Caller {
@@ -90,6 +101,11 @@ impl WebStream {
             patience,
             stalled: None,
         }
+    }
+
+    /// The connection again; `None` if something that was read is not handed on yet.
+    pub(super) fn into_io(self) -> Option<Io> {
+        self.before.0.is_empty().then_some(self.io)
     }
 
     /// What became of a write; if nothing, for how long already.

@@ -141,7 +141,7 @@ impl Router {
         &self.stats.metrics
     }
 
-    /// What a module of this host is built with, but for where web clients reach it.
+    /// What a module of this host is built with, but for where its accounts log in over HTTPS.
     pub fn deps(
         self: &Arc<Self>,
         host: &crate::proto::jid::Jid,
@@ -168,6 +168,7 @@ impl Router {
             floor: self.clone(),
             web: web.clone(),
             url,
+            streams: Vec::new(),
             shared: self.shared.clone(),
             disk: disk.clone(),
         }

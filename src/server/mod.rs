@@ -450,7 +450,8 @@ fn hosts(
     let mut hosts = router::Hosts::new();
     for (domain, host) in &config.hosts {
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
-        let deps = router.deps(&jid, &ground, settings::url(config, domain));
+        let mut deps = router.deps(&jid, &ground, settings::url(config, domain));
+        deps.streams = settings::entrances(config, domain);
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{
     self, Config, Host, Listen, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion,
 };
-use crate::hooks::Disk;
+use crate::hooks::{Disk, Entrance};
 use crate::http::{ClientOptions, FrontOptions, ProxyHeader, WebHost};
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
@@ -181,6 +181,8 @@ pub(super) fn front(config: &Config, hosts: &router::Hosts) -> FrontOptions {
         connections: http.connections as usize,
         requests: http.requests as usize,
         requests_per_address: http.requests_per_address as usize,
+        websocket: http.websocket.enabled.then(|| http.websocket.path.clone()),
+        origins: http.websocket.origins.clone(),
         header_bytes: http.header_bytes.as_usize(),
         header_timeout: http.header_timeout.0,
         idle_timeout: http.idle_timeout.0,
@@ -211,6 +213,20 @@ pub(super) fn url(config: &Config, domain: &str) -> Option<String> {
         443 => Some(format!("https://{name}")),
         port => Some(format!("https://{name}:{port}")),
     }
+}
+
+/// Where accounts of a domain log in over HTTPS; what others could read along is not told.
+pub(super) fn entrances(config: &Config, domain: &str) -> Vec<Entrance> {
+    let url = url(config, domain);
+    let Some(place) = url.as_deref().and_then(|url| url.strip_prefix("https://")) else {
+        return Vec::new();
+    };
+    let websocket = &config.http.websocket;
+    let websocket = websocket.enabled.then(|| Entrance {
+        kind: "websocket",
+        url: format!("wss://{place}{}", websocket.path),
+    });
+    websocket.into_iter().collect()
 }
 
 /// The ceiling over memory, bytes.

@@ -13,7 +13,7 @@ use crate::state::resume;
 use crate::store::Batch;
 use crate::stream::acks::newly_acked;
 use crate::stream::{
-    self, AckError, Enable, End, Intake, NonzaVerdict, Outgoing as Written, Resumption,
+    self, AckError, Enable, End, Framing, Intake, NonzaVerdict, Outgoing as Written, Resumption,
 };
 use crate::xml::Element;
 
@@ -196,6 +196,10 @@ impl Outbox for Seat {
 }
 
 impl stream::Seat for Seat {
+    fn framed(&self, framing: Framing) {
+        self.lock().framing = framing;
+    }
+
     fn stanza(&self, stanza: Element) -> Intake {
         self.take_in(stanza)
     }
@@ -219,11 +223,12 @@ impl stream::Seat for Seat {
         let before = out.len();
         let limits = self.shared.limits();
         let mut inner = self.lock();
+        let framing = inner.framing;
         if inner.line == Line::Connected {
             if let Some(h) = inner.inward.tally.pay() {
-                out.extend_from_slice(format!("<a xmlns='{}' h='{h}'/>", ns::SM).as_bytes());
+                framing.text(&format!("<a xmlns='{}' h='{h}'/>", ns::SM), out);
             }
-            inner.outward.write(&limits, out);
+            inner.outward.write(&limits, framing, out);
         }
         let room = inner.outward.room_again(&limits);
         let reader = if inner.is_full(&limits) {

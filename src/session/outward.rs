@@ -8,6 +8,7 @@ use super::seat::SeatLimits;
 use super::unacked::Unacked;
 use crate::hooks::{Entry, Flags, Outgoing, Pushed, Sift};
 use crate::proto::ns;
+use crate::stream::Framing;
 
 /// Bytes handed out in one go.
 const WRITE_CHUNK: usize = 16 * 1024;
@@ -131,26 +132,23 @@ impl Outward {
     }
 
     /// Appends stanzas and nonzas, about [`WRITE_CHUNK`] at most.
-    pub fn write(&mut self, limits: &SeatLimits, out: &mut Vec<u8>) {
+    pub fn write(&mut self, limits: &SeatLimits, framing: Framing, out: &mut Vec<u8>) {
         while out.len() < WRITE_CHUNK && !self.is_blocked(limits) {
             let Some(queued) = self.queue.pop_front() else {
                 break;
             };
-            self.write_one(queued, out);
+            self.write_one(queued, framing, out);
         }
-        self.ask(limits, out);
+        self.ask(limits, framing, out);
         if self.queue.is_empty() && self.queue.capacity() > 16 {
             self.queue = VecDeque::new();
         }
     }
 
-    fn write_one(&mut self, queued: Queued, out: &mut Vec<u8>) {
+    fn write_one(&mut self, queued: Queued, framing: Framing, out: &mut Vec<u8>) {
         let Queued { item, size } = &queued;
         self.queued_bytes = self.queued_bytes.saturating_sub(*size);
-        match &item.to {
-            Some(to) => item.stanza.write_to(to, None, out),
-            None => item.stanza.write(None, out),
-        }
+        framing.stanza(&item.stanza, item.to.as_ref(), out);
         if self.acks {
             self.sent = self.sent.wrapping_add(1);
             self.since_ask += 1;
@@ -165,13 +163,13 @@ impl Outward {
 
     /// Asks for an acknowledgement, one at a time: after a number of stanzas, or when the clock
     /// of [`super::nudge`] says that some have waited long enough.
-    fn ask(&mut self, limits: &SeatLimits, out: &mut Vec<u8>) {
+    fn ask(&mut self, limits: &SeatLimits, framing: Framing, out: &mut Vec<u8>) {
         let due = self.since_ask >= ASK_AFTER && !self.unacked.is_empty();
         if self.acks && !self.asked && (self.nudged || due || self.is_blocked(limits)) {
             self.asked = true;
             self.nudged = false;
             self.since_ask = 0;
-            out.extend_from_slice(format!("<r xmlns='{}'/>", ns::SM).as_bytes());
+            framing.text(&format!("<r xmlns='{}'/>", ns::SM), out);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::proto::ns;
 use crate::runtime::clock::Clock;
 use crate::runtime::random;
 use crate::store::Store;
-use crate::stream::{Enable, End, Intake, Resumption};
+use crate::stream::{Enable, End, Framing, Intake, Resumption};
 use crate::xml::Element;
 
 /// Bounds of one session's queues.
@@ -99,6 +99,8 @@ pub(super) struct Inner {
     pub ending: Option<StreamError>,
     pub outward: Outward,
     pub inward: Inward,
+    /// How elements stand on its stream.
+    pub framing: Framing,
     /// Bytes counted among those of detached sessions.
     pub counted: usize,
     /// Something came while its client was away that it could not hold and that is in no log.

@@ -106,6 +106,7 @@ impl Login {
             return StreamCondition::InternalServerError.into();
         };
         out.deadline(None);
+        bound.seat.framed(out.framing);
         out.push(Action::Seated(bound.seat.clone()));
         Flow::Bound(Bound::new(
             bound.seat,

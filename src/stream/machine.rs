@@ -44,9 +44,30 @@ impl Machine {
     ) -> Machine {
         out.push(Action::SetLimits(settings.limits.before_login));
         out.push(Action::Deadline(Some(settings.limits.header)));
+        Machine::of_client(settings, peer, tls, Framing::Tcp)
+    }
+
+    /// A machine for a client that opened a WebSocket (RFC 7395), on a connection that is secure; `tls` if that ends here.
+    pub fn accept_websocket(
+        settings: Arc<Settings>,
+        peer: Peer,
+        tls: Option<Tls>,
+        out: &mut Vec<Action>,
+    ) -> Machine {
+        out.push(Action::SetLimits(settings.limits.before_login));
+        out.push(Action::Deadline(Some(settings.limits.header)));
+        Machine::of_client(settings, peer, tls, Framing::WebSocket)
+    }
+
+    fn of_client(
+        settings: Arc<Settings>,
+        peer: Peer,
+        tls: Option<Tls>,
+        framing: Framing,
+    ) -> Machine {
         Machine {
             context: Context::client(),
-            framing: Framing::Tcp,
+            framing,
             phase: Phase::Login(Box::new(Login::new(settings.clone(), peer, tls))),
             settings,
         }

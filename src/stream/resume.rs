@@ -88,6 +88,7 @@ impl Login {
             return StreamCondition::InternalServerError.into();
         };
         out.deadline(None);
+        resumed.seat.framed(out.framing);
         out.push(Action::Seated(Arc::clone(&resumed.seat)));
         Flow::Bound(Bound::new(
             resumed.seat,

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+use super::framing::Framing;
 use crate::proto::StreamError;
 use crate::xml::Element;
 
@@ -79,6 +80,9 @@ pub struct Resumption {
 
 /// A bound session. Its methods do not block.
 pub trait Seat: Send + Sync {
+    /// How elements stand on its stream; told before anything is asked of it. Without a word: as on TCP.
+    fn framed(&self, _framing: Framing) {}
+
     /// A stanza from the client, `jabber:client`, with the stream's `xml:lang` filled in; addresses and the rest unchecked.
     fn stanza(&self, stanza: Element) -> Intake;
 

@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use super::chars::{self, is_space};
 use super::context::{Content, Context};
-use super::parse::start_tag;
+use super::parse::{parse, start_tag};
 use super::{Element, Limits, STREAMS, XmlError};
 
 /// A stream header as it was read.
@@ -56,6 +56,22 @@ pub fn parse_header(bytes: &[u8], limits: &Limits) -> Result<Header, XmlError> {
         return Err(XmlError::InvalidNamespace);
     }
     Ok(Header { element, context })
+}
+
+/// Reads a document: exactly one element, after an XML declaration if there is one; `jabber:client` is the default
+/// namespace. The first byte begins the one or the other (RFC 7395 §3.3.3).
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_document(bytes: &[u8], limits: &Limits) -> Result<Element, XmlError> {
+    let end = bytes.iter().rposition(|byte| !is_space(*byte));
+    let bytes = end.and_then(|end| bytes.get(..=end)).unwrap_or_default();
+    if !bytes.starts_with(b"<?xml") {
+        return parse(bytes, &Context::client(), limits);
+    }
+    let document = after_declaration(chars::text(bytes)?)?;
+    let document = document.trim_start_matches(|c: char| u8::try_from(c).is_ok_and(is_space));
+    parse(document.as_bytes(), &Context::client(), limits)
 }
 
 /// The context of a header.

@@ -25,7 +25,7 @@ pub use context::{Content as StreamContent, Context};
 pub use cursor::{Content, El};
 pub use error::XmlError;
 pub use framer::{Frame, Framer};
-pub use header::{Header, parse_header};
+pub use header::{Header, parse_document, parse_header};
 pub use limits::Limits;
 pub use parse::parse;
 pub use tree::Element;

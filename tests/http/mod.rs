@@ -3,7 +3,7 @@
 mod bad;
 pub mod web;
 
-use web::{Web, server, with_tls, without_tls};
+use web::{Answer, Web, server, server_at, with_tls, without_tls};
 
 use crate::support::client::Security;
 
@@ -234,6 +234,56 @@ async fn two_hosts(text: &str) -> crate::support::server::Running {
     let server = server(&text.replace("CERT", file.to_str().unwrap())).await;
     drop(folder);
     server
+}
+
+/// The answer to a question for host-meta, as anybody's script gets it.
+async fn host_meta(server: &crate::support::server::Running, path: &str) -> Answer {
+    let mut web = Web::plain(without_tls(server)).await;
+    let answer = web.get(&format!("/.well-known/{path}")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    answer
+}
+
+// XEP-0156 §2
+#[tokio::test]
+async fn web_clients_are_told_where_to_connect() {
+    let text = "[http.websocket]\npath = \"/ws\"\n";
+    let server = server_at("https://chat.example", text).await;
+    let xrd = host_meta(&server, "host-meta").await;
+    assert_eq!(xrd.header("content-type"), Some("application/xrd+xml"));
+    let document = waxwing::xml::parse_document(&xrd.body, &waxwing::xml::Limits::new(10_000));
+    let document = document.unwrap();
+    assert!(document.is("XRD", "http://docs.oasis-open.org/ns/xri/xrd-1.0"));
+    let of = |rel: &str| {
+        let mut links = document.children();
+        let link = links.find(|link| link.attr("rel") == Some(rel))?;
+        Some(link.attr("href")?.to_owned())
+    };
+    let websocket = "urn:xmpp:alt-connections:websocket";
+    assert_eq!(of(websocket).as_deref(), Some("wss://chat.example/ws"));
+    let jrd = host_meta(&server, "host-meta.json").await;
+    assert_eq!(jrd.header("content-type"), Some("application/json"));
+    let jrd: serde_json::Value = serde_json::from_slice(&jrd.body).unwrap();
+    let links = jrd["links"].as_array().unwrap();
+    assert!(
+        links
+            .iter()
+            .any(|link| link["rel"] == websocket && link["href"] == "wss://chat.example/ws")
+    );
+    server.stop().await;
+}
+
+/// What is not served, or others could read along, is not announced.
+#[tokio::test]
+async fn nothing_is_announced_that_is_not_there() {
+    let off = "[http.websocket]\nenabled = false\n";
+    for (url, text) in [("https://chat.example", off), ("http://chat.example", "")] {
+        let server = server_at(url, text).await;
+        let jrd = host_meta(&server, "host-meta.json").await;
+        assert!(!jrd.text().contains("websocket"), "{}", jrd.text());
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -196,13 +196,22 @@ fn file(length: usize, promised: u64) -> HttpResponse {
 
 pub const FEATURES: &[Listed] = &[Listed::of::<Features>()];
 
-/// A server with these features; `text` follows the sections of two hosts and of three listeners: for clients, for web
+/// A server with these features; `text` follows the sections of a host and of three listeners: for clients, for web
 /// clients with TLS, for web clients without.
 pub async fn server(text: &str) -> Running {
+    server_at("", text).await
+}
+
+/// The same, where web clients reach the host at this address unless it is empty.
+pub async fn server_at(url: &str, text: &str) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
+    let url = match url {
+        "" => String::new(),
+        url => format!("url = {url:?}\n"),
+    };
     let text = format!(
-        "[server]\ndata_dir = {data:?}\n[hosts.localhost]\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+        "[server]\ndata_dir = {data:?}\n[hosts.localhost]\n{url}[[listen]]\naddress = \"127.0.0.1:0\"\n\
          [[listen]]\nkind = \"http\"\naddress = \"127.0.0.2:0\"\n\
          [[listen]]\nkind = \"http\"\naddress = \"127.0.0.3:0\"\ntls = \"none\"\n{text}"
     );

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use waxwing_fuzz::mutate::{Random, mutate};
-use waxwing_fuzz::{store_bodies, stream_bodies, xml_bodies};
+use waxwing_fuzz::{net_bodies, store_bodies, stream_bodies, xml_bodies};
 
 fn drive(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -34,6 +34,11 @@ fn xml() {
 #[test]
 fn framer() {
     drive("framer", xml_bodies::framer);
+}
+
+#[test]
+fn websocket() {
+    drive("websocket", net_bodies::websocket);
 }
 
 #[test]

@@ -187,6 +187,8 @@ fn screen(options: &Options, passwords: &BTreeMap<String, String>, fingerprint: 
 
   Accounts     {accounts}
   Server       {DOMAIN}, port {port} (STARTTLS and direct TLS)
+  Web clients  wss://{DOMAIN}:{port}/xmpp-websocket (RFC 7395); open https://{DOMAIN}:{port}/ once and
+               have the browser accept the certificate
   Certificate  made here for {DOMAIN}; SHA-256 fingerprint:
                {first}
                {second}

@@ -26,6 +26,19 @@ settings! {
         pub idle_timeout: Period = Period::seconds(60) => within(Period::seconds(1)..=Period::minutes(60));
         /// Time in which 16 KiB of a body, or its end, must come.
         pub body_timeout: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(10));
+        /// XMPP in WebSockets (RFC 7395).
+        pub websocket: WebSocket = WebSocket::default();
+    }
+
+    /// XMPP in WebSockets (RFC 7395), for apps in browsers and where nothing but HTTPS comes through.
+    pub struct WebSocket {
+        /// Whether they can be opened.
+        pub enabled: bool = true;
+        /// Where.
+        pub path: String = "/xmpp-websocket".to_owned();
+        /// Sites whose pages may connect, besides pages of the domains served here; "*" means all. Apps that are no web pages
+        /// are not asked.
+        pub origins: Vec<String> = Vec::new() => example("[\"https://chat.example.net\"]");
     }
 }
 

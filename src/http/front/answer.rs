@@ -41,7 +41,10 @@ pub(super) fn written(
     *response.headers_mut() = headers;
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    if !matches!(
+        status,
+        StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    ) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     response

@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use hyper::server::conn::http1;
@@ -12,9 +12,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 
 use super::body::Answered;
-use super::request::{self, From};
+use super::request::{self, Becomes, From};
 use super::{FrontOptions, Inner};
-use crate::net::{Caller, WebStream};
+use crate::net::{Caller, Opened, WebStream};
 
 /// Headers of one request.
 const HEADERS: usize = 64;
@@ -23,26 +23,29 @@ const BUFFER: usize = 128 * 1024;
 /// The answer to who comes when all places are taken.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// Serves a connection until it is over.
-pub(super) async fn serve(front: Arc<Inner>, caller: Caller) {
+/// Serves a connection until it is over, or a WebSocket.
+pub(super) async fn serve(front: Arc<Inner>, caller: Caller) -> Option<Opened> {
     let options = front.options.load_full();
     let Some(_seat) = front.seats.connection(options.connections) else {
         front.figures.too_many_connections.count();
-        return turn_away(caller.stream).await;
+        turn_away(caller.stream).await;
+        return None;
     };
     let _open = Open::new(&front);
-    let from = From {
+    let from = Arc::new(From {
         peer: caller.peer,
         secure: caller.secure,
-    };
+        becomes: Mutex::default(),
+    });
     let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
-        let answer = request::answer(front.clone(), request, from);
+        let answer = request::answer(front.clone(), request, from.clone());
         async { Answered::Ok(answer.await) }
     });
-    let connection = builder(&options).serve_connection(TokioIo::new(caller.stream), service);
-    let mut connection = pin!(connection);
+    let stream = TokioIo::new(caller.stream);
+    let connection = builder(&options).serve_connection(stream, service);
+    let mut connection = pin!(connection.with_upgrades());
     let mut first_head = pin!(tokio::time::sleep(options.header_timeout));
     let mut told = false;
     let served = poll_fn(|cx| {
@@ -60,7 +63,25 @@ pub(super) async fn serve(front: Arc<Inner>, caller: Caller) {
     });
     if let Err(error) = served.await {
         tracing::debug!(peer = %caller.peer, %error, "a web client's connection ended");
+        return None;
     }
+    let becomes = from
+        .becomes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    opened(becomes?).await
+}
+
+/// The connection again, without what served HTTP on it.
+async fn opened(becomes: Becomes) -> Option<Opened> {
+    let upgraded = becomes.upgrade.await.ok()?;
+    let parts = upgraded.downcast::<TokioIo<WebStream>>().ok()?;
+    Some(Opened {
+        stream: parts.io.into_inner(),
+        read: parts.read_buf,
+        peer: becomes.peer,
+    })
 }
 
 fn builder(options: &FrontOptions) -> http1::Builder {

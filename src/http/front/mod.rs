@@ -7,6 +7,7 @@ mod forwarded;
 mod path;
 mod request;
 mod seats;
+mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub struct FrontOptions {
     pub requests: usize,
     /// Of one address.
     pub requests_per_address: usize,
+    /// The path at which WebSockets for XMPP are opened, if anywhere.
+    pub websocket: Option<String>,
+    /// The sites whose pages may open them, besides those of the hosts.
+    pub origins: Vec<String>,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Time for the first request's head.
@@ -113,11 +118,7 @@ impl FrontOptions {
     /// The host that a name of the web means: its domain, its other name, a name below its domain, or the only one there is.
     fn host(&self, name: &str) -> Option<&WebHost> {
         let name = name.trim_end_matches('.');
-        let is = |known: &str| known.eq_ignore_ascii_case(name);
-        let exact = self
-            .hosts
-            .iter()
-            .find(|host| is(host.domain.domain()) || host.alias.as_deref().is_some_and(is));
+        let exact = self.named(name);
         let below = || {
             let lower = name.to_ascii_lowercase();
             let above = self.hosts.iter().filter(|host| {
@@ -128,6 +129,13 @@ impl FrontOptions {
         };
         let only = || self.hosts.first().filter(|_| self.hosts.len() == 1);
         exact.or_else(below).or_else(only)
+    }
+
+    /// The host of which this is the domain or its other name.
+    fn named(&self, name: &str) -> Option<&WebHost> {
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        let mut hosts = self.hosts.iter();
+        hosts.find(|host| is(host.domain.domain()) || host.alias.as_deref().is_some_and(is))
     }
 
     fn trusts(&self, proxy: IpAddr) -> bool {

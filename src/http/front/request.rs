@@ -1,34 +1,42 @@
 //! One request: to whom it goes, and what comes of it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response};
 
 use super::body::{Limited, OpenRequest, Outgoing};
 use super::seats::Full;
-use super::{FrontOptions, Inner, ProxyHeader, answer, forwarded, path};
+use super::{FrontOptions, Inner, ProxyHeader, answer, forwarded, path, websocket};
 use crate::hooks::http::HttpClaims;
 use crate::hooks::{HttpBody, HttpHeaders, HttpMethod, HttpRequest, HttpResponse};
 
 /// Whose connection it is.
-#[derive(Clone, Copy)]
 pub(super) struct From {
     pub(super) peer: IpAddr,
     pub(super) secure: bool,
+    /// What the connection is to become, once the answer is written.
+    pub(super) becomes: Mutex<Option<Becomes>>,
+}
+
+/// A WebSocket on its way, and whose it is.
+pub(super) struct Becomes {
+    pub(super) upgrade: OnUpgrade,
+    pub(super) peer: IpAddr,
 }
 
 /// Answers a request.
 pub(super) async fn answer(
     front: Arc<Inner>,
     request: Request<Incoming>,
-    from: From,
+    from: Arc<From>,
 ) -> Response<Outgoing> {
-    let response = match admit(&front, &request, from) {
-        Ok((seat, peer)) => route(&front, request, peer, seat).await,
+    let response = match admit(&front, &request, &from) {
+        Ok((seat, peer)) => route(&front, request, &from, peer, seat).await,
         Err(refusal) => answer::closing(answer::written(refusal, None, None)),
     };
     front.figures.answered(response.status().as_u16());
@@ -39,7 +47,7 @@ pub(super) async fn answer(
 fn admit(
     front: &Arc<Inner>,
     request: &Request<Incoming>,
-    from: From,
+    from: &From,
 ) -> Result<(OpenRequest, IpAddr), HttpResponse> {
     if !from.secure {
         return Err(HttpResponse::text(
@@ -86,10 +94,12 @@ fn client(options: &FrontOptions, request: &Request<Incoming>, peer: IpAddr) -> 
 /// Finds who answers, and has it answer.
 async fn route(
     front: &Arc<Inner>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    from: &From,
     peer: IpAddr,
     seat: OpenRequest,
 ) -> Response<Outgoing> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
     let refuse = |status, text: &str| {
         let refusal = HttpResponse::text(status, text);
@@ -99,12 +109,17 @@ async fn route(
     let Some(name) = name(&head) else {
         return refuse(400, "the request does not say whom it is for");
     };
-    let Some(host) = options.host(name) else {
-        return refuse(421, "this name is not served here");
-    };
     let decoded = match path::decode(head.uri.path()) {
         Ok(decoded) => decoded,
         Err(error) => return refuse(400, &error.to_string()),
+    };
+    // Of what host they are, streams say themselves.
+    if options.websocket.as_deref() == Some(decoded.as_str()) {
+        let opening = websocket::open(&head, &options, name);
+        return become_websocket(opening, from, Becomes { upgrade, peer });
+    }
+    let Some(host) = options.host(name) else {
+        return refuse(421, "this name is not served here");
     };
     let claims = host.tables.http().at(&decoded);
     if claims.is_empty() {
@@ -125,6 +140,21 @@ async fn route(
     let mut response = ask(front, &claims, request, body, seat).await;
     answer::share(&claims, &mut response);
     response
+}
+
+/// Has the connection become a WebSocket once the answer is written, unless that is a refusal.
+fn become_websocket(
+    opening: Result<HttpResponse, HttpResponse>,
+    from: &From,
+    becomes: Becomes,
+) -> Response<Outgoing> {
+    match opening {
+        Ok(opening) => {
+            *from.becomes.lock().unwrap_or_else(PoisonError::into_inner) = Some(becomes);
+            answer::written(opening, None, None)
+        }
+        Err(refusal) => answer::closing(answer::written(refusal, None, None)),
+    }
 }
 
 /// A request with what was found out about it.
@@ -191,6 +221,11 @@ fn name(head: &Parts) -> Option<&str> {
         Some(authority) => authority.as_str(),
         None => first?.to_str().ok()?,
     };
+    bare(authority)
+}
+
+/// A name without its port.
+pub(super) fn bare(authority: &str) -> Option<&str> {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 /// Room for one whole TLS record.
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 /// A write buffer that grew beyond this is not kept.
 const WRITE_KEEP_BYTES: usize = 64 * 1024;
 

@@ -42,9 +42,19 @@ impl Connection {
     /// The machine has said everything: write it, then close.
     pub(super) fn flush_and_close(&mut self) {
         self.todo.clear();
+        if let Some(frame) = self.reader.close_frame(self.stopped) {
+            self.writer.push(frame, self.clocks.now);
+        }
         self.stage = Stage::Flushing;
         self.clocks.stage = Some(self.clocks.now + self.live.settings.limits.close);
         self.leave_question();
+    }
+
+    /// The client closed its WebSocket. If it did not end its stream before, the session may be resumed (RFC 7395 §3.6).
+    pub(super) fn websocket_closed(&mut self) {
+        self.seat = None;
+        self.drop_machine();
+        self.flush_and_close();
     }
 
     /// Ends the stream with nothing more said; the seat hears why.

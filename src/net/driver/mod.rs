@@ -34,7 +34,7 @@ use super::socket::{Io, Socket};
 use super::web::Serving;
 use crate::proto::Jid;
 use crate::stream::server::Call;
-use crate::stream::{Action, Answer, Machine, Seat};
+use crate::stream::{Action, Answer, Machine, Seat, Tls};
 
 /// Rounds of reading and writing before other connections get their turn.
 const ROUNDS: usize = 16;
@@ -85,6 +85,8 @@ struct LoggingIn {
     outbound: Option<Outbound>,
     /// The first bytes will tell whether it is XMPP or HTTP.
     undecided: bool,
+    /// Of a web client, which may open a WebSocket.
+    tls: Option<Tls>,
 }
 
 /// A connection that we opened to another server.
@@ -175,6 +177,7 @@ impl Connection {
                 to: None,
                 outbound: None,
                 undecided: false,
+                tls: None,
             })),
             shared,
             live,

@@ -19,7 +19,7 @@ use crate::net::turnstile::Turn;
 use crate::net::web;
 use crate::proto::Jid;
 use crate::stream::server::Failure;
-use crate::stream::{Input, Machine, Peer, Tls};
+use crate::stream::{Action, Input, Machine, Peer, Tls};
 
 /// What a connection in [`Stage::Opening`] waits for.
 pub(super) enum Opening {
@@ -191,12 +191,13 @@ impl Connection {
     fn begin_talk(&mut self, tls: Option<Tls>) {
         let alpn = tls.as_ref().and_then(|tls| tls.alpn.as_deref());
         if matches!(self.live.role, Role::Web(_)) || alpn == Some(web::ALPN) {
-            self.hand_over(Vec::new(), tls.is_some());
+            self.hand_over(Vec::new(), tls);
             return;
         }
         let undecided = alpn.is_none() && self.live.front().is_some();
         if let Some(login) = &mut self.login {
             login.undecided = undecided;
+            login.tls = tls.clone().filter(|_| undecided);
         }
         self.start_stream(tls);
     }
@@ -207,18 +208,13 @@ impl Connection {
     }
 
     pub(super) fn start_stream(&mut self, tls: Option<Tls>) {
-        let plaintext = self.live.options.plaintext;
-        let peer = Peer {
-            secure_by_place: self.secure_by_place(),
-            // Within TLS that a proxy ended there is no second one (XEP-0368 §3, rule 5).
-            starttls: !(plaintext && self.place == Place::Proxy),
-            address: self.peer.to_string(),
-        };
+        let peer = self.described();
         let mut actions = Vec::new();
         let settings = self.live.settings.clone();
         let call = self.login.as_mut().and_then(|login| login.call()?.take());
         let machine = match (call, &self.live.role) {
             (Some(call), _) => Machine::call_server(settings, call, tls, &mut actions),
+            // On a port for web clients nothing else begins.
             (None, Role::Client(_) | Role::Web(_)) => {
                 Machine::accept_client(settings, peer, tls, &mut actions)
             }
@@ -229,6 +225,22 @@ impl Connection {
                 Machine::accept_component(settings, porter.clone(), peer, tls, &mut actions)
             }
         };
+        self.run(machine, actions);
+    }
+
+    /// The peer, as the stream has to know it.
+    pub(super) fn described(&self) -> Peer {
+        let plaintext = self.live.options.plaintext;
+        Peer {
+            secure_by_place: self.secure_by_place(),
+            // Within TLS that a proxy ended there is no second one (XEP-0368 §3, rule 5).
+            starttls: !(plaintext && self.place == Place::Proxy),
+            address: self.peer.to_string(),
+        }
+    }
+
+    /// The stream begins.
+    pub(super) fn run(&mut self, machine: Machine, actions: Vec<Action>) {
         self.machine = Some(Box::new(machine));
         self.opened();
         self.todo.extend(actions);

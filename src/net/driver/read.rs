@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use super::{Connection, buffers};
 use crate::net::options::Rates;
 use crate::net::serve::Live;
-use crate::net::socket::Io;
 use crate::net::stats::{add, count};
+use crate::net::websocket::{self, Decoder, Fault, Message};
+use crate::proto::ns;
 use crate::runtime::bucket::Bucket;
 use crate::stream::{Action, Input};
-use crate::xml::{self, Frame, Framer, Limits, XmlError};
+use crate::xml::{self, Element, Frame, Framer, Header, Limits, XmlError};
 
 /// Who has this much to read is not listened to: answers that nobody reads must not pile up.
 const BACKLOG_BYTES: usize = 64 * 1024;
@@ -23,6 +24,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The reading half of a connection.
 pub(super) struct Reader {
     framer: Framer,
+    /// Of a WebSocket; then nothing is cut by the framer, which has the limits.
+    frames: Option<Box<Frames>>,
     /// Read, but not yet given to the framer, because something else must happen first. Empty when idle.
     unread: Box<[u8]>,
     /// How much of it was given to the framer since; it is never longer than the thread's buffer.
@@ -44,6 +47,7 @@ impl Reader {
         } = live.options.rates;
         Reader {
             framer: Framer::new(limits),
+            frames: None,
             unread: Box::default(),
             done: 0,
             dry: false,
@@ -61,6 +65,28 @@ impl Reader {
     pub(super) fn restart(&mut self, limits: Limits) {
         self.framer.restart();
         self.framer.set_limits(limits);
+        if let Some(frames) = &mut self.frames {
+            frames.header = true;
+        }
+    }
+
+    /// From here on it is a WebSocket, of which this was read.
+    pub(super) fn frames(&mut self, read: &[u8]) {
+        self.frames = Some(Box::new(Frames {
+            decoder: Decoder::default(),
+            header: true,
+            fault: None,
+        }));
+        self.unread = read.into();
+    }
+
+    /// The close frame that ends a WebSocket (RFC 6455 §7.4.1); `away`: because the server stops.
+    pub(super) fn close_frame(&self, away: bool) -> Option<Vec<u8>> {
+        let code = self.frames.as_ref()?.fault.unwrap_or(match away {
+            true => 1001,
+            false => 1000,
+        });
+        Some(websocket::close(code))
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits) {
@@ -76,9 +102,22 @@ impl Reader {
     }
 }
 
+/// What is read of a WebSocket.
+struct Frames {
+    decoder: Decoder,
+    /// A stream header is expected.
+    header: bool,
+    /// The status code of what was wrong.
+    fault: Option<u16>,
+}
+
 /// What the framer cut out, understood.
 enum Read {
     Nothing,
+    /// A WebSocket's answer to a ping; or nothing, but something was read.
+    Answer(Vec<u8>),
+    /// The WebSocket is closed, whether or not the stream was.
+    Closed,
     Input(Input),
     Header(Input, Option<Box<str>>),
 }
@@ -107,7 +146,8 @@ impl Connection {
                 self.clocks.hear();
                 let read = buffer.get(..length).unwrap_or_default();
                 if self.turns_out_http(read) {
-                    self.hand_over(read.to_vec(), matches!(self.io, Io::Tls(_)));
+                    let tls = self.login.as_mut().and_then(|login| login.tls.take());
+                    self.hand_over(read.to_vec(), tls);
                 } else {
                     add(&self.shared.stats.bytes_in, length);
                     let left = self.take_in(cx, read);
@@ -174,6 +214,17 @@ impl Connection {
         while let Some(machine) = &self.machine {
             match self.reader.next(&mut input, machine.context()) {
                 Ok(Read::Nothing) => break,
+                Ok(Read::Answer(bytes)) => {
+                    let wait = self.reader.elements.take(1, self.clocks.now.into_std());
+                    self.pause(wait);
+                    if !bytes.is_empty() {
+                        self.writer.push(bytes, self.clocks.now);
+                    }
+                }
+                Ok(Read::Closed) => {
+                    self.websocket_closed();
+                    break;
+                }
                 Ok(Read::Header(input, to)) => {
                     self.heard_header(to);
                     self.give(input);
@@ -208,6 +259,9 @@ impl Reader {
     /// Cuts one element off the front of `input` and understands it.
     fn next(&mut self, input: &mut &[u8], namespaces: &xml::Context) -> Result<Read, XmlError> {
         let limits = *self.framer.limits();
+        if let Some(frames) = &mut self.frames {
+            return frames.next(input, &limits);
+        }
         Ok(match self.framer.next(input)? {
             None => Read::Nothing,
             Some(Frame::Header(bytes)) => {
@@ -222,3 +276,53 @@ impl Reader {
         })
     }
 }
+
+impl Frames {
+    /// The next message, understood (RFC 7395 §3.3).
+    fn next(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Read, XmlError> {
+        let message = self.decoder.next(input, limits.stanza_bytes);
+        let message = message.map_err(|fault| {
+            self.fault = Some(fault.code());
+            match fault {
+                Fault::TooLarge => XmlError::TooLarge {
+                    limit: limits.stanza_bytes,
+                },
+                Fault::Binary => XmlError::BadFormat("a binary WebSocket message"),
+                Fault::Protocol => XmlError::BadFormat("broken WebSocket frames"),
+            }
+        })?;
+        let text = match message {
+            None => return Ok(Read::Nothing),
+            Some(Message::Ping(payload)) => return Ok(Read::Answer(websocket::pong(&payload))),
+            Some(Message::Pong) => return Ok(Read::Answer(Vec::new())),
+            Some(Message::Close) => return Ok(Read::Closed),
+            Some(Message::Text(text)) => text,
+        };
+        let element = xml::parse_document(&text, limits).inspect_err(|error| {
+            if matches!(error, XmlError::UnsupportedEncoding) {
+                self.fault = Some(NOT_UTF8);
+            }
+        })?;
+        self.understood(element)
+    }
+
+    /// What a message means for the stream: headers are elements here, and must be of their namespace (RFC 7395 §3.3.2).
+    fn understood(&mut self, element: Element) -> Result<Read, XmlError> {
+        let header = element.name() == "open" && self.header;
+        let footer = element.name() == "close";
+        match (header, footer, element.ns()) {
+            (true, _, ns::FRAMING) => {
+                self.header = false;
+                let to = element.attr("to").map(Box::from);
+                let context = xml::Context::client();
+                Ok(Read::Header(Input::Header(Header { element, context }), to))
+            }
+            (_, true, ns::FRAMING) => Ok(Read::Input(Input::Footer)),
+            (true, ..) | (_, true, ns::CLIENT) => Err(XmlError::InvalidNamespace),
+            _ => Ok(Read::Input(Input::Element(element))),
+        }
+    }
+}
+
+/// The status code of a text message that is no UTF-8 (RFC 6455 §7.4.1).
+const NOT_UTF8: u16 = 1007;

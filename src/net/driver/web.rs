@@ -1,11 +1,13 @@
-//! Connections that turn out to speak HTTP: they are served by the HTTP room, within the same task, place and count.
+//! Connections that turn out to speak HTTP: they are served by the HTTP room, within the same task, place and count, and come
+//! back if they become WebSockets.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
-use super::{Connection, Stage};
+use super::{Connection, Stage, buffers};
 use crate::net::serve::Role;
 use crate::net::socket::Io;
-use crate::net::web::{self, Caller, Stop, WebStream};
+use crate::net::web::{self, Caller, Opened, Stop, WebStream};
+use crate::stream::{Machine, Tls};
 
 impl Connection {
     /// Whether the first bytes of a connection that could be either are HTTP.
@@ -15,8 +17,8 @@ impl Connection {
         undecided && web::is_http(read)
     }
 
-    /// From here on it is a web client's. What such connections may be is bounded there.
-    pub(super) fn hand_over(&mut self, before: Vec<u8>, tls: bool) {
+    /// From here on it is a web client's. How many of those there may be is bounded there.
+    pub(super) fn hand_over(&mut self, before: Vec<u8>, tls: Option<Tls>) {
         let front = match &self.live.role {
             Role::Web(front) | Role::Client(Some(front)) => front.clone(),
             _ => return self.abandon(),
@@ -31,9 +33,12 @@ impl Connection {
         self.stage = Stage::Web(front.serve(Caller {
             stream: WebStream::new(io, before, patience),
             peer: self.peer,
-            secure: tls || self.secure_by_place(),
+            secure: tls.is_some() || self.secure_by_place(),
             stop: Stop(self.shared.closing.clone()),
         }));
+        if let Some(login) = &mut self.login {
+            login.tls = tls;
+        }
     }
 
     /// Serves it.
@@ -41,10 +46,40 @@ impl Connection {
         let Stage::Web(serving) = &mut self.stage else {
             return false;
         };
-        let over = serving.as_mut().poll(cx).is_ready();
-        if over {
-            self.abandon();
+        let Poll::Ready(opened) = serving.as_mut().poll(cx) else {
+            return false;
+        };
+        match opened {
+            None => self.abandon(),
+            Some(opened) => self.begin_websocket(opened),
         }
-        over
+        true
+    }
+
+    /// A WebSocket begins as any other stream does: it has the same time to log in, and counts as others do.
+    fn begin_websocket(&mut self, opened: Opened) {
+        self.peer = opened.peer;
+        let counted = self.ticket.unauthenticated(opened.peer);
+        // No client sends so much before it knows that it may.
+        let early = opened.read.len() > buffers::READ_BYTES;
+        let (Some(io), false, Ok(())) = (opened.stream.into_io(), early, counted) else {
+            tracing::debug!(peer = %self.peer, "a WebSocket was refused");
+            return self.abandon();
+        };
+        self.io = io;
+        self.reader.frames(&opened.read);
+        let tls = self.login.as_mut().and_then(|login| {
+            login.until = self.clocks.now + self.live.settings.limits.login;
+            login.tls.take()
+        });
+        let peer = crate::stream::Peer {
+            // There is no TLS within a WebSocket (RFC 7395 §3.9).
+            starttls: false,
+            ..self.described()
+        };
+        let mut actions = Vec::new();
+        let settings = self.live.settings.clone();
+        let machine = Machine::accept_websocket(settings, peer, tls, &mut actions);
+        self.run(machine, actions);
     }
 }

@@ -1,0 +1,72 @@
+"""stanza (stanza.io) over WebSocket, with slixmpp on the other side."""
+
+import json
+import shutil
+from pathlib import Path
+
+from breaks import COUNT, PART, Wire, complete, heard, printed, resumable, speak, tell
+from check import Skip, check, equal
+from program import Program
+from xmpp import login
+
+SCRIPT = Path(__file__).with_name("client.mjs")
+
+# Where each of its transports is.
+PATHS = {"websocket": "wss://{}:{}/xmpp-websocket"}
+
+
+async def stanza(case, account, kind, wire=None):
+    """With a wire, it comes back when its connection is lost."""
+    server = case.server
+    folder = server.work / "npm"
+    if shutil.which("node") is None or not (folder / "node_modules/stanza").exists():
+        raise Skip("no Node.js here")
+    localpart, _, domain = account.address.partition("@")
+    service = PATHS[kind].format(server.host, (wire or server).port)
+    command = ["node", SCRIPT, folder, kind, service, domain, localpart, account.password]
+    command += ["stay"] if wire else []
+    return await Program.start(case, command, {"NODE_EXTRA_CA_CERTS": server.ca})
+
+
+async def talk(case, kind):
+    account = await case.account("romeo")
+    juliet = await login(case, await case.account("juliet"))
+    program = await stanza(case, account, kind)
+    await program.line("online")
+    body = "what light through <yonder> window & door?"
+    await program.send(json.dumps({"to": juliet.boundjid.bare, "body": body}))
+    message = await juliet.message(body)
+    juliet.send_message(message["from"], "ay me", mtype="chat")
+    await program.line(f"message {juliet.boundjid.full} ay me")
+    equal(await program.ended(), 0, "exit status")
+
+
+@check("stanza", "WebSocket: chat both ways; it leaves cleanly")
+async def websocket(case):
+    await talk(case, "websocket")
+
+
+@check("stanza", "WebSocket: a wrong password is refused")
+async def wrong_password(case):
+    account = await case.account("romeo")
+    account.password = "wrong"
+    program = await stanza(case, account, "websocket")
+    await program.line("refused")
+
+
+@check("stanza", "WebSocket: cut in a burst, it resumes: everything comes once and in order, both ways")
+async def websocket_cut(case):
+    wire = await Wire.start(case)
+    account = await case.account("romeo")
+    juliet = await resumable(case, await case.account("juliet"))
+    program = await stanza(case, account, "websocket", wire=wire)
+    await program.line("online")
+    for begin in range(0, COUNT, PART):
+        numbers = range(begin, begin + PART)
+        await speak(juliet, account.address, numbers)
+        await tell(program, juliet.boundjid.bare, numbers)
+        if begin + PART < COUNT:
+            wire.cut()
+            await program.until("resumed")
+    complete(await printed(program), "romeo")
+    complete(await heard(juliet), "juliet")
