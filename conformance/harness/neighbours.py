@@ -46,6 +46,14 @@ scram_iterations = 4096
 
 [log]
 level = "debug"
+
+{more}
+"""
+
+SECOND = """
+[hosts."{domain}"]
+certificate = "{work}/server.pem"
+key = "{work}/server.key"
 """
 
 NUMBERS = itertools.count(1)
@@ -102,9 +110,10 @@ class Neighbours:
 
     @classmethod
     async def settle(
-        cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", queue_messages=1000, peer=True
+        cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", queue_messages=1000, peer=True,
+        second=None
     ):
-        """`proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
+        """`second` is another domain of ours. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
         self = cls(case)
         certified = proof == "EXTERNAL"
         self.names = await NameServer.start(case, loopback())
@@ -115,7 +124,7 @@ class Neighbours:
         folders = {domain: self.folder / domain for domain in (OURS, THEIRS)}
         for domain, folder in folders.items():
             folder.mkdir()
-            sign(self.ca, folder, [domain], kind.usage)
+            sign(self.ca, folder, [domain, second] if second and domain == OURS else [domain], kind.usage)
         self.own = Waxwing(case.server.binary, folders[OURS], loopback())
         self.own.ca = self.ca
         self.own.configure(
@@ -126,10 +135,13 @@ class Neighbours:
             bidi="true" if bidi else "false",
             give_up_after=give_up_after,
             queue_messages=queue_messages,
+            more=SECOND.format(work=folders[OURS], domain=second) if second else "",
         )
         self.peer = kind(folders[THEIRS], loopback(), THEIRS, ca, self.ca, self.names)
         self.peer.configure(certified=certified, bidi=bidi)
         self.true_names(direct)
+        if second:
+            self.names.service(second, (5, 5, Peer.server_port, self.peer.finds(f"xmpp.{OURS}", self.own.servers)))
         case.closing(self.leave)
         starts = [self.own.serve()] + ([self.peer.start()] if peer else [])
         await asyncio.gather(*starts)
@@ -166,7 +178,7 @@ class Neighbours:
         self.case.closing(client.close)
         await client.login()
         client.send_presence()
-        await client.presence(client.boundjid.full)
+        await client.is_present()
         return client
 
     def certificate(self, server, names, *, expired=False):

@@ -107,6 +107,20 @@ class Client(slixmpp.ClientXMPP):
 
         return await self.find(self.presences, right, f"presence {type} from {source}")
 
+    async def is_present(self):
+        """Waits for its own presence. That of others may come before it, and can still be asked for."""
+        before = []
+
+        def own(presence):
+            mine = presence["from"] == self.boundjid and not presence._get_attr("type")
+            if not mine:
+                before.append(presence)
+            return mine
+
+        await self.find(self.presences, own, f"presence of {self.boundjid} itself")
+        for presence in before:
+            self.presences.put_nowait(presence)
+
     async def push(self, jid):
         """What the next roster push says about that contact."""
         item = lambda push: push["roster"]["items"].get(slixmpp.JID(jid))

@@ -2,7 +2,7 @@
 
 from check import check, equal, expect
 from neighbours import OURS, THEIRS, Neighbours, with_each
-from peers import Prosody
+from peers import Ejabberd, Prosody
 from xmpp import PATIENCE, befriend, condition
 
 
@@ -82,6 +82,17 @@ async def dialback_both_ways(case):
     # Asking about our key Prosody calls, and proves itself on the same stream: that one carries both ways too.
     await everything(here, "dialback", 2)
     expect(any("both ways" in link for link in await here.links()), "no link carries both ways")
+
+
+@check("ejabberd", "dialback: two domains of ours share a stream", apart=True, limit=150.0)
+async def two_domains(case):
+    here = await Neighbours.settle(case, Ejabberd, proof="dialback", bidi=False, second="padua.lit")
+    romeo, juliet = await here.people()
+    kate = await here.enter(here.own, await here.own.new_account("kate", "padua.lit"))
+    for one in (romeo, kate, romeo):
+        await there_and_back(one, juliet)
+    found = [link for link in await here.links() if "shared by 2" in link]
+    equal(len(found), 2, f"pairs on one stream: {await here.links()}")
 
 
 @with_each("direct TLS, where DNS names nothing else")
