@@ -137,7 +137,9 @@ fn start(
     let began = Instant::now();
     loop {
         let said = fs::read_to_string(&log).unwrap();
-        let listens = said.lines().find(|line| line.contains("clients can connect"));
+        let listens = said
+            .lines()
+            .find(|line| line.contains("clients can connect"));
         if let Some((_, rest)) = listens.and_then(|line| line.split_once("address=")) {
             let clients = rest.split_whitespace().next().unwrap().parse().unwrap();
             return Server {
@@ -202,7 +204,13 @@ fn main() {
     let one = ["a.example".to_owned()];
     let a = start(folder.path(), &authority, ("a.example", &one), 0, &peers);
     let back = [("a.example".to_owned(), 0)];
-    let b = start(folder.path(), &authority, ("*.b.example", &others), 1, &back);
+    let b = start(
+        folder.path(),
+        &authority,
+        ("*.b.example", &others),
+        1,
+        &back,
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -339,7 +347,10 @@ async fn away(a: &Server, b: &Server, pairs: Vec<(Client, Client)>) {
     for n in 0..WAITING {
         say(sender, "nobody@away.example", true).await;
         if n % 100 == 99 {
-            sender.request("get", None, waxwing::xml::Element::new("ping", ns::PING)).await.unwrap();
+            sender
+                .request("get", None, waxwing::xml::Element::new("ping", ns::PING))
+                .await
+                .unwrap();
         }
     }
     tokio::time::sleep(SETTLE).await;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::further::Further;
 use super::house::House;
 use super::keeper::Key;
 use super::line::Line;
@@ -32,9 +33,13 @@ impl Caller for ForPair {
             tracing::info!(pair = %self.key, doubt, "the certificate of the other server is not valid; DNS is believed, as configured");
         }
         line.add(self.key.pair().clone(), how.proof, true);
+        if how.named {
+            line.is_named();
+        }
         if how.bidi {
             line.goes_both_ways();
         }
+        line.lock().further = Further::of(how);
         if let Some(resumption) = &how.resumption {
             line.can_resume(resumption.clone());
         }

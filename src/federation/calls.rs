@@ -11,13 +11,15 @@ use super::caller::{ForKey, ForPair};
 use super::house::{House, lock};
 use super::keeper::Key;
 use super::pair::Input;
+use super::resolve::{Signed, Target};
 use super::stats::Calling;
 use super::trouble::Trouble;
+use crate::net::tls::is_named;
 use crate::net::{DialError, dial};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::state::outbox;
-use crate::stream::server::{self, Call, Demand, Failure, Purpose, Verdict, Verify};
+use crate::stream::server::{self, Call, Demand, Failure, Judge, Purpose, Verdict, Verify, Word};
 
 /// A connection to a server of the domain.
 pub(super) struct Reached {
@@ -25,11 +27,29 @@ pub(super) struct Reached {
     pub address: SocketAddr,
     /// TLS at once.
     pub direct: bool,
+    /// What TLS is told, if not the domain.
+    pub name: Option<String>,
+    /// What DNS says of its certificate.
+    pub signed: Signed,
 }
+
+/// Addresses of one domain that are tried beside each other.
+const BESIDE: usize = 32;
 
 impl House {
     /// Calls the other server of a pair; how it turns out is posted to the pair.
     pub(super) async fn call_other(self: Arc<Self>, key: Key) {
+        let refused = matches!(
+            self.terms().policy.demand(&key.pair().remote),
+            Demand::Refused(_)
+        );
+        if refused || !self.joins(&key) {
+            self.call_apart(key).await;
+        }
+    }
+
+    /// Calls it on a stream of its own.
+    pub(super) async fn call_apart(self: Arc<Self>, key: Key) {
         let pair = key.pair().clone();
         let calling = self.stats.calling(&key);
         let reached = match self.terms().policy.demand(&pair.remote) {
@@ -67,6 +87,8 @@ impl House {
     }
 
     pub(super) fn drive(&self, reached: Reached, mut call: Call) {
+        call.name = reached.name;
+        call.judge = self.judge(&call.remote, reached.signed);
         let listeners = lock(&self.listeners).clone();
         match listeners {
             Some(listeners) => {
@@ -79,26 +101,58 @@ impl House {
     /// Finds a domain's servers and connects to one.
     pub(super) async fn reach(&self, remote: &Jid, calling: &Calling) -> Result<Reached, Trouble> {
         let terms = self.terms_held();
-        let find = terms.resolver.find(remote, terms.policy.find(remote));
+        let (told, dane) = (terms.policy.find(remote), terms.policy.dane(remote));
+        let find = terms.resolver.find(remote, told, dane);
         let targets = tokio::time::timeout(terms.connect_timeout, find)
             .await
             .map_err(|_| Trouble::Dns(format!("DNS gave no answer about {remote} in time")))??;
         calling.is("connecting");
         let patience = terms.connect_timeout / 2;
         let mut failure = DialError::Nowhere;
-        for target in targets {
-            match dial(&target.addresses, patience).await {
+        // Of one priority whichever answers first, in their order; the next priority after that (XEP-0495 §4.1).
+        for group in targets.chunk_by(|one, next| one.priority == next.priority) {
+            let addresses = group.iter().flat_map(|target| &target.addresses);
+            let addresses: Vec<SocketAddr> = addresses.take(BESIDE).copied().collect();
+            match dial(&addresses, patience).await {
                 Ok((stream, address)) => {
+                    let has = |target: &&Target| target.addresses.contains(&address);
+                    let Some(target) = group.iter().find(has) else {
+                        continue;
+                    };
                     return Ok(Reached {
                         stream,
                         address,
                         direct: target.direct,
+                        name: target.name.clone(),
+                        signed: target.signed.clone(),
                     });
                 }
                 Err(error) => failure = error,
             }
         }
         Err(Trouble::Dial(failure))
+    }
+
+    /// Who judges the certificate of a server, if DNS has a say in it.
+    fn judge(&self, remote: &Jid, signed: Signed) -> Option<Judge> {
+        let house = self.me()?;
+        let (domain, Signed { records, host }) = (remote.domain().to_owned(), signed);
+        let host = host?;
+        Some(Box::new(move |chain| {
+            let now = house.clock().wall();
+            if !records.is_empty() {
+                return match is_named(&records, chain, &[&domain, &host], now) {
+                    Ok(()) => Word::Named,
+                    Err(why) => Word::Others(why),
+                };
+            }
+            let trust = &house.terms().trust;
+            let for_domain = trust.proves(chain, &domain, now);
+            Word::None(for_domain.or_else(|why| {
+                let for_host = trust.proves(chain, &host, now);
+                for_host.map_err(|_| why)
+            }))
+        }))
     }
 
     /// What the server of a domain says of a key that somebody gave in its name.

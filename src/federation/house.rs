@@ -18,7 +18,8 @@ use super::shelf::{Shelf, is_kept};
 use super::stats::{self, Stats};
 use super::terms::Terms;
 use super::trouble::Trouble;
-use crate::hooks::{Elsewhere, Envelope, Floor};
+use crate::config::FederationDane;
+use crate::hooks::{Elsewhere, Envelope, Floor, Link};
 use crate::net::{ConnectionLimits, ListenerOptions, Listeners};
 use crate::proto::StreamError;
 use crate::proto::error::{Condition, StanzaError, StreamCondition};
@@ -102,6 +103,17 @@ impl House {
         }
     }
 
+    pub(super) fn me(&self) -> Option<Arc<House>> {
+        self.me.upgrade()
+    }
+
+    /// What is made of certificates that DNS names, and whether that can be done, in words.
+    pub async fn dane_in_words(&self) -> String {
+        let terms = self.terms_held();
+        let dane = terms.policy.general_dane();
+        terms.resolver.dane_in_words(dane).await
+    }
+
     /// Who answers about DNS.
     pub fn resolver(&self) -> Arc<Resolver> {
         self.terms().resolver.clone()
@@ -149,6 +161,7 @@ impl House {
             let (now, terms) = (self.clock().now(), self.terms_held());
             for line in self.lines() {
                 line.watch(now, terms.connect_timeout);
+                line.watch_further(now, terms.connect_timeout);
                 line.rest(now, terms.idle_after);
             }
             self.resumables.expire(now, terms.resume_for);
@@ -293,8 +306,15 @@ impl Office for House {
     }
 
     fn certified(&self, chain: &[Vec<u8>], domain: &Jid) -> Result<(), String> {
-        let now = self.clock().wall();
-        self.terms().trust.proves(chain, domain.domain(), now)
+        let (now, terms) = (self.clock().wall(), self.terms());
+        if terms.policy.dane(domain) == FederationDane::Require {
+            return Err("only certificates that DNS names are believed".to_owned());
+        }
+        terms.trust.proves(chain, domain.domain(), now)
+    }
+
+    fn asks_back(&self, remote: &Jid) -> bool {
+        self.terms().policy.dane(remote) != FederationDane::Off
     }
 
     fn key(&self, receiving: &Jid, originating: &Jid, id: &str) -> String {
@@ -377,6 +397,10 @@ impl Elsewhere for House {
             mark: kept.map(|mid| Mark { mid, bytes }),
         };
         self.post(&Key::new(pair), Input::Stanza(item));
+    }
+
+    fn links(&self) -> Vec<Link> {
+        self.streams()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::flow::{Flow, wake};
+use super::further::Further;
 use super::house::House;
 use super::keeper::Key;
 use super::meters::Meter;
@@ -15,6 +16,7 @@ use super::unacked::Unacked;
 use crate::hooks::{Pushed, Source};
 use crate::proto::StreamError;
 use crate::proto::error::StreamCondition;
+use crate::proto::jid::Jid;
 use crate::state::outbox;
 use crate::store::Batch;
 use crate::stream::server::{self, Proof, Proven};
@@ -51,6 +53,8 @@ pub(super) struct Inner {
     /// Those of which the pair has not heard yet: the other side may say that an earlier stream goes on.
     pub unannounced: Vec<Key>,
     pub both_ways: bool,
+    /// DNS names their certificate.
+    pub named: bool,
     pub acks: bool,
     pub on_the_wire: Vec<(Key, Mark)>,
     pub committing: u32,
@@ -62,8 +66,12 @@ pub(super) struct Inner {
     pub connection: u64,
     /// How it may be resumed.
     pub resumption: Option<Resumption>,
+    /// Keys of further domains of ours, if it may carry them.
+    pub further: Option<Further>,
     /// What its domain may do, this stream counted.
     pub meter: Option<Arc<Meter>>,
+    /// The domain of ours that it was opened to, while it counts among the connections of its domain.
+    pub counted: Option<Jid>,
 }
 
 /// How a stream is.
@@ -82,6 +90,7 @@ pub(super) struct Told {
     pub incoming: bool,
     pub acks: bool,
     pub both_ways: bool,
+    pub named: bool,
     pub broken: bool,
     pub resumable: bool,
     /// Stanzas that wait to be written or acknowledged.
@@ -104,6 +113,7 @@ impl Line {
                 takes: Vec::new(),
                 unannounced: Vec::new(),
                 both_ways: false,
+                named: false,
                 acks: false,
                 on_the_wire: Vec::new(),
                 committing: 0,
@@ -112,7 +122,9 @@ impl Line {
                 state: State::Connected,
                 connection: 0,
                 resumption: None,
+                further: None,
                 meter: None,
+                counted: None,
             }),
             house,
             me: me.clone(),
@@ -129,22 +141,24 @@ impl Line {
         let key = Key::new(pair.clone());
         let meter = self.house.meter(&pair.remote);
         self.house.meets(&pair);
+        let local = pair.local.clone();
         inner.pairs.push((pair, proof));
         if takes {
             inner.takes.push(key);
         }
         let first = inner.meter.is_none();
         inner.meter.get_or_insert(meter.clone());
-        drop(inner);
         if first && self.incoming {
-            self.is_one_more(&meter);
+            inner.counted = Some(local.clone());
+            drop(inner);
+            self.is_one_more(&meter, &local);
         }
     }
 
     /// Counts it among those of its domain.
-    fn is_one_more(&self, meter: &Meter) {
+    fn is_one_more(&self, meter: &Meter, local: &Jid) {
         let most = self.house.terms().connections_per_domain;
-        let count = meter.enter();
+        let count = meter.enter(local);
         if count > most {
             let words = format!("this domain has {most} connections already");
             tracing::warn!(count, most, address = %self.lock().address, "another server opens more connections than federation.connections_per_domain; this one is closed");
@@ -177,12 +191,18 @@ impl Line {
         self.lock().both_ways = true;
     }
 
+    /// DNS names their certificate.
+    pub fn is_named(&self) {
+        self.lock().named = true;
+    }
+
     pub fn told(&self) -> Told {
         let inner = self.lock();
         Told {
             address: inner.address.clone(),
             incoming: self.incoming,
             acks: inner.acks,
+            named: inner.named,
             both_ways: self.incoming && !inner.takes.is_empty(),
             broken: matches!(inner.state, State::Broken(_)),
             resumable: inner.resumption.is_some(),

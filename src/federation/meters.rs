@@ -1,13 +1,13 @@
 //! What one other domain may do, on however many streams: connections, and stanzas and bytes a second.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::house::lock;
 use crate::config::Federation;
 use crate::metrics::{Counter, Registry};
+use crate::proto::jid::Jid;
 use crate::runtime::bucket::Bucket;
 
 /// What may be saved up, in seconds of the rate.
@@ -38,7 +38,8 @@ impl Rates {
 /// One domain, as long as there is a stream with it.
 pub(super) struct Meter {
     buckets: Mutex<(Bucket, Bucket)>,
-    incoming: AtomicU32,
+    /// Streams that it opened, by the domain of ours that they were opened to.
+    incoming: Mutex<HashMap<Jid, u32>>,
 }
 
 impl Meter {
@@ -50,16 +51,23 @@ impl Meter {
         stanzas.max(buckets.1.take(bytes, now))
     }
 
-    /// One more stream that it opened; how many there are.
-    pub fn enter(&self) -> u32 {
-        self.incoming
-            .fetch_add(1, Ordering::Relaxed)
-            .saturating_add(1)
+    /// One more stream that it opened to a domain of ours; how many there are.
+    pub fn enter(&self, local: &Jid) -> u32 {
+        let mut incoming = lock(&self.incoming);
+        let count = incoming.entry(local.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// One less.
-    pub fn leave(&self) {
-        self.incoming.fetch_sub(1, Ordering::Relaxed);
+    pub fn leave(&self, local: &Jid) {
+        let mut incoming = lock(&self.incoming);
+        if let Some(count) = incoming.get_mut(local) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                incoming.remove(local);
+            }
+        }
     }
 }
 
@@ -87,7 +95,7 @@ impl Meters {
         }
         let meter = Arc::new(Meter {
             buckets: Mutex::new(rates.buckets()),
-            incoming: AtomicU32::new(0),
+            incoming: Mutex::default(),
         });
         domains.insert(domain.into(), Arc::downgrade(&meter));
         meter
@@ -108,7 +116,25 @@ impl Meters {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn connections_are_counted_for_each_domain_of_ours() {
+        let meters = Meters::new(&Registry::default());
+        let rates = Rates {
+            stanzas: 10,
+            bytes: 1_000,
+        };
+        let meter = meters.of("a.example", rates);
+        let [one, other] = ["one.example", "other.example"].map(|name| Jid::parse(name).unwrap());
+        assert_eq!((meter.enter(&one), meter.enter(&one)), (1, 2));
+        assert_eq!(meter.enter(&other), 1);
+        meter.leave(&one);
+        meter.leave(&one);
+        meter.leave(&one);
+        assert_eq!(meter.enter(&one), 1);
+    }
 
     #[test]
     fn all_streams_of_a_domain_share_its_rate() {

@@ -6,7 +6,10 @@
 
 mod caller;
 mod calls;
+mod dns;
 mod flow;
+mod further;
+mod host_meta;
 mod house;
 mod input;
 mod keeper;
@@ -25,6 +28,7 @@ mod terms;
 mod trial;
 mod trouble;
 mod unacked;
+mod validating;
 mod view;
 
 pub(crate) use flow::{CHUNK, Capacity, Flow, wake};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Federation, FederationDemand, FederationTls};
+use crate::config::{Federation, FederationDane, FederationDemand, FederationTls};
 use crate::proto::jid::Jid;
 use crate::stream::server::Demand;
 
@@ -11,6 +11,7 @@ pub struct Policy {
     allow: Vec<Pattern>,
     block: Vec<Pattern>,
     demand: FederationDemand,
+    dane: FederationDane,
     peers: HashMap<String, Peer>,
 }
 
@@ -28,6 +29,7 @@ pub struct Found {
 struct Peer {
     found: Option<Found>,
     demand: Option<FederationDemand>,
+    dane: Option<FederationDane>,
 }
 
 enum Pattern {
@@ -75,13 +77,21 @@ impl Policy {
                 port: peer.port,
                 direct: peer.tls == FederationTls::Direct,
             });
-            let demand = peer.demand;
-            Some((domain, Peer { found, demand }))
+            let (demand, dane) = (peer.demand, peer.dane);
+            Some((
+                domain,
+                Peer {
+                    found,
+                    demand,
+                    dane,
+                },
+            ))
         });
         Policy {
             allow: patterns(&config.allow),
             block: patterns(&config.block),
             demand: config.demand,
+            dane: config.dane,
             peers: peers.collect(),
         }
     }
@@ -98,6 +108,17 @@ impl Policy {
             FederationDemand::Certificate => Demand::Certificate,
             FederationDemand::Dialback => Demand::Dialback,
         }
+    }
+
+    /// What is made of what DNS says of its certificate.
+    pub fn dane(&self, remote: &Jid) -> FederationDane {
+        let named = self.peers.get(remote.domain()).and_then(|peer| peer.dane);
+        named.unwrap_or(self.dane)
+    }
+
+    /// What is made of it where nothing else is said.
+    pub fn general_dane(&self) -> FederationDane {
+        self.dane
     }
 
     /// Where the configuration says that it is.

@@ -1,29 +1,40 @@
-//! Finding the servers of a domain: SRV, then addresses (RFC 6120 §3.2, XEP-0368 1.2.0). Answers are kept as long as they say.
+//! Finding the servers of a domain: SRV, then addresses (RFC 6120 §3.2, XEP-0368 1.2.0), and, where DNS is signed, their
+//! certificates (RFC 7673); or, if that is wished, by their web servers. Answers are kept as long as they say.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
+use tokio::task::JoinSet;
 
+use super::dns::Dns;
+use super::host_meta::HostMeta;
 use super::policy::Found;
 use super::targets::{Record, order};
 use super::trouble::Trouble;
+use super::validating::{NotValidating, Validating};
+use crate::config::FederationDane as Dane;
+use crate::hooks::Web;
+use crate::net::tls::Tlsa;
 use crate::proto::jid::Jid;
 use crate::runtime::random;
 
 /// The port of servers without an SRV record (RFC 6120 §3.2.2).
 const PORT: u16 = 5269;
-/// Addresses tried for one domain.
-const MOST: usize = 16;
+
+/// Who asks whether signatures are checked waits no longer.
+const ASKED: Duration = Duration::from_secs(3);
 
 /// Asks DNS.
 pub struct Resolver {
     /// Whom; empty: as the system is configured.
     servers: Vec<SocketAddr>,
-    dns: Option<TokioResolver>,
+    plain: Option<TokioResolver>,
+    validating: Result<Validating, NotValidating>,
+    host_meta: Option<HostMeta>,
 }
 
 /// A server of a domain, with its addresses.
@@ -31,11 +42,26 @@ pub struct Resolver {
 pub(super) struct Target {
     pub addresses: Vec<SocketAddr>,
     pub direct: bool,
+    /// Those of a lower number come first.
+    pub priority: u16,
+    /// What TLS is told, if not the domain.
+    pub name: Option<String>,
+    pub signed: Signed,
+}
+
+/// What DNS, where it is signed, says of a server's certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Signed {
+    /// Which it may be; where it names none authorities decide.
+    pub records: Vec<Tlsa>,
+    /// A name that it may be for, as well as the domain (RFC 7673 §4.1).
+    pub host: Option<String>,
 }
 
 impl Resolver {
-    /// Asks these servers; without any as the system is configured.
-    pub fn new(servers: &[SocketAddr]) -> Resolver {
+    /// Asks these servers; without any as the system is configured. With `web` the web servers of domains are asked where DNS
+    /// names no service.
+    pub fn new(servers: &[SocketAddr], web: Option<Arc<dyn Web>>) -> Resolver {
         let builder = match servers {
             [] => TokioResolver::builder_tokio(),
             _ => Ok(TokioResolver::builder_with_config(
@@ -49,7 +75,9 @@ impl Resolver {
         }
         Resolver {
             servers: servers.to_vec(),
-            dns: built.ok(),
+            plain: built.ok(),
+            validating: Validating::new(servers),
+            host_meta: web.map(HostMeta::new),
         }
     }
 
@@ -58,57 +86,83 @@ impl Resolver {
         &self.servers
     }
 
+    /// Whether the web servers of domains are asked.
+    pub fn reads_host_meta(&self) -> bool {
+        self.host_meta.is_some()
+    }
+
     /// The servers of a domain, in the order in which they are to be tried. `told`: where the configuration says it is.
     pub(super) async fn find(
-        &self,
+        self: &Arc<Self>,
         domain: &Jid,
         told: Option<&Found>,
+        dane: Dane,
     ) -> Result<Vec<Target>, Trouble> {
         if let Some(found) = told {
-            let addresses = self.addresses(&found.host, found.port).await?;
-            return Ok(vec![Target {
-                addresses,
+            let record = Record {
+                host: found.host.clone(),
+                port: found.port,
                 direct: found.direct,
-            }]);
+                // What the administrator says needs no signature; whether DNS is asked beyond that is said there too.
+                signed: dane == Dane::Require,
+                ..Record::default()
+            };
+            let dane = if record.signed { dane } else { Dane::Off };
+            return Ok(vec![self.target(record, dane).await?]);
         }
         let name = idna::domain_to_ascii(domain.domain())
             .map_err(|_| Trouble::Nothing(format!("{domain} is no name that DNS knows")))?;
-        if let Some(ip) = literal(&name) {
-            return Ok(plain(vec![SocketAddr::new(ip, PORT)]));
+        let itself = Record {
+            host: name.clone(),
+            port: PORT,
+            signed: true,
+            ..Record::default()
+        };
+        if literal(&name).is_some() {
+            return Ok(vec![self.target(itself, dane).await?]);
         }
-        let (direct, starttls) = tokio::join!(self.srv(&name, true), self.srv(&name, false));
-        let any = direct.is_ok() || starttls.is_ok();
-        let failure = direct.as_ref().err().or(starttls.as_ref().err()).cloned();
-        let records: Vec<Record> = [direct, starttls].into_iter().flatten().flatten().collect();
+        let dns = self.dns(dane)?;
+        let (direct, starttls) = tokio::join!(dns.srv(&name, true), dns.srv(&name, false));
+        let records = match (dns, direct, starttls) {
+            // Whoever keeps one answer back must not decide which is used.
+            (Dns::Validating(_), direct, starttls) => [direct?, starttls?],
+            (Dns::Plain(_), Err(trouble), Err(_)) => return Err(trouble),
+            (Dns::Plain(_), direct, starttls) => [direct, starttls].map(Result::unwrap_or_default),
+        };
+        let records: Vec<Record> = records.into_iter().flatten().collect();
         if records.is_empty() {
-            return match failure {
-                Some(failure) if !any => Err(failure),
-                _ => Ok(plain(self.addresses(&name, PORT).await?)),
-            };
+            let named = self.by_host_meta(&name, dane).await;
+            if !named.is_empty() {
+                return Ok(named);
+            }
+            return Ok(vec![self.target(itself, dane).await?]);
         }
-        let ordered = order(records, |below| {
-            u32::from_le_bytes(random::bytes()) % below.max(1)
-        });
+        let ordered = order(records, chance);
         if ordered.is_empty() {
             return Err(Trouble::Nothing(
                 "the domain says that it has no XMPP server".to_owned(),
             ));
         }
-        self.targets(ordered).await
+        self.targets(ordered, dane).await
     }
 
     /// What DNS says of the services of a domain, in words.
-    pub(super) async fn services(&self, domain: &Jid) -> Vec<String> {
+    pub(super) async fn services(&self, domain: &Jid, dane: Dane) -> Vec<String> {
         let Ok(name) = idna::domain_to_ascii(domain.domain()) else {
             return Vec::new();
         };
+        let dns = match self.dns(dane) {
+            Ok(dns) => dns,
+            Err(trouble) => return vec![format!("DNS: {trouble}")],
+        };
         let mut told = Vec::new();
         for (direct, service) in [(true, "_xmpps-server"), (false, "_xmpp-server")] {
-            match self.srv(&name, direct).await {
+            match dns.srv(&name, direct).await {
                 Ok(records) if records.is_empty() => told.push(format!("SRV {service}: none")),
                 Ok(records) => told.extend(records.iter().map(|record| {
+                    let signed = if record.signed { ", signed" } else { "" };
                     format!(
-                        "SRV {service}: priority {}, weight {}, {} port {}",
+                        "SRV {service}: priority {}, weight {}, {} port {}{signed}",
                         record.priority, record.weight, record.host, record.port
                     )
                 })),
@@ -118,79 +172,135 @@ impl Resolver {
         told
     }
 
-    async fn targets(&self, records: Vec<Record>) -> Result<Vec<Target>, Trouble> {
+    /// Whether certificates can be compared with DNS, in words.
+    pub async fn dane_in_words(&self, dane: Dane) -> String {
+        let validating = match (dane, &self.validating) {
+            (Dane::Off, _) => return "off".to_owned(),
+            (Dane::Prefer, Err(why)) => return format!("prefer, without effect: {why}"),
+            (Dane::Require, Err(why)) => return format!("require, nobody can be reached: {why}"),
+            (_, Ok(validating)) => validating,
+        };
+        let servers = validating.servers().iter().map(ToString::to_string);
+        let servers = servers.collect::<Vec<_>>().join(", ");
+        let validates = tokio::time::timeout(ASKED, validating.validates()).await;
+        match (dane, validates.unwrap_or(false)) {
+            (_, true) => format!("{dane}, signatures are checked by {servers}"),
+            (Dane::Require, false) => {
+                format!(
+                    "require, nobody can be reached: {servers} checks no signatures, or does not answer"
+                )
+            }
+            (_, false) => {
+                format!(
+                    "{dane}, without effect: {servers} checks no signatures, or does not answer"
+                )
+            }
+        }
+    }
+
+    /// What the web server of a domain names (XEP-0487), where nothing more is demanded than authorities vouch for.
+    async fn by_host_meta(&self, name: &str, dane: Dane) -> Vec<Target> {
+        let Some(host_meta) = self.host_meta.as_ref().filter(|_| dane != Dane::Require) else {
+            return Vec::new();
+        };
+        let named = host_meta.find(name, Instant::now()).await;
+        let records = named.iter().enumerate().map(|(place, one)| Record {
+            priority: one.priority,
+            weight: one.weight,
+            host: place.to_string(),
+            port: 1,
+            direct: true,
+            signed: false,
+        });
+        let ordered = order(records.collect(), chance).into_iter();
+        let ordered = ordered.filter_map(|record| named.get(record.host.parse::<usize>().ok()?));
+        let targets = ordered.map(|one| Target {
+            addresses: one.addresses.clone(),
+            direct: true,
+            priority: one.priority,
+            name: Some(one.name.clone()),
+            signed: Signed {
+                records: Vec::new(),
+                host: Some(one.name.clone()),
+            },
+        });
+        targets.collect()
+    }
+
+    /// All at once (XEP-0495 §4.2), in their order.
+    async fn targets(
+        self: &Arc<Self>,
+        records: Vec<Record>,
+        dane: Dane,
+    ) -> Result<Vec<Target>, Trouble> {
+        let mut asking = JoinSet::new();
+        for (place, record) in records.into_iter().enumerate() {
+            let own = self.clone();
+            asking.spawn(async move { (place, own.target(record, dane).await) });
+        }
         let mut targets = Vec::new();
         let mut failure = None;
-        for record in records {
-            match self.addresses(&record.host, record.port).await {
-                Ok(addresses) => targets.push(Target {
-                    addresses,
-                    direct: record.direct,
-                }),
+        for (place, found) in asking.join_all().await {
+            match found {
+                Ok(target) => targets.push((place, target)),
                 Err(trouble) => failure = Some(trouble),
             }
         }
+        targets.sort_by_key(|(place, _)| *place);
         match failure {
             // The record is there: what it points to may come back.
-            Some(trouble) if targets.is_empty() => Err(Trouble::Dns(trouble.to_string())),
-            _ => Ok(targets),
+            Some(Trouble::Nothing(why)) if targets.is_empty() => Err(Trouble::Dns(why)),
+            Some(trouble) if targets.is_empty() => Err(trouble),
+            _ => Ok(targets.into_iter().map(|(_, target)| target).collect()),
         }
     }
 
-    /// The SRV records of one service; none is no failure.
-    async fn srv(&self, name: &str, direct: bool) -> Result<Vec<Record>, Trouble> {
-        let service = if direct {
-            "_xmpps-server"
-        } else {
-            "_xmpp-server"
-        };
-        let answer = self
-            .resolver()?
-            .srv_lookup(format!("{service}._tcp.{name}."))
-            .await;
-        let lookup = match answer {
-            Ok(lookup) => lookup,
-            Err(error) if is_nothing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(no_answer(name, &error)),
-        };
-        let records = lookup
-            .answers()
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::SRV(srv) => Some(Record {
-                    priority: srv.priority,
-                    weight: srv.weight,
-                    host: srv.target.to_ascii(),
-                    port: srv.port,
-                    direct,
-                }),
-                _ => None,
-            });
-        Ok(records.collect())
-    }
-
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
-        if let Some(ip) = literal(host) {
-            return Ok(vec![SocketAddr::new(ip, port)]);
-        }
-        let full = format!("{}.", host.trim_end_matches('.'));
-        match self.resolver()?.lookup_ip(full).await {
-            Ok(found) => {
-                let found: Vec<IpAddr> = found.iter().take(MOST).collect();
-                Ok(alternating(found, port))
+    /// Where one server is, and what is known of its certificate.
+    async fn target(&self, record: Record, dane: Dane) -> Result<Target, Trouble> {
+        let (addresses, signed) = match literal(&record.host) {
+            Some(ip) => (vec![SocketAddr::new(ip, record.port)], Signed::default()),
+            None => {
+                let dns = self.dns(dane)?;
+                let at = dns.addresses(&record.host, record.port).await?;
+                let records = match record.signed && at.signed {
+                    true => dns.tlsa(&record.host, &at, record.port).await?,
+                    false => Vec::new(),
+                };
+                let host = record.host.trim_end_matches('.').to_owned();
+                let host = (dane != Dane::Off && record.signed).then_some(host);
+                (at.all, Signed { records, host })
             }
-            Err(error) if is_nothing(&error) => Err(Trouble::Nothing(format!(
-                "DNS knows no address of {}",
-                host.trim_end_matches('.')
-            ))),
-            Err(error) => Err(no_answer(host, &error)),
+        };
+        if dane == Dane::Require && signed.records.is_empty() {
+            return Err(Trouble::Unproven(format!(
+                "no signed record in DNS names the certificate of {} port {}, which this server demands",
+                record.host.trim_end_matches('.'),
+                record.port
+            )));
         }
+        Ok(Target {
+            addresses,
+            direct: record.direct,
+            priority: record.priority,
+            name: None,
+            signed,
+        })
     }
 
-    fn resolver(&self) -> Result<&TokioResolver, Trouble> {
+    /// Who is asked.
+    fn dns(&self, dane: Dane) -> Result<Dns<'_>, Trouble> {
         let none = || Trouble::Dns("this server has no DNS configured".to_owned());
-        self.dns.as_ref().ok_or_else(none)
+        match (dane, &self.validating) {
+            (Dane::Prefer | Dane::Require, Ok(validating)) => Ok(Dns::Validating(validating)),
+            (Dane::Require, Err(why)) => Err(Trouble::Unproven(why.to_string())),
+            (Dane::Off | Dane::Prefer, _) => self.plain.as_ref().map(Dns::Plain).ok_or_else(none),
+        }
     }
+}
+
+/// A number below this one.
+fn chance(below: u32) -> u32 {
+    u32::from_le_bytes(random::bytes()) % below.max(1)
 }
 
 fn asking(servers: &[SocketAddr]) -> ResolverConfig {
@@ -204,51 +314,14 @@ fn asking(servers: &[SocketAddr]) -> ResolverConfig {
     ResolverConfig::from_name_servers(servers.iter().map(server).collect())
 }
 
-fn plain(addresses: Vec<SocketAddr>) -> Vec<Target> {
-    vec![Target {
-        addresses,
-        direct: false,
-    }]
-}
-
 fn literal(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
-}
-
-/// IPv6 first, then the families by turns (RFC 8305 §4).
-fn alternating(found: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
-    let (six, four): (Vec<IpAddr>, Vec<IpAddr>) = found.into_iter().partition(IpAddr::is_ipv6);
-    let most = six.len().max(four.len());
-    let turns = (0..most).flat_map(|turn| [six.get(turn), four.get(turn)]);
-    turns
-        .flatten()
-        .map(|ip| SocketAddr::new(*ip, port))
-        .collect()
-}
-
-fn is_nothing(error: &NetError) -> bool {
-    error.is_nx_domain() || error.is_no_records_found()
-}
-
-fn no_answer(name: &str, error: &NetError) -> Trouble {
-    Trouble::Dns(format!("DNS gave no answer about {name}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn families_take_turns() {
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let found = vec![ip("192.0.2.1"), ip("192.0.2.2"), ip("2001:db8::1")];
-        let ordered: Vec<IpAddr> = alternating(found, 1).iter().map(SocketAddr::ip).collect();
-        assert_eq!(
-            ordered,
-            [ip("2001:db8::1"), ip("192.0.2.1"), ip("192.0.2.2")]
-        );
-    }
 
     #[tokio::test]
     async fn what_the_configuration_says_needs_no_dns() {
@@ -258,19 +331,26 @@ mod tests {
             direct: true,
         };
         let domain = Jid::parse("x.example").unwrap();
-        let none = Resolver {
+        let none = Arc::new(Resolver {
             servers: Vec::new(),
-            dns: None,
-        };
-        let found = none.find(&domain, Some(&told)).await.unwrap();
+            plain: None,
+            validating: Err(NotValidating::Nobody),
+            host_meta: None,
+        });
+        let found = none.find(&domain, Some(&told), Dane::Prefer).await.unwrap();
         let expected = Target {
             addresses: vec!["127.0.0.1:7".parse().unwrap()],
             direct: true,
+            priority: 0,
+            name: None,
+            signed: Signed::default(),
         };
         assert_eq!(found, [expected]);
-        assert!(matches!(
-            none.find(&domain, None).await,
-            Err(Trouble::Dns(_))
-        ));
+        let lost = none.find(&domain, None, Dane::Off).await;
+        assert!(matches!(lost, Err(Trouble::Dns(_))));
+        for told in [Some(&told), None] {
+            let unproven = none.find(&domain, told, Dane::Require).await;
+            assert!(matches!(unproven, Err(Trouble::Unproven(_))));
+        }
     }
 }

@@ -293,14 +293,15 @@ impl Line {
             inner.state = State::Over(self.house.clock().now());
             inner.connection += 1;
             inner.on_the_wire = Vec::new();
-            if let Some(meter) = inner.meter.take().filter(|_| self.incoming) {
-                meter.leave();
+            if let (Some(meter), Some(local)) = (inner.meter.take(), inner.counted.take()) {
+                meter.leave(&local);
             }
             let waker = inner.flow.end(None);
             let (queue, unacked) = (inner.flow.drain(), inner.unacked.rewind());
             (queue, unacked, std::mem::take(&mut inner.takes), waker)
         };
         wake(waker);
+        self.no_further();
         self.house.leave(self.id);
         self.house.resumables.leave(self);
         for key in takes {

@@ -115,6 +115,7 @@ impl Seat for LineSeat {
         if let Some(h) = inner.flow.tally.pay() {
             out.extend_from_slice(format!("<a xmlns='{}' h='{h}'/>", ns::SM).as_bytes());
         }
+        inner.give_keys(&self.line.house, out);
         while out.len() < before + CHUNK {
             let Some(piece) = inner.flow.pop() else {
                 break;
@@ -182,7 +183,10 @@ impl Seat for LineSeat {
         self.line.lock().flow.tally.handled()
     }
 
-    fn nonza(&self, _: Element) -> NonzaVerdict {
+    fn nonza(&self, nonza: Element) -> NonzaVerdict {
+        if nonza.is("result", ns::DIALBACK) {
+            return self.line.judged(&nonza);
+        }
         NonzaVerdict::Fault(StreamCondition::UnsupportedStanzaType.into())
     }
 

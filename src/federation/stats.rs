@@ -95,7 +95,7 @@ impl Stats {
         let reason = match trouble {
             Trouble::Nothing(_) => "nothing",
             Trouble::Policy(_) => "policy",
-            Trouble::Dns(_) => "dns",
+            Trouble::Dns(_) | Trouble::Unproven(_) => "dns",
             Trouble::Dial(_) => "unreachable",
             Trouble::Stream(_) => "stream",
             _ => "other",

@@ -1,7 +1,7 @@
 //! The order in which the servers of a domain are tried (RFC 2782, XEP-0368 1.2.0).
 
 /// One SRV record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record {
     pub priority: u16,
     pub weight: u16,
@@ -9,6 +9,8 @@ pub(super) struct Record {
     pub port: u16,
     /// From `_xmpps-server`: TLS at once.
     pub direct: bool,
+    /// DNSSEC proves it.
+    pub signed: bool,
 }
 
 /// Records tried for one domain; more are left out.
@@ -52,7 +54,7 @@ mod tests {
             weight,
             host: host.to_owned(),
             port: 5269,
-            direct: false,
+            ..Record::default()
         }
     }
 

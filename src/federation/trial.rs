@@ -71,6 +71,7 @@ impl Caller for Trial {
     fn ready(&self, how: &Established) -> Arc<dyn Seat> {
         self.say(match &how.doubt {
             Some(doubt) => format!("their certificate is not valid: {doubt}"),
+            None if how.named => "their certificate is that which DNS names".to_owned(),
             None => "their certificate is valid".to_owned(),
         });
         self.say(format!("they believe us by {}", how.proof.name()));
@@ -110,15 +111,17 @@ impl House {
             Demand::Certificate => lines.push("policy: a valid certificate is demanded".to_owned()),
             Demand::Dialback => lines.push("policy: dialback is enough".to_owned()),
         }
-        let told = terms.policy.find(&remote);
+        let (told, dane) = (terms.policy.find(&remote), terms.policy.dane(&remote));
+        let words = terms.resolver.dane_in_words(dane).await;
+        lines.push(format!("certificates by DNS (DANE): {words}"));
         match told {
             Some(found) => lines.push(format!(
                 "address by [[federation.peers]]: {}, port {}",
                 found.host, found.port
             )),
-            None => lines.extend(terms.resolver.services(&remote).await),
+            None => lines.extend(terms.resolver.services(&remote, dane).await),
         }
-        match terms.resolver.find(&remote, told).await {
+        match terms.resolver.find(&remote, told, dane).await {
             Err(trouble) => {
                 lines.push(format!("DNS: {trouble}"));
                 lines.push(format!("mend: {}", mend(&trouble)));
@@ -159,7 +162,11 @@ fn addresses(target: &Target) -> impl Iterator<Item = String> {
         false => "STARTTLS",
     };
     let addresses = target.addresses.iter();
-    addresses.map(move |address| format!("address: {address}, {how}"))
+    let host = target.signed.host.as_deref().unwrap_or_default();
+    let records = target.signed.records.iter();
+    let records = records.map(move |record| format!("TLSA for {host}: {record}, signed"));
+    let addresses = addresses.map(move |address| format!("address: {address}, {how}"));
+    addresses.chain(records)
 }
 
 fn mend(trouble: &Trouble) -> &'static str {
@@ -170,6 +177,9 @@ fn mend(trouble: &Trouble) -> &'static str {
         Trouble::Policy(_) => "federation.allow and federation.block decide this",
         Trouble::Dns(_) => {
             "see whether the DNS servers of this machine (or those of federation.dns_servers) answer"
+        }
+        Trouble::Unproven(_) => {
+            "its zone must be signed, with a TLSA record for its server; or dane = \"prefer\" for it in [[federation.peers]]"
         }
         Trouble::Dial(_) => {
             "the port must be open: see whether the server runs, and whether a firewall, there or here, stands between"

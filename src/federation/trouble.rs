@@ -17,6 +17,9 @@ pub enum Trouble {
     /// DNS gave no answer.
     #[error("{0}")]
     Dns(String),
+    /// DNS does not prove its certificate, as the administrator demands.
+    #[error("{0}")]
+    Unproven(String),
     /// Its address does not answer.
     #[error("the server cannot be reached: {0}")]
     Dial(DialError),
@@ -43,9 +46,11 @@ impl Trouble {
             Trouble::Nothing(_) => Condition::RemoteServerNotFound,
             Trouble::Policy(_) => Condition::NotAllowed,
             Trouble::Full => Condition::ResourceConstraint,
-            Trouble::Away | Trouble::Dns(_) | Trouble::Dial(_) | Trouble::Stream(_) => {
-                Condition::RemoteServerTimeout
-            }
+            Trouble::Away
+            | Trouble::Dns(_)
+            | Trouble::Unproven(_)
+            | Trouble::Dial(_)
+            | Trouble::Stream(_) => Condition::RemoteServerTimeout,
         };
         StanzaError::from(condition).with_text(format!("{domain}: {self}"))
     }

@@ -4,6 +4,7 @@ use super::house::House;
 use super::line::Told;
 use super::pair::Pair;
 use super::trouble::Trouble;
+use crate::hooks::{Direction, Link};
 use crate::state::outbox;
 use crate::stream::server::Proof;
 
@@ -23,6 +24,12 @@ pub struct LinkSummary {
 impl Told {
     fn words(&self, direction: &str, proof: Proof) -> String {
         let mut words = format!("{direction}, {}, {}", self.address, proof.name());
+        if self.named {
+            words += ", certificate by DANE";
+        }
+        if self.pairs.len() > 1 {
+            words += &format!(", shared by {}", self.pairs.len());
+        }
         if self.acks {
             words += ", acknowledged";
         }
@@ -73,6 +80,25 @@ impl House {
             });
         }
         list
+    }
+
+    /// The streams that there are, by pair.
+    pub(super) fn streams(&self) -> Vec<Link> {
+        let mut links = Vec::new();
+        for line in self.lines() {
+            let told = line.told();
+            let direction = match (told.incoming, line.lock().both_ways) {
+                (_, true) => Direction::Both,
+                (true, false) => Direction::In,
+                (false, false) => Direction::Out,
+            };
+            links.extend(told.pairs.into_iter().map(|(pair, _)| Link {
+                local: pair.local,
+                remote: pair.remote,
+                direction,
+            }));
+        }
+        links
     }
 
     /// What the link of every pair in memory does, and why the last call failed.

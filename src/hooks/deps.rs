@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::command::{Act, Password};
+use super::elsewhere::Link;
 use super::envelope::{Envelope, TurnFn};
 use super::shared::Shared;
 use super::web::Web;
@@ -167,6 +168,8 @@ pub trait Floor: Send + Sync {
     fn online(&self, host: &str) -> Vec<Jid>;
     /// Whether the account with this bare JID is in memory: without sessions for it if not.
     fn is_awake(&self, account: &Jid) -> bool;
+    /// The streams of a host with other servers.
+    fn links(&self, host: &Jid) -> Vec<Link>;
     /// Whether this domain is served here.
     fn is_local(&self, domain: &str) -> bool;
     /// Time.

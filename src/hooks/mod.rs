@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
 pub use deps::{AccountActs, AskError, Deps, Disk, Entrance, Farewell, Floor, Question};
-pub use elsewhere::Elsewhere;
+pub use elsewhere::{Direction, Elsewhere, Link};
 pub use envelope::{Copies, Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};
 pub use facts::{Class, Facts};
 pub use http::{

@@ -168,7 +168,7 @@ impl Registrar<'_> {
     /// Announces an extended information form (XEP-0128).
     pub fn disco_form(&mut self, at: To, form: Form) {
         let disco = self.builder.tables.disco.entry(at).or_default();
-        disco.forms.push(form);
+        disco.add_form(form);
     }
 
     /// Answers an iq to the host.

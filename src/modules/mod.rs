@@ -38,6 +38,7 @@ pub mod push;
 pub mod registration;
 pub mod reporting;
 pub mod roster;
+pub mod server_info;
 pub mod session;
 pub mod strangers;
 pub mod time;
@@ -73,6 +74,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<version::Version>(),
     Listed::of::<last::Last>(),
     Listed::of::<contact::Contact>(),
+    Listed::of::<server_info::ServerInfo>(),
     Listed::of::<vcard::VCard>(),
     Listed::of::<private::Private>(),
     Listed::of::<privilege::Privilege>(),

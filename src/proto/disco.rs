@@ -72,6 +72,22 @@ impl Info {
         info
     }
 
+    /// Adds a form; there is one form of a type (XEP-0115 §5.4).
+    pub fn add_form(&mut self, form: Form) {
+        let same = |known: &&mut Form| {
+            known.form_type().is_some() && known.form_type() == form.form_type()
+        };
+        match self.forms.iter_mut().find(same) {
+            Some(known) => {
+                let fields = form.fields.into_iter();
+                known
+                    .fields
+                    .extend(fields.filter(|field| field.var != "FORM_TYPE"));
+            }
+            None => self.forms.push(form),
+        }
+    }
+
     /// The `<query/>` element, for the node it was asked for.
     pub fn to_element(&self, node: Option<&str>) -> Element {
         let mut query = Element::new("query", ns::DISCO_INFO);

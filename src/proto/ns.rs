@@ -105,6 +105,8 @@ pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0157: contact addresses, as a disco form.
 pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// XEP-0485: information on a server, at a node.
+pub const SERVER_INFO_NODE: &str = "urn:xmpp:serverinfo:0";
 /// XEP-0033: extended stanza addressing.
 pub const ADDRESS: &str = "http://jabber.org/protocol/address";
 /// XEP-0079: advanced message processing.

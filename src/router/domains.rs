@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Router;
-use crate::hooks::{Account, Outgoing, Turn};
+use crate::hooks::{Account, Outgoing, SessionInfo, Turn};
+use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{PresenceType, Stanza};
+use crate::state::capabilities::Resources;
 use crate::state::roster::Roster;
 
 /// Accounts that are told in one go; there may be many.
@@ -15,20 +17,38 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Router {
-    /// There is no way to `remote` for so long that its people count as gone for those of `local`.
+    /// There is no way to `remote` for so long that its people count as gone for those of `local`; and whoever directed
+    /// presence there learns that it does not hold any more, as if it had not arrived.
     pub async fn domain_lost(self: Arc<Self>, local: Jid, remote: Jid) {
+        let lost = StanzaError::from(Condition::RemoteServerTimeout)
+            .with_text(format!("{remote}: there is no way to its server"));
         self.tell_online(&local, move |_, account| {
-            for contact in contacts(account, &remote, Roster::subscriptions) {
+            let resources = account.parts.find_mut::<Resources>();
+            let known = resources.map_or_else(Vec::new, |known| known.leave(remote.domain()));
+            let contacts = contacts(account, &remote, Roster::subscriptions);
+            let known = known
+                .into_iter()
+                .filter(|full| contacts.contains(&full.bare()));
+            // Those that were heard of one by one, then whoever else is there.
+            for who in known.chain(contacts.iter().cloned()) {
                 let gone = Stanza::presence(PresenceType::Unavailable)
-                    .with_from(contact)
+                    .with_from(who)
                     .with_to(account.jid.clone());
                 let gone = Arc::new(gone);
                 for session in account.available() {
-                    session.outbox.push(Outgoing {
-                        stanza: gone.clone(),
-                        to: None,
-                        entry: None,
-                    });
+                    tell(session, gone.clone());
+                }
+            }
+            for session in &account.sessions {
+                let directed = session.directed.iter();
+                let there = directed.filter(|to| to.is_full() && to.domain() == remote.domain());
+                for to in there {
+                    let sent = Stanza::presence(PresenceType::Available)
+                        .with_from(session.jid.clone())
+                        .with_to(to.clone());
+                    if let Some(error) = sent.error(&lost) {
+                        tell(session, Arc::new(error));
+                    }
                 }
             }
         })
@@ -54,7 +74,7 @@ impl Router {
     async fn tell_online(
         self: &Arc<Self>,
         local: &Jid,
-        tell: impl Fn(&Arc<Router>, &Account) + Send + Sync + 'static,
+        tell: impl Fn(&Arc<Router>, &mut Account) + Send + Sync + 'static,
     ) {
         let tell = Arc::new(tell);
         for (at, (account, _)) in self.online(local.domain()).into_iter().enumerate() {
@@ -66,6 +86,14 @@ impl Router {
             }
         }
     }
+}
+
+fn tell(session: &SessionInfo, stanza: Arc<Stanza>) {
+    session.outbox.push(Outgoing {
+        stanza,
+        to: None,
+        entry: None,
+    });
 }
 
 /// Contacts at a domain that the account does not shut out.

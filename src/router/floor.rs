@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Router;
 use crate::hooks::deps::Asked;
-use crate::hooks::{Account, AskError, Envelope, Floor, Ledger, Question, Turn, TurnFn};
+use crate::hooks::{Account, AskError, Envelope, Floor, Ledger, Link, Question, Turn, TurnFn};
 use crate::proto::error::StreamError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{IqType, Stanza};
@@ -68,6 +68,13 @@ impl Floor for Router {
     fn online(&self, host: &str) -> Vec<Jid> {
         let online = Router::online(self, host).into_iter();
         online.map(|(account, _)| account).collect()
+    }
+
+    fn links(&self, host: &Jid) -> Vec<Link> {
+        let links = self.elsewhere().map(|elsewhere| elsewhere.links());
+        let mut links = links.unwrap_or_default();
+        links.retain(|link| link.local == *host);
+        links
     }
 
     fn is_awake(&self, account: &Jid) -> bool {

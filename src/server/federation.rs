@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use super::{StartError, settings};
 use crate::config::Config;
 use crate::federation::{House, Resolver, Streams, Terms};
+use crate::hooks::Web;
+use crate::http::Client;
 use crate::net::tls::{TlsStore, Trust};
 use crate::net::{
     Admission, ConnectionLimits, ListenerOptions, NetStats, Rates, Surroundings, serve_servers,
@@ -31,7 +33,7 @@ pub(super) async fn start(config: &Config, ground: Ground) -> Result<Arc<House>,
         .await
         .map_err(|error| words(&error))?
         .map_err(|error| words(&error))?;
-    let resolver = Arc::new(Resolver::new(&wishes.dns_servers));
+    let resolver = resolver(config);
     let secret = dialback_secret(&ground.secret);
     let house = House::open(
         ground.router.clone(),
@@ -68,11 +70,19 @@ pub(super) fn terms_again(config: &Config, house: &House) -> Result<Terms, Strin
     let trust = Trust::load(&wishes.authorities)
         .map_err(|error| format!("federation.authorities: {error}"))?;
     let known = house.resolver();
-    let resolver = match known.servers() == wishes.dns_servers {
+    let same = known.servers() == wishes.dns_servers && known.reads_host_meta() == wishes.host_meta;
+    let resolver = match same {
         true => known,
-        false => Arc::new(Resolver::new(&wishes.dns_servers)),
+        false => resolver(config),
     };
     Ok(Terms::new(wishes, trust, resolver))
+}
+
+fn resolver(config: &Config) -> Arc<Resolver> {
+    let wishes = &config.federation;
+    let web = || -> Arc<dyn Web> { Arc::new(Client::new(settings::web(config))) };
+    let web = wishes.host_meta.then(web);
+    Arc::new(Resolver::new(&wishes.dns_servers, web))
 }
 
 /// Keys outlive a restart, and tell nothing of the secret they come from.

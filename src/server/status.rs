@@ -18,10 +18,19 @@ impl Operations for Live {
     fn status<'a>(&'a self) -> Act<'a, Status> {
         Box::pin(async move {
             let before = self.metrics.samples();
-            tokio::time::sleep(SAMPLE).await;
+            let house = self.house().ok();
+            let federation = async {
+                match &house {
+                    Some(house) => Some(house.dane_in_words().await),
+                    None => None,
+                }
+            };
+            let (dane, ()) = tokio::join!(federation, tokio::time::sleep(SAMPLE));
             let after = self.metrics.samples();
+            let mut facts = self.facts(&before, &after);
+            facts.extend(dane.map(|dane| ("certificates by DNS", dane)));
             Ok(Status {
-                facts: self.facts(&before, &after),
+                facts,
                 hosts: self.hosts_shown(),
             })
         })

@@ -8,7 +8,7 @@ use super::world::{Authority, Site, body, chat, next_message, online};
 use crate::support::server::Running;
 
 /// A value of the metrics; none is nothing.
-fn metric(server: &Running, name: &str, labels: &[(&'static str, &str)]) -> f64 {
+pub fn metric(server: &Running, name: &str, labels: &[(&'static str, &str)]) -> f64 {
     let samples = server.own().metrics().samples();
     samples.value(name, labels).unwrap_or(0.0)
 }

@@ -31,7 +31,7 @@ pub async fn two(change: impl Fn(&mut Site)) -> Two {
     Two { a, b, alice, bob }
 }
 
-fn states(server: &Running) -> Vec<String> {
+pub fn states(server: &Running) -> Vec<String> {
     let house = server.own().federation().unwrap();
     house.list().into_iter().map(|link| link.state).collect()
 }
@@ -259,4 +259,26 @@ async fn blocked_domains_are_refused_both_ways() {
     bob.send(chat(&two.alice, "no")).await.unwrap();
     let text = error_text(&next_message(&mut bob).await);
     assert!(text.contains("policy-violation"), "{text}");
+}
+
+/// Whoever publishes our address as its own has us call ourselves.
+#[tokio::test]
+async fn a_domain_that_is_said_to_be_here_is_told_that_it_is_not() {
+    let authority = Authority::new();
+    let mut site = Site::new(&authority, "a.example");
+    site.settings = "give_up_after = \"1s\"".into();
+    let here = Site {
+        domain: "mirror.example",
+        address: site.address,
+        certificate: site.certificate.clone(),
+        settings: String::new(),
+    };
+    let a = site.start(&authority, &[&here]).await;
+    let alice = a.account("alice").await.unwrap();
+    let mut alice = online(&a, &alice).await;
+    let nobody = Jid::parse("x@mirror.example").unwrap();
+    alice.send(chat(&nobody, "hello")).await.unwrap();
+    let error = error_text(&next_message(&mut alice).await);
+    assert!(error.contains("host-unknown"), "{error}");
+    assert_eq!(states(&a).len(), 1, "only what waits: {:?}", states(&a));
 }

@@ -1,18 +1,28 @@
 //! A domain to which there is no way for long: its people count as gone, and are asked for when there is one again
 //! (RFC 6121 §4).
 
-use waxwing::proto::{Jid, PresenceType, Stanza, ns};
+use waxwing::proto::{Condition, Jid, PresenceType, Stanza, StanzaError, ns};
 use waxwing::xml::Element;
 
 use super::wire::Wire;
 use super::world::{Authority, Site, online};
+use crate::support::client::Client;
+use crate::support::server::Running;
 
 fn presence(kind: PresenceType, to: &Jid) -> Stanza {
     Stanza::presence(kind).with_to(to.clone())
 }
 
-#[tokio::test]
-async fn people_of_a_lost_domain_are_gone_and_come_back_with_it() {
+/// Two servers with a wire between them that can be cut, and Alice, who sees Bob.
+struct World {
+    _a: Running,
+    b: Running,
+    wire: Wire,
+    alice: Client,
+    bob: Client,
+}
+
+async fn world() -> World {
     let authority = Authority::new();
     let mut site_a = Site::new(&authority, "a.example");
     let site_b = Site::new(&authority, "b.example");
@@ -28,32 +38,92 @@ async fn people_of_a_lost_domain_are_gone_and_come_back_with_it() {
     let b = site_b.start(&authority, &[&site_a]).await;
     let alice = a.account("alice").await.unwrap();
     let bob = b.account("bob").await.unwrap();
-    let mut alice_here = online(&a, &alice).await;
-    let mut bob_here = online(&b, &bob).await;
-    alice_here.roster().await.unwrap();
-    bob_here.roster().await.unwrap();
+    let mut world = World {
+        alice: online(&a, &alice).await,
+        bob: online(&b, &bob).await,
+        _a: a,
+        b,
+        wire,
+    };
+    world.alice.roster().await.unwrap();
+    world.bob.roster().await.unwrap();
     let subscribe = presence(PresenceType::Subscribe, &bob);
-    alice_here.send(subscribe).await.unwrap();
+    world.alice.send(subscribe).await.unwrap();
     let asks = |el: &Element| el.attr("type") == Some("subscribe");
-    bob_here.wait_for("the request", asks).await.unwrap();
+    world.bob.wait_for("the request", asks).await.unwrap();
     let subscribed = presence(PresenceType::Subscribed, &alice);
-    bob_here.send(subscribed).await.unwrap();
-    let full = bob_here.jid.clone();
-    let there = |el: &Element| {
+    world.bob.send(subscribed).await.unwrap();
+    let there = is_there(&world.bob);
+    world.alice.wait_for("his presence", there).await.unwrap();
+    world
+}
+
+fn is_there(who: &Client) -> impl Fn(&Element) -> bool + use<> {
+    let full = who.jid.clone();
+    move |el: &Element| {
         el.is("presence", ns::CLIENT)
             && el.attr("from") == Some(full.as_str())
             && el.attr("type").is_none()
-    };
-    alice_here.wait_for("his presence", there).await.unwrap();
+    }
+}
 
-    wire.down(true);
-    wire.cut();
-    let gone =
-        |el: &Element| el.is("presence", ns::CLIENT) && el.attr("type") == Some("unavailable");
-    let gone = alice_here.wait_for("his going", gone).await.unwrap();
-    assert_eq!(gone.attr("from"), Some(bob.as_str()));
+fn is_gone(el: &Element) -> bool {
+    el.is("presence", ns::CLIENT) && el.attr("type") == Some("unavailable")
+}
+
+#[tokio::test]
+async fn people_of_a_lost_domain_are_gone_and_come_back_with_it() {
+    let mut world = world().await;
+    world.wire.down(true);
+    world.wire.cut();
+    let gone = world.alice.wait_for("his going", is_gone).await.unwrap();
+    assert_eq!(gone.attr("from"), Some(world.bob.jid.bare_str()));
 
     // Nobody has anything to say: her server looks for his all the same.
-    wire.down(false);
-    alice_here.wait_for("his coming", there).await.unwrap();
+    world.wire.down(false);
+    let there = is_there(&world.bob);
+    world.alice.wait_for("his coming", there).await.unwrap();
+}
+
+/// Of those who said what their client can do it is known which they are.
+#[tokio::test]
+async fn who_is_known_one_by_one_goes_one_by_one() {
+    let mut world = world().await;
+    let caps = Element::new("c", ns::CAPS)
+        .with_attr("hash", "sha-1")
+        .with_attr("node", "https://client.example")
+        .with_attr("ver", "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    let told = Stanza::presence(PresenceType::Available).with_child(caps);
+    world.bob.send(told).await.unwrap();
+    let has_caps = |el: &Element| el.child("c", ns::CAPS).is_some();
+    world.alice.wait_for("his caps", has_caps).await.unwrap();
+    world.wire.down(true);
+    world.wire.cut();
+    for from in [world.bob.jid.as_str(), world.bob.jid.bare_str()] {
+        let gone = world.alice.wait_for("his going", is_gone).await.unwrap();
+        assert_eq!(gone.attr("from"), Some(from));
+    }
+}
+
+#[tokio::test]
+async fn presence_that_was_directed_to_a_lost_domain_comes_back_as_an_error() {
+    let mut world = world().await;
+    let carol = world.b.account("carol").await.unwrap();
+    let mut carol = online(&world.b, &carol).await;
+    let directed = presence(PresenceType::Available, &carol.jid);
+    world.alice.send(directed).await.unwrap();
+    let there = is_there(&world.alice);
+    carol.wait_for("her presence", there).await.unwrap();
+    world.wire.down(true);
+    world.wire.cut();
+    let is_error = |el: &Element| el.attr("type") == Some("error");
+    let error = world.alice.wait_for("an error", is_error).await.unwrap();
+    assert!(error.is("presence", ns::CLIENT), "{error:?}");
+    assert_eq!(error.attr("from"), Some(carol.jid.as_str()));
+    let why = StanzaError::parse(error.child("error", ns::CLIENT).unwrap());
+    assert_eq!(why.condition, Condition::RemoteServerTimeout);
+    assert_eq!(
+        why.text.as_deref(),
+        Some("b.example: there is no way to its server")
+    );
 }

@@ -1,6 +1,9 @@
 //! Two servers on loopback that talk to each other, and others that misbehave.
 
 mod border;
+mod dane;
+mod forged;
+mod further;
 mod hostile;
 mod liar;
 mod limits;
@@ -9,6 +12,7 @@ mod lists;
 mod lost;
 mod resumption;
 mod rooms;
+mod server_info;
 mod strangers;
 mod trials;
 mod wire;

@@ -1,140 +1,106 @@
-//! Somebody who opens streams and lies: forged keys, domains never proved, keys asked about for strangers.
+//! People of other servers whom an account does not know: what its protection makes of what they send.
 
 use std::time::Duration;
 
+use waxwing::proto::{Condition, Jid, PresenceType, Stanza, StanzaError, ns};
 use waxwing::xml::Element;
 
-use super::world::{Authority, Site, online};
-use crate::support::client::{Connection, Event};
+use super::world::{Authority, Site, body, chat, next_message, online};
+use crate::support::client::Client;
 use crate::support::server::Running;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_millis(300);
 
-/// A stream to a server, secured, without any certificate, with its id.
-async fn stream(server: &Running, site: &Site) -> (Connection, String) {
-    let mut connection = Connection::open(site.address).await.unwrap();
-    open(&mut connection).await;
-    connection
-        .send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-        .await
-        .unwrap();
-    next(&mut connection, "proceed").await;
-    connection
-        .secure_for("xmpp-server", site.domain, &server.trust)
-        .await
-        .unwrap();
-    let id = open(&mut connection).await;
-    (connection, id)
+struct World {
+    _a: Running,
+    b: Running,
+    alice: Client,
+    bob: Client,
 }
 
-async fn open(connection: &mut Connection) -> String {
-    let header = "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' \
-                  xmlns:stream='http://etherx.jabber.org/streams' version='1.0' \
-                  from='liar.example' to='a.example'>";
-    connection.send(header.as_bytes()).await.unwrap();
-    let id = match connection.next(PATIENCE).await.unwrap() {
-        Some(Event::Header(header)) => header.attr("id").unwrap_or_default().to_owned(),
-        other => panic!("{other:?}"),
-    };
-    next(connection, "features").await;
-    id
-}
-
-async fn next(connection: &mut Connection, name: &str) -> Element {
-    match connection.next(PATIENCE).await.unwrap() {
-        Some(Event::Element(element)) if element.name() == name => element,
-        other => panic!("{name} expected, {other:?} came"),
-    }
-}
-
-/// The condition the stream ends with.
-async fn end(connection: &mut Connection) -> String {
-    let error = next(connection, "error").await;
-    error.children().next().unwrap().name().to_owned()
-}
-
-async fn server(demand: &str) -> (Running, Site, Authority) {
+/// Bob's server protects from strangers, as `policy` says.
+async fn world(policy: &str) -> World {
     let authority = Authority::new();
-    let mut site = Site::new(&authority, "a.example");
-    site.settings = format!("demand = \"{demand}\"");
-    let liar = Site::new(&authority, "liar.example");
-    let server = site.start(&authority, &[&liar]).await;
-    (server, site, authority)
+    let site_a = Site::new(&authority, "a.example");
+    let mut site_b = Site::new(&authority, "b.example");
+    site_b.settings = format!("[modules.strangers]\n{policy}");
+    let a = site_a.start(&authority, &[&site_b]).await;
+    let b = site_b.start(&authority, &[&site_a]).await;
+    let alice = a.account("alice").await.unwrap();
+    let bob = b.account("bob").await.unwrap();
+    let mut world = World {
+        alice: online(&a, &alice).await,
+        bob: online(&b, &bob).await,
+        _a: a,
+        b,
+    };
+    world.alice.roster().await.unwrap();
+    world.bob.roster().await.unwrap();
+    world
+}
+
+async fn error(client: &mut Client, id: &str) -> StanzaError {
+    let is_it = |el: &Element| el.attr("id") == Some(id);
+    let error = client.wait_for("a refusal", is_it).await.unwrap();
+    assert_eq!(error.attr("type"), Some("error"), "{error:?}");
+    StanzaError::parse(error.child("error", ns::CLIENT).unwrap())
+}
+
+fn subscribe(to: &Jid) -> Stanza {
+    Stanza::presence(PresenceType::Subscribe).with_to(to.bare())
 }
 
 #[tokio::test]
-async fn stanzas_of_a_domain_that_was_not_proved_end_the_stream_and_reach_nobody() {
-    let (server, site, _authority) = server("require-valid-certificate").await;
-    let jid = server.account("alice").await.unwrap();
-    let mut alice = online(&server, &jid).await;
-    for from in ["x@liar.example", "x@a.example", "x@other.example"] {
-        let (mut connection, _) = stream(&server, &site).await;
-        let message =
-            format!("<message from='{from}' to='{jid}' type='chat'><body>forged</body></message>");
-        connection.send(message.as_bytes()).await.unwrap();
-        assert_eq!(end(&mut connection).await, "not-authorized");
+async fn refused_as_whoever_writes_to_nobody_until_one_wrote_first() {
+    let mut world = world("policy = \"refuse\"").await;
+    let (alice, bob) = (world.alice.jid.bare(), world.bob.jid.bare());
+    let nobody = Jid::parse("nobody@b.example").unwrap();
+    let mut told = Vec::new();
+    for to in [&bob, &nobody] {
+        world.alice.send(chat(to, to.as_str())).await.unwrap();
+        told.push(error(&mut world.alice, to.as_str()).await);
     }
-    alice
-        .expect_nothing(Duration::from_millis(200))
+    assert_eq!(told[0].condition, Condition::ServiceUnavailable);
+    assert_eq!(told[0].condition, told[1].condition);
+    assert_eq!(told[0].text, told[1].text, "who is there is not to be seen");
+    world.alice.send(subscribe(&bob)).await.unwrap();
+    world.bob.expect_nothing(QUIET).await.unwrap();
+
+    world.bob.send(chat(&alice, "may I?")).await.unwrap();
+    assert_eq!(body(&next_message(&mut world.alice).await), "may I?");
+    world.alice.send(chat(&bob, "you may")).await.unwrap();
+    assert_eq!(body(&next_message(&mut world.bob).await), "you may");
+}
+
+#[tokio::test]
+async fn held_until_one_takes_them_into_the_roster() {
+    let mut world = world("policy = \"hold\"").await;
+    let (alice, bob) = (world.alice.jid.bare(), world.bob.jid.bare());
+    world.alice.send(chat(&bob, "hello")).await.unwrap();
+    world.bob.expect_nothing(QUIET).await.unwrap();
+    world
+        .alice
+        .expect_nothing(Duration::from_millis(10))
         .await
         .unwrap();
+    let item = Element::new("item", ns::ROSTER).with_attr("jid", alice.as_str());
+    let query = Element::new("query", ns::ROSTER).with_child(item);
+    world.bob.request("set", None, query).await.unwrap();
+    assert_eq!(body(&next_message(&mut world.bob).await), "hello");
 }
 
+/// What one domain may send counts for all its people together, however many servers of theirs there are.
 #[tokio::test]
-async fn without_a_certificate_nothing_is_proved_by_external_nor_by_a_key() {
-    let (server, site, _authority) = server("require-valid-certificate").await;
-    let (mut connection, _) = stream(&server, &site).await;
-    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
-    connection.send(auth.as_bytes()).await.unwrap();
-    let failure = next(&mut connection, "failure").await;
-    assert_eq!(failure.children().next().unwrap().name(), "not-authorized");
-    let key = "<db:result from='liar.example' to='a.example'>abc</db:result>";
-    connection.send(key.as_bytes()).await.unwrap();
-    let result = next(&mut connection, "result").await;
-    assert_eq!(result.attr("type"), Some("error"));
-    // Nor are three failures survived.
-    connection.send(key.as_bytes()).await.unwrap();
-    next(&mut connection, "result").await;
-    assert_eq!(end(&mut connection).await, "policy-violation");
-}
-
-#[tokio::test]
-async fn a_key_is_confirmed_only_for_those_served_here_and_only_if_it_is_ours() {
-    let (server, site, _authority) = server("dialback-over-tls").await;
-    let (mut connection, id) = stream(&server, &site).await;
-    let ask =
-        |to: &str| format!("<db:verify from='liar.example' to='{to}' id='{id}'>abc</db:verify>");
-    connection.send(ask("a.example").as_bytes()).await.unwrap();
-    let verify = next(&mut connection, "verify").await;
-    assert_eq!(verify.attr("type"), Some("invalid"));
-    assert_eq!(verify.attr("id"), Some(id.as_str()));
-    connection
-        .send(ask("elsewhere.example").as_bytes())
-        .await
-        .unwrap();
-    let verify = next(&mut connection, "verify").await;
-    assert_eq!(verify.attr("type"), Some("error"));
-}
-
-#[tokio::test]
-async fn a_key_whose_server_cannot_be_asked_proves_nothing() {
-    let (server, site, _authority) = server("dialback-over-tls").await;
-    let (mut connection, _) = stream(&server, &site).await;
-    let key = "<db:result from='liar.example' to='a.example'>abc</db:result>";
-    connection.send(key.as_bytes()).await.unwrap();
-    let result = next(&mut connection, "result").await;
-    assert_eq!(result.attr("type"), Some("error"));
-    let message = "<message from='x@liar.example' to='x@a.example'/>";
-    connection.send(message.as_bytes()).await.unwrap();
-    assert_eq!(end(&mut connection).await, "not-authorized");
-}
-
-#[tokio::test]
-async fn nobody_speaks_for_a_domain_that_is_served_here() {
-    let (server, site, _authority) = server("dialback-over-tls").await;
-    let (mut connection, _) = stream(&server, &site).await;
-    let key = "<db:result from='a.example' to='a.example'>abc</db:result>";
-    connection.send(key.as_bytes()).await.unwrap();
-    let result = next(&mut connection, "result").await;
-    assert_eq!(result.attr("type"), Some("error"));
+async fn so_many_of_one_domain() {
+    let mut world = world("policy = \"rate\"\nper_account = 100\nper_domain = 2").await;
+    let bob = world.bob.jid.bare();
+    let dave = world.b.account("dave").await.unwrap();
+    let mut dave_here = online(&world.b, &dave).await;
+    world.alice.send(chat(&bob, "1")).await.unwrap();
+    assert_eq!(body(&next_message(&mut world.bob).await), "1");
+    world.alice.send(chat(&dave, "2")).await.unwrap();
+    assert_eq!(body(&next_message(&mut dave_here).await), "2");
+    world.alice.send(chat(&bob, "3")).await.unwrap();
+    let refused = error(&mut world.alice, "3").await;
+    assert_eq!(refused.condition, Condition::ServiceUnavailable);
 }

@@ -11,7 +11,7 @@ use super::world::{Authority, Site};
 use crate::operations::dns::{A, SRV, dns, srv};
 use crate::support::server::Running;
 
-async fn trial(server: &Running, domain: &str) -> Vec<String> {
+pub async fn trial(server: &Running, domain: &str) -> Vec<String> {
     let (report, mut lines) = Report::new();
     let caller = Caller {
         name: "a test".to_owned(),
@@ -32,7 +32,7 @@ async fn trial(server: &Running, domain: &str) -> Vec<String> {
     told
 }
 
-fn has(told: &[String], text: &str) -> bool {
+pub fn has(told: &[String], text: &str) -> bool {
     told.iter().any(|line| line.contains(text))
 }
 

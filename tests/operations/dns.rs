@@ -27,34 +27,59 @@ pub fn srv(port: u16, target: &str) -> Vec<u8> {
     data
 }
 
+/// What a DNS server knows.
+#[derive(Default)]
+pub struct Zone {
+    pub records: Records,
+    /// It says that it has checked the signatures of all this (the AD bit).
+    pub signed: bool,
+    /// The signatures of this name are wrong.
+    pub bogus: &'static str,
+}
+
 /// Answers until the process ends.
 pub fn dns(records: Records) -> SocketAddr {
+    serve(Zone {
+        records,
+        ..Zone::default()
+    })
+}
+
+/// Answers until the process ends.
+pub fn serve(zone: Zone) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
         let mut buffer = [0; 1500];
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let answer = answer(&buffer[..length], &records);
+            let answer = answer(&buffer[..length], &zone);
             socket.send_to(&answer, from).unwrap();
         }
     });
     address
 }
 
-fn answer(question: &[u8], records: &Records) -> Vec<u8> {
+fn answer(question: &[u8], zone: &Zone) -> Vec<u8> {
     let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 1;
     let asked = question[12..end].to_ascii_lowercase();
     let kind = u16::from_be_bytes([question[end], question[end + 1]]);
+    let bogus = !zone.bogus.is_empty() && name(zone.bogus) == asked;
+    let flags = match (bogus, zone.signed) {
+        // It failed.
+        (true, _) => 0x82,
+        (false, true) => 0xa0,
+        (false, false) => 0x80,
+    };
+    let records = zone.records.iter().filter(|_| !bogus);
     let fitting: Vec<&Vec<u8>> = records
-        .iter()
         .filter(|(of, known, _)| name(of) == asked && *known == kind)
         .map(|(_, _, data)| data)
         .collect();
     let mut answer = question[..2].to_vec();
-    // A response, recursion available; no error.
+    // A response, recursion available.
     answer.extend_from_slice(&[
         0x81,
-        0x80,
+        flags,
         0,
         1,
         0,

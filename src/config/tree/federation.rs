@@ -16,10 +16,19 @@ settings! {
         /// What every other server must show, unless [[federation.peers]] says otherwise: "require-valid-certificate", or
         /// "dialback-over-tls" which also believes what DNS says of who it is, whatever its certificate.
         pub demand: FederationDemand = FederationDemand::Certificate;
+        /// Whether DNS says which certificates are those of other servers (DANE, RFC 7673), where it is signed (DNSSEC).
+        /// "prefer": one that it names must be shown where it names any, and is enough whatever authorities say of it.
+        /// "require": only servers whose certificates it names are talked to, and who calls must have a key confirmed by
+        /// one of them. It needs a DNS server on this machine that checks signatures, such as unbound; `waxwing status`
+        /// says whether it does.
+        pub dane: FederationDane = FederationDane::Off;
         /// PEM files with the certificates of the authorities that are believed.
         pub authorities: Vec<PathBuf> = vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")];
         /// Servers that are asked about DNS, with their ports; empty: those of the system.
         pub dns_servers: Vec<SocketAddr> = Vec::new() => example("[\"127.0.0.1:53\"]");
+        /// Whether the web server of a domain is asked where its XMPP servers are (host-meta, XEP-0487), if DNS has no SRV
+        /// records of it. Whoever writes to a domain has this server ask its web server then, as [web] allows.
+        pub host_meta: bool = false;
         /// Only these domains are talked to; empty: all. "*.example.org" means everything below example.org.
         pub allow: Vec<String> = Vec::new() => example("[\"example.net\", \"*.example.net\"]");
         /// These domains are not talked to.
@@ -58,7 +67,7 @@ settings! {
         pub connections: u32 = 10_000 => within(1..=1_000_000);
         /// Connections of one address.
         pub connections_per_address: u32 = 200 => within(1..=1_000_000);
-        /// Connections of one other domain.
+        /// Connections of one other domain to one domain here.
         pub connections_per_domain: u32 = 20 => within(1..=100_000);
         /// Bytes a second from one other domain, on all its connections; who sends faster is read more slowly.
         pub domain_bytes_per_second: Bytes = Bytes::mib(8) => within(Bytes::kib(16)..=Bytes::gib(4));
@@ -84,6 +93,8 @@ settings! {
         pub tls: FederationTls = FederationTls::Starttls;
         /// What it must show, if not what [federation] says.
         pub demand: Option<FederationDemand> = None => example("\"dialback-over-tls\"");
+        /// What DNS says of its certificate, if not as [federation] says.
+        pub dane: Option<FederationDane> = None => example("\"off\"");
     }
 }
 
@@ -94,6 +105,16 @@ choice! {
         Certificate = "require-valid-certificate",
         /// A valid certificate, or dialback over TLS.
         Dialback = "dialback-over-tls",
+    }
+
+    /// What is made of certificates that DNS names.
+    pub enum FederationDane {
+        /// Nothing.
+        Off = "off",
+        /// They are believed, and no others where there are such.
+        Prefer = "prefer",
+        /// No others are believed.
+        Require = "require",
     }
 
     /// How TLS begins.

@@ -32,7 +32,6 @@ use super::limits::Ticket;
 use super::serve::{Live, Shared};
 use super::socket::{Io, Socket};
 use super::web::Serving;
-use crate::proto::Jid;
 use crate::stream::server::Call;
 use crate::stream::{Action, Answer, Machine, Seat, Tls};
 
@@ -92,7 +91,7 @@ struct LoggingIn {
 /// A connection that we opened to another server.
 pub(super) struct Outbound {
     /// Ours and theirs.
-    names: (Jid, Jid),
+    names: (Box<str>, Box<str>),
     /// Until its stream begins.
     call: Option<Call>,
 }
@@ -196,7 +195,10 @@ impl Connection {
         let mut connection = Connection::at(Stage::Open, shared, live, place, ticket);
         if let Some(login) = &mut connection.login {
             login.outbound = Some(Outbound {
-                names: (call.local.clone(), call.remote.clone()),
+                names: (
+                    call.local.domain().into(),
+                    call.name.as_deref().unwrap_or(call.remote.domain()).into(),
+                ),
                 call: Some(call),
             });
         }

@@ -17,7 +17,6 @@ use crate::net::stats::count;
 use crate::net::tls::{self, HandshakeError, Side, TlsStore};
 use crate::net::turnstile::Turn;
 use crate::net::web;
-use crate::proto::Jid;
 use crate::stream::server::Failure;
 use crate::stream::{Action, Input, Machine, Peer, Tls};
 
@@ -53,11 +52,10 @@ fn handshake(socket: Socket, store: Arc<TlsStore>, to: Option<Box<str>>, side: S
 pub(super) fn calling(
     socket: Socket,
     store: Arc<TlsStore>,
-    (local, remote): (Jid, Jid),
+    (local, remote): (Box<str>, Box<str>),
 ) -> Opening {
     Opening::Handshake(Box::pin(async move {
-        let names = (local.domain(), remote.domain());
-        let stream = tls::call(socket, &store, names).await?;
+        let stream = tls::call(socket, &store, (&local, &remote)).await?;
         let tls = tls::describe_call(stream.get_ref().1);
         Ok((Io::Tls(Box::new((*stream).into())), tls))
     }))

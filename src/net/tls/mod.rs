@@ -5,6 +5,7 @@
 //! `tls-server-end-point` needs. A reload swaps the table; open connections keep the identity they were opened with.
 
 mod check;
+mod dane;
 mod end_point;
 mod handshake;
 mod identity;
@@ -18,6 +19,7 @@ pub(super) mod testing;
 mod trust;
 
 pub use check::{Finding, Level};
+pub use dane::{Tlsa, is_named};
 pub use handshake::{Accepted, HandshakeError, Side, accept, call, describe};
 pub use identity::Identity;
 pub use names::{CertificateNames, certificate_in_words};

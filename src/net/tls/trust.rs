@@ -52,6 +52,15 @@ impl Trust {
         Ok(Trust { anchors })
     }
 
+    /// Trust in this authority (DER) alone, if it can be one.
+    pub(super) fn only(authority: &[u8]) -> Option<Trust> {
+        let der = CertificateDer::from(authority);
+        let anchor = anchor_from_trusted_cert(&der).ok()?.to_owned();
+        Some(Trust {
+            anchors: vec![anchor],
+        })
+    }
+
     /// Whether the chain (DER, the peer's own first) proves `domain` for server-to-server streams at `now` (Unix
     /// milliseconds).
     ///

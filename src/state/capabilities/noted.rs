@@ -51,6 +51,12 @@ impl Resources {
         }
     }
 
+    /// Those of a domain are gone; which they were.
+    pub fn leave(&mut self, domain: &str) -> Vec<Jid> {
+        let of = self.0.extract_if(|full, _| full.domain() == domain);
+        of.map(|(full, _)| full).collect()
+    }
+
     /// Those of an account, with what they want to hear of as far as is known.
     pub fn of(account: &Account) -> impl Iterator<Item = (&Jid, &Arc<Interests>)> {
         let resources = account.parts.find::<Resources>().into_iter();

@@ -64,6 +64,20 @@ fn words(error: &StreamError) -> String {
     }
 }
 
+/// What DNS says of their certificate, where it is signed (RFC 7673).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It names it.
+    Named,
+    /// It names others, whatever else speaks for it.
+    Others(String),
+    /// It names none: whether authorities vouch for it; if not, why.
+    None(Result<(), String>),
+}
+
+/// Judges a chain of certificates (DER, their own first).
+pub type Judge = Box<dyn Fn(&[Vec<u8>]) -> Word + Send + Sync>;
+
 /// What a stream is opened for.
 #[derive(Clone, Debug)]
 pub enum Purpose {
@@ -93,8 +107,14 @@ pub struct Established {
     pub bidi: bool,
     /// Why their certificate is not valid, where that was not demanded.
     pub doubt: Option<String>,
+    /// Whether DNS names their certificate (RFC 7673).
+    pub named: bool,
     /// How it may be resumed (XEP-0198 §5).
     pub resumption: Option<Resumption>,
+    /// The id of the stream, for keys of further domains of ours.
+    pub stream: String,
+    /// Whether keys that they do not believe end no stream (XEP-0220 §2.4.2).
+    pub errors: bool,
 }
 
 /// Whoever made the call. Of [`Caller::ready`], [`Caller::resumed`], [`Caller::verified`] and [`Caller::failed`] one comes
@@ -133,6 +153,10 @@ pub struct Call {
     pub purpose: Purpose,
     /// The house.
     pub office: Arc<dyn Office>,
+    /// What TLS is told of whom we want, if not their domain.
+    pub name: Option<String>,
+    /// Knows what DNS says of their certificate.
+    pub judge: Option<Judge>,
     caller: Option<Arc<dyn Caller>>,
 }
 
@@ -149,6 +173,8 @@ impl Call {
             remote,
             purpose,
             office,
+            name: None,
+            judge: None,
             caller: Some(caller),
         }
     }

@@ -76,11 +76,11 @@ impl Claims {
                 Judgement::Refused(Condition::ResourceConstraint)
             }
             _ if certified() => Judgement::Certified,
-            Demand::Certificate => Judgement::Refused(Condition::NotAuthorized),
-            Demand::Dialback if self.asked.len() >= ASKED => {
-                Judgement::Refused(Condition::ResourceConstraint)
+            Demand::Certificate if !office.asks_back(&request.from) => {
+                Judgement::Refused(Condition::NotAuthorized)
             }
-            Demand::Dialback => Judgement::Ask,
+            _ if self.asked.len() >= ASKED => Judgement::Refused(Condition::ResourceConstraint),
+            Demand::Certificate | Demand::Dialback => Judgement::Ask,
         }
     }
 

@@ -6,12 +6,13 @@
 mod call;
 mod claims;
 pub mod dialback;
+mod further;
 mod incoming;
 mod office;
 mod outgoing;
 mod resume;
 
-pub use call::{Call, Caller, Established, Failure, Purpose, Verdict};
+pub use call::{Call, Caller, Established, Failure, Judge, Purpose, Verdict, Word};
 pub use office::{Demand, Line, Office, Proof, Proven, Verify};
 pub use resume::{ResumeLink, Taken};
 

@@ -82,6 +82,9 @@ pub trait Office: Send + Sync {
     fn demand(&self, remote: &Jid) -> Demand;
     /// Whether this chain (DER, the peer's own first) is a valid certificate of the domain; if not, why, in words.
     fn certified(&self, chain: &[Vec<u8>], domain: &Jid) -> Result<(), String>;
+    /// Whether a key is asked about of who must have a valid certificate and shows none: the server that is asked must have
+    /// one, as DNS names it.
+    fn asks_back(&self, remote: &Jid) -> bool;
     /// The dialback key of our domain `originating` towards `receiving` on the stream `id` (XEP-0185).
     fn key(&self, receiving: &Jid, originating: &Jid, id: &str) -> String;
     /// Whether streams may carry stanzas both ways (XEP-0288).

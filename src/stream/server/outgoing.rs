@@ -5,12 +5,12 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::call::{Call, Established, Failure, Purpose, Verdict};
+use super::call::{Call, Established, Failure, Purpose, Verdict, Word};
 use super::dialback::{self, Request};
 use super::office::{Demand, Proof};
 use super::resume;
 use super::{acknowledge, addresses, header_fault, is_stanza, pass};
-use crate::proto::{Condition, StanzaError, StreamCondition, StreamError, ns};
+use crate::proto::{Condition, Jid, StanzaError, StreamCondition, StreamError, ns};
 use crate::stream::acks;
 use crate::stream::framing::Opening;
 use crate::stream::input::Action;
@@ -24,16 +24,22 @@ use crate::xml::{El, Element, Header};
 /// The calling end.
 pub(in crate::stream) struct Outgoing {
     settings: Arc<Settings>,
-    call: Call,
+    pub(super) call: Call,
     tls: Option<Tls>,
     /// The id in their header.
     id: String,
-    seat: Option<Arc<dyn Seat>>,
+    pub(super) seat: Option<Arc<dyn Seat>>,
     bidi: bool,
     acks: bool,
     offers_acks: bool,
+    /// They know the errors of dialback.
+    errors: bool,
+    /// Further domains of ours that they believe.
+    pub(super) further: Vec<Jid>,
     resumption: Option<Resumption>,
     doubt: Option<String>,
+    /// DNS names their certificate.
+    named: bool,
     proof: Option<Proof>,
     /// How EXTERNAL was refused, if dialback is tried after it.
     refused: Option<String>,
@@ -73,8 +79,11 @@ impl Outgoing {
             bidi: false,
             acks: false,
             offers_acks: false,
+            errors: false,
+            further: Vec::new(),
             resumption: None,
             doubt: None,
+            named: false,
             proof: None,
             refused: None,
             stage: Stage::Header,
@@ -161,6 +170,9 @@ impl Outgoing {
                 None => Flow::Close,
             },
             (Stage::Ready, ns::CLIENT, _) => self.stanza(element, out),
+            (Stage::Ready, ns::DIALBACK, "result") if root.attr("type").is_some() => {
+                self.further(element)
+            }
             (Stage::Ready, ns::DIALBACK, _) if self.bidi => self.dialback(root, out),
             // Features that come again after dialback say nothing new.
             (_, ns::STREAM, "features") => Flow::Stay,
@@ -181,6 +193,9 @@ impl Outgoing {
             self.call.seen(tls, features);
         }
         self.offers_acks = features.child("sm", ns::SM).is_some();
+        let dialback = features.child("dialback", ns::DIALBACK_FEATURE);
+        let errors = dialback.and_then(|offer| offer.child("errors", ns::DIALBACK_FEATURE));
+        self.errors |= errors.is_some();
         if self.proof.is_some() {
             return self.established(out);
         }
@@ -216,12 +231,19 @@ impl Outgoing {
     /// Looks at their certificate, and at what is demanded of them.
     fn distrust(&mut self) -> Option<Failure> {
         let chain = self.tls.as_ref().map(|tls| tls.peer_chain.as_slice());
-        let remote = &self.call.remote;
-        let doubt = self
-            .call
-            .office
-            .certified(chain.unwrap_or_default(), remote);
-        self.doubt = doubt.err();
+        let (chain, remote) = (chain.unwrap_or_default(), &self.call.remote);
+        let word = match &self.call.judge {
+            Some(judge) => judge(chain),
+            None => Word::None(self.call.office.certified(chain, remote)),
+        };
+        self.doubt = match word {
+            Word::Named => {
+                self.named = true;
+                None
+            }
+            Word::None(vouched) => vouched.err(),
+            Word::Others(why) => return Some(Failure::Certificate(why)),
+        };
         match (self.call.office.demand(remote), &self.doubt) {
             (Demand::Refused(why), _) => Some(Failure::Rejected(why)),
             (Demand::Certificate, Some(why)) => Some(Failure::Certificate(why.clone())),
@@ -347,7 +369,10 @@ impl Outgoing {
             proof,
             bidi: self.bidi,
             doubt: self.doubt.take(),
+            named: self.named,
             resumption: self.resumption.take(),
+            stream: self.id.clone(),
+            errors: self.errors,
         };
         let Some(seat) = self.call.ready(&how) else {
             return Flow::Close;
@@ -378,9 +403,7 @@ impl Outgoing {
             Ok((from, _)) if from.domain() != self.call.remote.domain() => {
                 StreamCondition::InvalidFrom.into()
             }
-            Ok((_, to)) if to.domain() != self.call.local.domain() => {
-                StreamCondition::HostUnknown.into()
-            }
+            Ok((_, to)) if !self.is_ours(&to) => StreamCondition::HostUnknown.into(),
             Ok(_) => {
                 pass(&**seat, stanza, out);
                 Flow::Stay

@@ -20,6 +20,7 @@ struct House {
     demand: Demand,
     /// For whom certificates are believed.
     certified: &'static [&'static str],
+    asks_back: bool,
     bidi: bool,
     seat: TestSeat,
     proven: Arc<Mutex<Vec<Proven>>>,
@@ -31,6 +32,7 @@ fn house(serves: &'static [&'static str]) -> House {
         serves,
         demand: Demand::Dialback,
         certified: &[],
+        asks_back: false,
         bidi: false,
         seat: TestSeat::default(),
         proven: Arc::default(),
@@ -50,6 +52,9 @@ impl Office for House {
             true => Ok(()),
             false => Err("nobody knows it".into()),
         }
+    }
+    fn asks_back(&self, _: &Jid) -> bool {
+        self.asks_back
     }
     fn key(&self, receiving: &Jid, originating: &Jid, id: &str) -> String {
         dialback::key(&Secret::new(self.serves[0]), receiving, originating, id)
