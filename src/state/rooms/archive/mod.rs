@@ -188,6 +188,13 @@ mod tests {
             start: Some(2),
             ..query(9)
         };
+        let later = |start| Query {
+            start: Some(start),
+            ..query(9)
+        };
+        for (start, found) in [(1, vec![1, 2, 3]), (3, vec![3]), (4, vec![])] {
+            assert_eq!(ids(page(later(start)).await.unwrap()), (found, true));
+        }
         for (by, found) in [
             (by("hag66@x"), vec![2, 3]),
             (by("coven@chat.x/thirdwitch"), vec![2, 3]),

@@ -8,8 +8,9 @@ use crate::store::{Direction, Mid, Range, Snapshot, Space, StoreError};
 /// Messages looked at for one page at the most; the next page goes on where it ended.
 pub const MOST_SCANNED: usize = 20_000;
 
-/// Messages looked at in one step.
+/// Messages looked at in one step, and in the first one at the most.
 const STEP: usize = 256;
+const FIRST_STEP: usize = 64;
 
 /// What is wanted of an archive.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +90,9 @@ impl Query {
     }
 
     fn by_range(&self, view: &dyn Snapshot, rid: Rid) -> Result<Page, StoreError> {
-        let after = self.after.iter().copied().max();
+        // An id has the time at which it was drawn, or a later one: nothing of that time stands before it.
+        let started = self.start.map(|ms| Mid::first_of(ms).before());
+        let after = self.after.iter().copied().chain(started).max();
         let before = self.before.iter().copied().min();
         let mut range = Range::mids(&rid.key(), after, before);
         let direction = match self.backwards {
@@ -97,9 +100,11 @@ impl Query {
             false => Direction::Forward,
         };
         let (mut taking, mut scanned) = (Taking::new(self), 0_usize);
+        // Most queries end within one step of just their size.
+        let mut step = self.max.saturating_add(1).min(FIRST_STEP);
         loop {
-            let rows = view.scan(Space::ROOM_LOG, &range, direction, STEP)?;
-            let (through, count) = (rows.len() < STEP, rows.len());
+            let rows = view.scan(Space::ROOM_LOG, &range, direction, step)?;
+            let (through, count) = (rows.len() < step, rows.len());
             let last = rows.last().map(|(key, _)| key.clone());
             for (key, value) in rows {
                 if !taking.take(decode(&key, &value)?) {
@@ -120,6 +125,7 @@ impl Query {
                 Direction::Forward => range.after(last.as_slice()),
                 Direction::Backward => range.before(last.as_slice()),
             };
+            step = STEP;
         }
     }
 
