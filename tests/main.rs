@@ -23,6 +23,7 @@ mod flood;
 mod full_disk;
 mod hostile;
 mod http;
+mod invites;
 mod lists;
 mod logins;
 mod muc;

@@ -177,12 +177,10 @@ async fn where_it_is_not_open_nothing_is_made() {
     let server = start_server(&[]).await;
     let (mut client, features) = stranger(&server).await;
     assert!(features.child("register", ns::REGISTER_FEATURE).is_none());
-    let iq = Element::new("iq", ns::CLIENT)
-        .with_attr("type", "set")
-        .with_attr("id", "1")
-        .with_child(wish("juliet", "pencil-pencil"));
-    client.send(iq).await.unwrap();
-    assert_over(&mut client).await;
+    let refused = client
+        .request("set", None, wish("juliet", "pencil-pencil"))
+        .await;
+    assert_eq!(condition(refused), Some(Condition::ServiceUnavailable));
     let jid = Jid::parse("juliet@localhost").unwrap();
     assert!(server.accounts().show(&jid).await.unwrap().is_none());
     server.stop().await;

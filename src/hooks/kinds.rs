@@ -273,6 +273,8 @@ pub struct Stranger {
 
 /// Answers an iq of somebody who has not logged in.
 pub type OnStranger = Arc<dyn Fn(&Stranger) -> Reply + Send + Sync>;
+/// Answers an iq of somebody who has not logged in, or leaves it to who claimed it.
+pub type OnStrangerFirst = Arc<dyn Fn(&Stranger) -> Option<Reply> + Send + Sync>;
 /// Handles a nonza of a bound stream, in its account's turn.
 pub type Nonza = Arc<dyn Fn(&Element, SessionId, &mut Turn<'_>) + Send + Sync>;
 /// The future of elements for an answer.

@@ -496,6 +496,18 @@ impl Registrar<'_> {
         self.refuse_if(!free, || format!("{{{ns}}}{name} before login"));
     }
 
+    /// Answers such iqs before login before who claimed them; `None` leaves one to that module.
+    pub fn stranger_first(
+        &mut self,
+        (ns, name): (&'static str, &'static str),
+        f: impl Fn(&Stranger) -> Option<Reply> + Send + Sync + 'static,
+    ) {
+        let tag = Tag { name, ns };
+        self.builder.stream.strangers.push(tag);
+        let table = &mut self.builder.tables.strangers_first;
+        table.push((tag, Arc::new(f)));
+    }
+
     /// Adds a SASL mechanism.
     pub fn mechanism(&mut self, mechanism: impl MechanismFactory + 'static) {
         let name = mechanism.name();

@@ -11,8 +11,8 @@ use super::http::HttpRoutes;
 use super::kinds::{
     AccountIq, AccountItems, AccountNode, AtBorder, Bar, Crossing, DiscoNow, Divert, Gate, HostIq,
     HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
-    OnEvent, OnInline, OnStranger, OnUnconfirmed, OutboxFilter, Path, Phase, Probe, Reply, Request,
-    To, Transit, Verb, Which,
+    OnEvent, OnInline, OnStranger, OnStrangerFirst, OnUnconfirmed, OutboxFilter, Path, Phase,
+    Probe, Reply, Request, Stranger, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -114,6 +114,7 @@ pub struct Tables {
     pub(super) modules: Vec<ModuleInfo>,
     pub(super) commands: Vec<Offered>,
     pub(super) strangers: ByName<(), OnStranger>,
+    pub(super) strangers_first: Vec<(stream::tables::Tag, OnStrangerFirst)>,
     pub(super) host_nodes: Vec<HostNode>,
     pub(super) account_nodes: Vec<AccountNode>,
     pub(super) other_account_nodes: Vec<AccountNode>,
@@ -284,9 +285,17 @@ impl Tables {
         &self.stream
     }
 
-    /// Who answers an iq before login, by its payload.
+    /// Who is claimed to answer an iq before login, by its payload.
     pub fn stranger(&self, payload: El<'_>) -> Option<&OnStranger> {
         self.strangers.find(payload, ())
+    }
+
+    /// The answer to an iq before login with this payload; `None` if nobody has one.
+    pub fn answer_stranger(&self, payload: El<'_>, stranger: &Stranger) -> Option<Reply> {
+        let mut first = self.strangers_first.iter();
+        first
+            .find_map(|(tag, hook)| tag.is(payload).then(|| hook(stranger)).flatten())
+            .or_else(|| Some(self.stranger(payload)?(stranger)))
     }
 
     /// Who answers for nodes of the host.

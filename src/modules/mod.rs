@@ -24,6 +24,7 @@ pub mod disco;
 pub mod displayed;
 pub mod fast;
 pub mod host_meta;
+pub mod invite;
 pub mod keys;
 pub mod last;
 pub mod lists;
@@ -53,6 +54,7 @@ use crate::hooks::Listed;
 pub const LIST: &[Listed] = &[
     Listed::of::<lists::HostGate>(),
     Listed::of::<blocking::Blocking>(),
+    Listed::of::<invite::Invitations>(),
     Listed::of::<strangers::Strangers>(),
     Listed::of::<reporting::Reporting>(),
     Listed::of::<claims::Claims>(),

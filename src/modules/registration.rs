@@ -1,20 +1,18 @@
 //! XEP-0077: In-Band Registration (2.4): new accounts where that is wanted, passwords and removal for those there are
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use crate::hooks::command::{ActError, Password};
+use crate::hooks::command::Password;
 use crate::hooks::{
     Deps, Info, Module, ModuleError, Registrar, Reply, Request, Stranger, To, Turn, Verb,
 };
 use crate::proto::error::{Condition, StanzaError};
-use crate::proto::form::{Form, FormType};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::runtime::origin::Origin;
 use crate::settings;
 use crate::state::admins::Admins;
+use crate::state::newcomers::{By, Newcomers, Rules, Wish, refusal};
 use crate::stream::tables::Stage;
 use crate::xml::{El, Element};
 
@@ -46,13 +44,9 @@ pub struct Registration {
     host: Jid,
     deps: Deps,
     admins: Admins,
-    /// When, from where, and whether an account came of it or may still come; bounded by what may be made.
-    lately: Mutex<VecDeque<(Instant, String, bool)>>,
+    newcomers: Newcomers,
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
-/// Attempts of one address within an hour, for each account it may make.
-const ATTEMPTS: usize = 10;
 const QUERY: (&str, &str) = (ns::REGISTER, "query");
 
 impl Module for Registration {
@@ -65,12 +59,19 @@ impl Module for Registration {
     type Config = Config;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
+        let newcomers = Newcomers::new(deps);
+        newcomers.set_rules(Rules {
+            reserved: config.reserved.clone(),
+            password: config.password_characters as usize,
+            per_address: config.per_address as usize,
+            total: config.total as usize,
+        });
         Ok(Registration {
             config,
             host: deps.host.clone(),
             deps: deps.clone(),
             admins: Admins::new(deps.administration.clone(), deps.store.clone()),
-            lately: Mutex::default(),
+            newcomers,
         })
     }
 
@@ -157,7 +158,7 @@ impl Registration {
         if own.ok().as_ref() != Some(&account) || !self.config.change_password {
             return refuse(Condition::NotAllowed);
         }
-        if let Err(error) = self.acceptable(&username, &password) {
+        if let Err(error) = self.newcomers.acceptable(&username, &password) {
             return Own::Reply(Reply::Error(error));
         }
         let (this, from) = (self.clone(), from.clone());
@@ -212,47 +213,15 @@ impl Registration {
     }
 
     async fn make(&self, wish: Wish, address: String) -> Result<(), StanzaError> {
-        let Wish { username, password } = wish;
-        let account = Jid::new(Some(&username), self.host.domain(), None)
-            .map_err(|error| not_acceptable(&error.to_string()))?;
-        self.acceptable(&username, &password)?;
-        let place = self.place(&address)?;
-        let made = self.make_here(&account, password).await;
-        if made.is_err() {
-            self.give_back(place, &address);
-        }
-        made?;
+        let waits = "waits for an administrator";
+        let disabled = self.config.approval.then(|| waits.to_owned());
+        let made = self.newcomers.make(wish, By::Anyone(&address), disabled);
+        let account = made.await?;
         tracing::info!(%account, %address, approval = self.config.approval, "registered");
         if self.config.approval {
             self.tell_administrators(&account).await;
         }
         Ok(())
-    }
-
-    async fn make_here(&self, account: &Jid, password: String) -> Result<(), StanzaError> {
-        let node = account.node().unwrap_or_default();
-        if self.config.reserved.iter().any(|name| name == node)
-            || self.of_administrator(account).await?
-        {
-            return Err(StanzaError::from(Condition::Conflict).with_text("This name is reserved"));
-        }
-        let accounts = &self.deps.accounts;
-        let waits = "waits for an administrator";
-        let disabled = self.config.approval.then(|| waits.to_owned());
-        let made = accounts.create(account.clone(), Password(password), disabled);
-        made.await.map_err(|error| refusal(&error))
-    }
-
-    /// An administrator's name is nobody else's, also while there is no account of it.
-    async fn of_administrator(&self, account: &Jid) -> Result<bool, StanzaError> {
-        let broken = |_| StanzaError::from(Condition::InternalServerError);
-        let added = self
-            .admins
-            .added(self.host.domain())
-            .await
-            .map_err(broken)?;
-        let mut all = self.admins.fixed(self.host.domain()).chain(&added);
-        Ok(all.any(|admin| admin == account))
     }
 
     async fn tell_administrators(&self, account: &Jid) {
@@ -272,51 +241,6 @@ impl Registration {
             }
         }
     }
-
-    fn acceptable(&self, username: &str, password: &str) -> Result<(), StanzaError> {
-        let least = self.config.password_characters as usize;
-        if password.chars().count() < least {
-            return Err(not_acceptable(&format!(
-                "The password must have {least} characters or more"
-            )));
-        }
-        if password.eq_ignore_ascii_case(username) {
-            return Err(not_acceptable("The password must not be the name"));
-        }
-        Ok(())
-    }
-
-    /// A place among those that may be made from here, taken until it is known that nothing came of it: many
-    /// streams at once make no more than one after the other.
-    fn place(&self, address: &str) -> Result<Instant, StanzaError> {
-        let now = self.deps.clock.now();
-        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        lately.retain(|(at, ..)| now.saturating_duration_since(*at) < HOUR);
-        let made = lately.iter().filter(|(_, _, made)| *made).count();
-        let own = lately.iter().filter(|(_, from, _)| from == address);
-        let own_made = own.clone().filter(|(_, _, made)| *made).count();
-        let (per, total) = (self.config.per_address as usize, self.config.total as usize);
-        let too_many = made >= total
-            || own_made >= per
-            || own.count() >= per.saturating_mul(ATTEMPTS)
-            || lately.len() >= total.saturating_mul(ATTEMPTS);
-        if too_many {
-            return Err(StanzaError::from(Condition::ResourceConstraint)
-                .with_text("Too many new accounts; try again later"));
-        }
-        lately.push_back((now, address.to_owned(), true));
-        Ok(now)
-    }
-
-    /// It stays an attempt.
-    fn give_back(&self, place: Instant, address: &str) {
-        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = lately.iter_mut();
-        let own = taken.find(|(at, from, made)| *made && *at == place && from == address);
-        if let Some((.., made)) = own {
-            *made = false;
-        }
-    }
 }
 
 impl Own {
@@ -328,37 +252,6 @@ impl Own {
                 StanzaError::from(Condition::BadRequest).with_text("Send this without an address"),
             ),
         }
-    }
-}
-
-/// A name and a password.
-struct Wish {
-    username: String,
-    password: String,
-}
-
-impl Wish {
-    /// By the elements of the namespace, or in a form (§4). `None` if one is missing, empty or doubled.
-    fn read(query: El<'_>) -> Option<Self> {
-        let form = Form::of(query);
-        let form = match &form {
-            Some(Ok(form)) if form.kind == FormType::Submit => Some(form),
-            Some(_) => return None,
-            None => None,
-        };
-        let find = |name: &str| match form {
-            Some(form) => form.values(name).to_vec(),
-            None => {
-                let own = query.children().filter(|el| el.is(name, ns::REGISTER));
-                own.map(|el| el.text().into_owned()).collect()
-            }
-        };
-        let only = |name: &str| <[String; 1]>::try_from(find(name)).ok();
-        let full = |name: &str| only(name).map(|[one]| one).filter(|text| !text.is_empty());
-        Some(Wish {
-            username: full("username")?,
-            password: full("password")?,
-        })
     }
 }
 
@@ -377,21 +270,4 @@ fn leaf(name: &str, text: &str) -> Element {
     } else {
         el.with_text(text)
     }
-}
-
-fn not_acceptable(text: &str) -> StanzaError {
-    StanzaError::from(Condition::NotAcceptable).with_text(text)
-}
-
-fn refusal(error: &ActError) -> StanzaError {
-    let condition = match error {
-        ActError::Exists(_) => Condition::Conflict,
-        ActError::Bad(_) => Condition::NotAcceptable,
-        ActError::NoSuchAccount(_) => Condition::RegistrationRequired,
-        ActError::NoSuchHost { .. } | ActError::NotAllowed(_) | ActError::Forbidden => {
-            Condition::NotAllowed
-        }
-        ActError::Interrupted | ActError::Failed(_) => Condition::InternalServerError,
-    };
-    StanzaError::from(condition)
 }

@@ -193,18 +193,17 @@ impl Inner {
             Kind::Iq(IqType::Get) => Verb::Get,
             _ => Verb::Set,
         };
-        let hook = stanza
-            .payload()
-            .and_then(|payload| host.tables.stranger(payload));
-        let Some(hook) = hook else {
-            return refused(&asked.iq, &Condition::ServiceUnavailable.into());
-        };
-        let mut reply = hook(&Stranger {
+        let stranger = Stranger {
             verb,
             iq: asked.iq.clone(),
             address: asked.address,
             visit: asked.visit,
-        });
+        };
+        let payload = stanza.payload();
+        let reply = payload.and_then(|payload| host.tables.answer_stranger(payload, &stranger));
+        let Some(mut reply) = reply else {
+            return refused(&asked.iq, &Condition::ServiceUnavailable.into());
+        };
         while let Reply::Later(later) = reply {
             reply = later.await;
         }

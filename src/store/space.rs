@@ -116,9 +116,9 @@ spaces! {
     UPLOAD_USAGE = 0x72;
     /// uid, hash64(service, node) → form, secret, resource.
     PUSH = 0x74;
-    /// token → kind, inviter, roster offer, expiry.
+    /// invitation → kind, inviter, name, end; host, name → until when a name is kept for who is invited; host → how many (a counter).
     INVITE = 0x78;
-    /// uid, token → nothing.
+    /// uid, invitation → nothing.
     INVITE_BY_ACCOUNT = 0x79;
     /// uid, client id → what the client's tokens are derived from, their counters and ends.
     AUTH_TOKEN = 0x7a;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::folder::Folder;
 use super::record::{
-    File, Id, Purpose, all_files_key, by_account_key, expiry_key, file_key, kept_key, owner_key,
+    File, Purpose, all_files_key, by_account_key, expiry_key, file_key, kept_key, owner_key,
     total_key,
 };
 use super::usage::{Full, Quotas, Usage};
@@ -15,6 +15,7 @@ use crate::proto::jid::Jid;
 use crate::runtime::random;
 use crate::state::accounts::{self, account_key};
 use crate::state::erasure;
+use crate::state::token_id::Id;
 use crate::store::{
     Batch, CommitError, Direction, Range, Rows, Snapshot, Space, Store, StoreError, counter,
 };

@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 
-use super::record::Id;
 use crate::runtime::random;
+use crate::state::token_id::Id;
 use crate::store::free_space;
 
 /// Files being written lie here until they are whole, in a folder of each process.

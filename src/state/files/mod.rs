@@ -14,5 +14,7 @@ mod usage;
 
 pub use desk::{Desk, FileError, NotTaken, Opened, Taken, Wish};
 pub use folder::{Draft, Folder};
-pub use record::{File, Id, Purpose};
+pub use record::{File, Purpose};
+
+pub use super::token_id::Id;
 pub use usage::{Full, Quotas, Usage};

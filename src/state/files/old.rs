@@ -2,9 +2,10 @@
 
 use super::desk::{Desk, FileError, PAGE, is_gone};
 use super::folder::Folder;
-use super::record::{Id, all_owners_key, file_key, owners_key};
+use super::record::{all_owners_key, file_key, owners_key};
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
+use crate::state::token_id::Id;
 use crate::store::{Batch, Direction, Fields, Key, Range, Space};
 
 impl Desk {

@@ -1,60 +1,10 @@
 //! What is known of one file, and the names it goes by.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::hooks::Uid;
+use crate::state::token_id::Id;
 use crate::store::{Key, StoreError};
-
-/// What a file is called where its token must not be seen: on disk, in lists, in the log. Nobody gets from it to the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id([u8; 16]);
-
-impl Id {
-    /// Of the file with this token.
-    pub fn of_token(token: &str) -> Id {
-        Id(half(token))
-    }
-
-    /// From a key.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Id> {
-        bytes.try_into().ok().map(Id)
-    }
-
-    /// From how it is written.
-    pub fn parse(text: &str) -> Option<Id> {
-        let mut id = [0; 16];
-        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
-        for (at, byte) in id.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-        }
-        Some(Id(id))
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// Half of the hash of a secret: what is kept of it.
-pub(super) fn half(secret: &str) -> [u8; 16] {
-    let digest = Sha256::digest(secret.as_bytes());
-    let mut half = [0; 16];
-    half.iter_mut()
-        .zip(digest)
-        .for_each(|(out, byte)| *out = byte);
-    half
-}
 
 /// What a file is for (XEP-0363 §5), which says how long it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -156,7 +106,7 @@ impl File {
 
 /// What is kept of the key of a slot.
 pub(super) fn kept_key(key: &str) -> String {
-    Id(half(key)).to_string()
+    Id::of_token(key).to_string()
 }
 
 const FILE: u8 = 0;
@@ -201,20 +151,4 @@ pub(super) fn expiry_key(space: u8, until: u64, id: Id) -> Key {
     let minute = until.div_ceil(60_000);
     let minute = u32::try_from(minute).unwrap_or(u32::MAX);
     Key::new().u8(space).u32(minute).bytes(id.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn an_id_reads_back_and_is_no_token() {
-        let id = Id::of_token("token");
-        assert_eq!(Id::parse(&id.to_string()), Some(id));
-        assert_ne!(id, Id::of_token("Token"));
-        for bad in ["", "token", &id.to_string().to_uppercase(), &"é".repeat(16)] {
-            assert_eq!(Id::parse(bad), None, "{bad}");
-        }
-    }
 }
