@@ -25,7 +25,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("net", &["runtime", "metrics", "xml", "proto", "stream"]),
-    ("http", &["runtime", "metrics", "proto", "hooks", "net"]),
+    (
+        "http",
+        &["runtime", "metrics", "xml", "proto", "hooks", "net"],
+    ),
     (
         "session",
         &[

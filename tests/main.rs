@@ -11,6 +11,7 @@ mod archives;
 mod arrows;
 mod backup;
 mod backup_load;
+mod bosh;
 mod caps;
 mod client_access;
 mod command_line;

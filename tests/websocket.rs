@@ -325,6 +325,26 @@ async fn fragments_are_joined_and_pings_answered() {
 
 // Logging in and talking, as over TCP
 
+/// Browsers let no page bind to its TLS connection; some apps then say that they would if it were offered.
+#[tokio::test]
+async fn pages_are_offered_no_channel_binding() {
+    let server = start_server(&[]).await;
+    for (origin, offered) in [("Origin: https://localhost\r\n", false), ("", true)] {
+        let mut web = Web::tls(&server, server.addr, "http/1.1").await.unwrap();
+        let end = format!("\r\n{origin}\r\n");
+        web.send(HANDSHAKE.replace("\r\n\r\n", &end)).await;
+        assert_eq!(web.answer(true).await.unwrap().status, 101);
+        for text in [OPEN, CLOSE] {
+            let head = [0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+            web.send([&head[..], text.as_bytes()].concat()).await;
+        }
+        let features = web.rest().await;
+        assert!(features.contains("<mechanism>SCRAM-SHA-256</mechanism>"));
+        assert_eq!(features.contains("-PLUS"), offered, "{origin}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn log_in_by_every_way_and_talk() {
     let server = start_server(&[]).await;

@@ -14,7 +14,7 @@ from xmpp import login
 SCRIPT = Path(__file__).with_name("client.mjs")
 
 # Where each of its transports is.
-PATHS = {"websocket": "wss://{}/xmpp-websocket"}
+PATHS = {"websocket": "wss://{}/xmpp-websocket", "bosh": "https://{}/http-bind"}
 
 
 async def converse(case, account, kind, picture):
@@ -61,3 +61,8 @@ async def talk(case, kind):
 @check("converse", "WebSocket: log in, chat both ways, a room", limit=120)
 async def websocket(case):
     await talk(case, "websocket")
+
+
+@check("converse", "BOSH: log in, chat both ways, a room", limit=120)
+async def bosh(case):
+    await talk(case, "bosh")

@@ -1,4 +1,4 @@
-"""stanza (stanza.io) over WebSocket, with slixmpp on the other side."""
+"""stanza (stanza.io) over WebSocket and BOSH, with slixmpp on the other side."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from xmpp import login
 SCRIPT = Path(__file__).with_name("client.mjs")
 
 # Where each of its transports is.
-PATHS = {"websocket": "wss://{}:{}/xmpp-websocket"}
+PATHS = {"websocket": "wss://{}:{}/xmpp-websocket", "bosh": "https://{}:{}/http-bind"}
 
 
 async def stanza(case, account, kind, wire=None):
@@ -44,6 +44,11 @@ async def talk(case, kind):
 @check("stanza", "WebSocket: chat both ways; it leaves cleanly")
 async def websocket(case):
     await talk(case, "websocket")
+
+
+@check("stanza", "BOSH: chat both ways; it leaves cleanly")
+async def bosh(case):
+    await talk(case, "bosh")
 
 
 @check("stanza", "WebSocket: a wrong password is refused")

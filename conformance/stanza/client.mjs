@@ -3,7 +3,16 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const [folder, kind, service, domain, username, password, stay] = process.argv.slice(2);
-const { createClient } = createRequire(`${folder}/`)("stanza");
+const require = createRequire(`${folder}/`);
+// In a browser, where it belongs, WebSockets say of which site their page is.
+const socket = require.resolve("ws");
+const WebSocket = require(socket);
+require.cache[socket].exports = class extends WebSocket {
+  constructor(url, protocols) {
+    super(url, protocols, { origin: `https://${domain}` });
+  }
+};
+const { createClient } = require("stanza");
 
 const transports = { websocket: false, bosh: false, [kind]: service };
 const xmpp = createClient({

@@ -169,10 +169,21 @@ impl Rules<'_> {
     }
 
     fn web(&mut self) {
-        let path = &self.loaded.config.http.websocket.path;
-        if !is_path(path) {
-            let what = format!("\"{path}\" is no such path; write it as \"/xmpp-websocket\"");
-            self.add("http.websocket.path", what);
+        let http = &self.loaded.config.http;
+        for (key, path, usual) in [
+            (
+                "http.websocket.path",
+                &http.websocket.path,
+                "/xmpp-websocket",
+            ),
+            ("http.bosh.path", &http.bosh.path, "/http-bind"),
+        ] {
+            if !is_path(path) {
+                self.add(
+                    key,
+                    format!("\"{path}\" is no such path; write it as \"{usual}\""),
+                );
+            }
         }
     }
 

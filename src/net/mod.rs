@@ -7,6 +7,7 @@ mod driver;
 mod limits;
 mod listen;
 mod options;
+mod pipe;
 mod prelude;
 mod proxy;
 mod serve;
@@ -23,8 +24,9 @@ pub use dial::{DialError, dial};
 pub use limits::{Admission, Refused, Ticket, raise_descriptor_limit};
 pub use listen::{Inherited, ListenError, bind, bind_or_take};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
+pub use pipe::Carrier;
 pub use serve::{
     Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers, serve_web,
 };
 pub use stats::NetStats;
-pub use web::{Caller, Front, Opened, Serving, Stop, WebStream};
+pub use web::{Caller, Door, Front, Opened, Serving, Stop, WebStream};

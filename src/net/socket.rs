@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::pipe::Pipe;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -56,6 +57,8 @@ pub(super) enum Io {
     Away,
     /// No TLS (yet).
     Plain(Socket),
+    /// No socket: requests of HTTP carry it.
+    Pipe(Pipe),
     /// Boxed, since rustls' state is large and most of it is on the heap anyway.
     Tls(Box<TlsStream<Socket>>),
 }
@@ -64,7 +67,7 @@ impl Io {
     /// Bytes the kernel took so far, for comparing.
     pub(super) fn written(&self) -> u32 {
         match self {
-            Io::Away => 0,
+            Io::Away | Io::Pipe(_) => 0,
             Io::Plain(socket) => socket.written,
             Io::Tls(stream) => stream.get_ref().0.written,
         }
@@ -76,9 +79,12 @@ impl Io {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if let Io::Pipe(pipe) = self {
+            return pipe.poll_read(cx, buffer);
+        }
         let mut buffer = ReadBuf::new(buffer);
         let read = match self {
-            Io::Away => return Poll::Pending,
+            Io::Away | Io::Pipe(_) => return Poll::Pending,
             Io::Plain(socket) => Pin::new(socket).poll_read(cx, &mut buffer),
             Io::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         };
@@ -93,6 +99,7 @@ impl Io {
     ) -> Poll<io::Result<usize>> {
         match self {
             Io::Away => Poll::Pending,
+            Io::Pipe(pipe) => pipe.poll_write(cx, bytes),
             Io::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -102,6 +109,7 @@ impl Io {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Io::Away => Poll::Pending,
+            Io::Pipe(pipe) => pipe.poll_flush(cx),
             Io::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -111,6 +119,10 @@ impl Io {
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Io::Away => Poll::Pending,
+            Io::Pipe(pipe) => {
+                pipe.shutdown();
+                Poll::Ready(Ok(()))
+            }
             Io::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }

@@ -13,6 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::closing::Closing;
+use super::driver::Connection;
+use super::limits::Refused;
+use super::pipe::{self, Carrier};
+use super::serve::{Live, Shared};
 use super::socket::Io;
 
 /// What a request of HTTP/1.1 begins with (RFC 9110 §9.3). XMPP begins with `<` or white space.
@@ -59,6 +63,8 @@ pub struct Opened {
     pub read: Bytes,
     /// Whose it is.
     pub peer: IpAddr,
+    /// A web page opened it, which cannot bind to TLS.
+    pub page: bool,
 }
 
 /// A connection that speaks HTTP.
@@ -71,6 +77,28 @@ pub struct Caller {
     pub secure: bool,
     /// The stop of the server.
     pub stop: Stop,
+    /// Where streams begin that requests carry.
+    pub door: Door,
+}
+
+/// Where streams begin that no socket carries but requests of HTTP (XEP-0124).
+pub struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) live: Arc<Live>,
+}
+
+impl Door {
+    /// Begins a stream of XMPP in WebSocket messages for a client of this address. It counts as a connection of its own.
+    ///
+    /// # Errors
+    /// There are too many already.
+    pub fn open(&self, peer: IpAddr) -> Result<Carrier, Refused> {
+        let ticket = self.shared.admission.admit(Some(peer))?;
+        let (pipe, carrier) = pipe::pair();
+        let (shared, live) = (self.shared.clone(), self.live.clone());
+        tokio::spawn(Connection::carried(shared, live, (pipe, peer), ticket));
+        Ok(carrier)
+    }
 }
 
 /// Tells whether the server stops; the connection's task is woken when it does.

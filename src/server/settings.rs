@@ -7,7 +7,7 @@ use crate::config::{
     self, Config, Host, Listen, ListenKind, ListenTls, Mechanism, Network, StoreEngine, TlsVersion,
 };
 use crate::hooks::{Disk, Entrance};
-use crate::http::{ClientOptions, FrontOptions, ProxyHeader, WebHost};
+use crate::http::{BoshOptions, ClientOptions, FrontOptions, ProxyHeader, WebHost};
 use crate::net::tls::{CertificateSource, TlsOptions, self_signed};
 use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
 use crate::proto::jid::Jid;
@@ -182,6 +182,18 @@ pub(super) fn front(config: &Config, hosts: &router::Hosts) -> FrontOptions {
         requests: http.requests as usize,
         requests_per_address: http.requests_per_address as usize,
         websocket: http.websocket.enabled.then(|| http.websocket.path.clone()),
+        bosh: http.bosh.enabled.then(|| BoshOptions {
+            path: http.bosh.path.clone(),
+            body_bytes: config
+                .limits
+                .stream
+                .stanza_bytes
+                .as_usize()
+                .saturating_mul(2),
+            wait: http.bosh.wait.0,
+            inactivity: http.bosh.inactivity.0,
+            pause: http.bosh.pause.0,
+        }),
         origins: http.websocket.origins.clone(),
         header_bytes: http.header_bytes.as_usize(),
         header_timeout: http.header_timeout.0,
@@ -226,7 +238,12 @@ pub(super) fn entrances(config: &Config, domain: &str) -> Vec<Entrance> {
         kind: "websocket",
         url: format!("wss://{place}{}", websocket.path),
     });
-    websocket.into_iter().collect()
+    let bosh = &config.http.bosh;
+    let bosh = bosh.enabled.then(|| Entrance {
+        kind: "xbosh",
+        url: format!("https://{place}{}", bosh.path),
+    });
+    websocket.into_iter().chain(bosh).collect()
 }
 
 /// The ceiling over memory, bytes.

@@ -28,6 +28,23 @@ settings! {
         pub body_timeout: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(10));
         /// XMPP in WebSockets (RFC 7395).
         pub websocket: WebSocket = WebSocket::default();
+        /// XMPP in requests of HTTP (XEP-0124, XEP-0206).
+        pub bosh: Bosh = Bosh::default();
+    }
+
+    /// XMPP in requests of HTTP (BOSH: XEP-0124, XEP-0206), for apps that cannot open WebSockets. What is true for the origins
+    /// of those is true here.
+    pub struct Bosh {
+        /// Whether it is spoken.
+        pub enabled: bool = true;
+        /// Where.
+        pub path: String = "/http-bind".to_owned();
+        /// How long a request is held at most while there is nothing to say.
+        pub wait: Period = Period::seconds(60) => within(Period::seconds(1)..=Period::minutes(10));
+        /// How long a client may have no request here before its session is lost.
+        pub inactivity: Period = Period::seconds(60) => within(Period::seconds(5)..=Period::minutes(10));
+        /// The same if it asks for a pause, as when another page is opened.
+        pub pause: Period = Period::minutes(2) => within(Period::seconds(5)..=Period::minutes(10));
     }
 
     /// XMPP in WebSockets (RFC 7395), for apps in browsers and where nothing but HTTPS comes through.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub use components::{Component, ComponentConflict};
 pub use federation::{Federation, FederationDane, FederationDemand, FederationPeer, FederationTls};
 pub use hosts::{Guests, Host, Modules, Reach};
-pub use http::{Http, ProxyHeader, WebSocket};
+pub use http::{Bosh, Http, ProxyHeader, WebSocket};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
 pub use web::Web;
 

@@ -35,6 +35,7 @@ pub(super) async fn serve(front: Arc<Inner>, caller: Caller) -> Option<Opened> {
     let from = Arc::new(From {
         peer: caller.peer,
         secure: caller.secure,
+        door: caller.door,
         becomes: Mutex::default(),
     });
     let asked = AtomicBool::new(false);
@@ -81,6 +82,7 @@ async fn opened(becomes: Becomes) -> Option<Opened> {
         stream: parts.io.into_inner(),
         read: parts.read_buf,
         peer: becomes.peer,
+        page: becomes.page,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod bosh;
 mod connection;
 mod forwarded;
 mod path;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use self::seats::Seats;
+use super::bosh::{Bosh, BoshOptions};
 use crate::hooks::Tables;
 use crate::metrics::{Counter, Gauge, Registry};
 use crate::net::{Caller, Serving, Subnet};
@@ -39,7 +41,9 @@ pub struct FrontOptions {
     pub requests_per_address: usize,
     /// The path at which WebSockets for XMPP are opened, if anywhere.
     pub websocket: Option<String>,
-    /// The sites whose pages may open them, besides those of the hosts.
+    /// XMPP in requests of HTTP, if it is spoken.
+    pub bosh: Option<BoshOptions>,
+    /// The sites whose pages may connect in these ways, besides those of the hosts.
     pub origins: Vec<String>,
     /// Bytes of a request's head.
     pub header_bytes: usize,
@@ -76,6 +80,7 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     options: ArcSwap<FrontOptions>,
     seats: Arc<Seats>,
+    bosh: Arc<Bosh>,
     figures: Figures,
 }
 
@@ -98,6 +103,7 @@ impl Front {
         Front(Arc::new(Inner {
             options: ArcSwap::from_pointee(options),
             seats: Arc::default(),
+            bosh: Arc::default(),
             figures: Figures::new(registry),
         }))
     }

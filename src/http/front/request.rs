@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response};
@@ -14,11 +14,14 @@ use super::seats::Full;
 use super::{FrontOptions, Inner, ProxyHeader, answer, forwarded, path, websocket};
 use crate::hooks::http::HttpClaims;
 use crate::hooks::{HttpBody, HttpHeaders, HttpMethod, HttpRequest, HttpResponse};
+use crate::net::Door;
 
 /// Whose connection it is.
 pub(super) struct From {
     pub(super) peer: IpAddr,
     pub(super) secure: bool,
+    /// Where streams begin that requests carry.
+    pub(super) door: Door,
     /// What the connection is to become, once the answer is written.
     pub(super) becomes: Mutex<Option<Becomes>>,
 }
@@ -27,6 +30,8 @@ pub(super) struct From {
 pub(super) struct Becomes {
     pub(super) upgrade: OnUpgrade,
     pub(super) peer: IpAddr,
+    /// Browsers say of which site the page is.
+    pub(super) page: bool,
 }
 
 /// Answers a request.
@@ -116,7 +121,17 @@ async fn route(
     // Of what host they are, streams say themselves.
     if options.websocket.as_deref() == Some(decoded.as_str()) {
         let opening = websocket::open(&head, &options, name);
-        return become_websocket(opening, from, Becomes { upgrade, peer });
+        let becomes = Becomes {
+            upgrade,
+            peer,
+            page: head.headers.contains_key(ORIGIN),
+        };
+        return become_websocket(opening, from, becomes);
+    }
+    if let Some(bosh) = options.bosh.as_ref().filter(|bosh| bosh.path == decoded) {
+        let (options, head) = ((&*options, bosh), (&head, name));
+        let answer = super::bosh::answer(front, options, head, body, (from, peer)).await;
+        return answer::written(answer, None, Some(seat));
     }
     let Some(host) = options.host(name) else {
         return refuse(421, "this name is not served here");

@@ -90,7 +90,7 @@ fn has(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
 
 /// Whether pages of the request's site may connect: those of the name that is asked and of the hosts, and those that are
 /// listed. What is no browser says nothing of its site.
-fn is_welcome(headers: &HeaderMap, options: &FrontOptions, name: &str) -> bool {
+pub(super) fn is_welcome(headers: &HeaderMap, options: &FrontOptions, name: &str) -> bool {
     if !headers.contains_key(ORIGIN) {
         return true;
     }

@@ -142,7 +142,7 @@ impl Connection {
         self.reader.forget();
         match std::mem::replace(&mut self.io, Io::Away) {
             Io::Plain(socket) => self.start_handshake(socket),
-            Io::Away | Io::Tls(_) => self.abandon(),
+            Io::Away | Io::Tls(_) | Io::Pipe(_) => self.abandon(),
         }
     }
 

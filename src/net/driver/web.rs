@@ -1,15 +1,42 @@
 //! Connections that turn out to speak HTTP: they are served by the HTTP room, within the same task, place and count, and come
 //! back if they become WebSockets.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Connection, Stage, buffers};
-use crate::net::serve::Role;
+use super::{Connection, Place, Stage, buffers};
+use crate::net::limits::Ticket;
+use crate::net::pipe::Pipe;
+use crate::net::serve::{Live, Role, Shared};
 use crate::net::socket::Io;
-use crate::net::web::{self, Caller, Opened, Stop, WebStream};
-use crate::stream::{Machine, Tls};
+use crate::net::web::{self, Caller, Door, Opened, Stop, WebStream};
+use crate::stream::{Machine, Peer, Tls};
 
 impl Connection {
+    /// A stream that requests carry, which came to a secure place.
+    pub(in crate::net) fn carried(
+        shared: Arc<Shared>,
+        live: Arc<Live>,
+        (pipe, peer): (Pipe, IpAddr),
+        ticket: Ticket,
+    ) -> Connection {
+        let place = (SocketAddr::new(peer, 0), Place::Anywhere);
+        let mut connection = Connection::at(Stage::Open, shared, live, place, ticket);
+        connection.io = Io::Pipe(pipe);
+        connection.reader.frames(&[]);
+        let peer = Peer {
+            secure_by_place: true,
+            starttls: false,
+            address: peer.to_string(),
+        };
+        let mut actions = Vec::new();
+        let settings = connection.live.settings.clone();
+        let machine = Machine::accept_websocket(settings, peer, None, &mut actions);
+        connection.run(machine, actions);
+        connection
+    }
+
     /// Whether the first bytes of a connection that could be either are HTTP.
     pub(super) fn turns_out_http(&mut self, read: &[u8]) -> bool {
         let login = self.login.as_mut();
@@ -35,6 +62,10 @@ impl Connection {
             peer: self.peer,
             secure: tls.is_some() || self.secure_by_place(),
             stop: Stop(self.shared.closing.clone()),
+            door: Door {
+                shared: self.shared.clone(),
+                live: self.live.clone(),
+            },
         }));
         if let Some(login) = &mut self.login {
             login.tls = tls;
@@ -58,6 +89,7 @@ impl Connection {
 
     /// A WebSocket begins as any other stream does: it has the same time to log in, and counts as others do.
     fn begin_websocket(&mut self, opened: Opened) {
+        let page = opened.page;
         self.peer = opened.peer;
         let counted = self.ticket.unauthenticated(opened.peer);
         // No client sends so much before it knows that it may.
@@ -72,7 +104,16 @@ impl Connection {
             login.until = self.clocks.now + self.live.settings.limits.login;
             login.tls.take()
         });
-        let peer = crate::stream::Peer {
+        // What is not offered cannot be missed: apps that could bind elsewhere would take it for a downgrade (RFC 5802 §6).
+        let tls = tls.map(|tls| match page {
+            true => Tls {
+                exporter: None,
+                end_point: None,
+                ..tls
+            },
+            false => tls,
+        });
+        let peer = Peer {
             // There is no TLS within a WebSocket (RFC 7395 §3.9).
             starttls: false,
             ..self.described()

@@ -88,8 +88,10 @@ impl Writer {
 impl Connection {
     /// When the write has made no progress for too long.
     pub(super) fn stalled_at(&self) -> Option<Instant> {
-        let waiting =
-            !self.writer.is_drained() && matches!(self.stage, Stage::Open | Stage::Flushing);
+        // Of what no socket takes, the carrier knows how long it may take.
+        let waiting = !matches!(self.io, Io::Pipe(_))
+            && !self.writer.is_drained()
+            && matches!(self.stage, Stage::Open | Stage::Flushing);
         waiting.then(|| self.writer.progressed + self.live.options.timeouts.write)
     }
 
