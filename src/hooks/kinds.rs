@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::account::{Account, Entry, SessionId, Uid};
 use super::envelope::Envelope;
+use super::facts::Facts;
 use super::parts::Parts;
 use super::turn::Turn;
 use crate::proto::disco::Info;
@@ -254,6 +255,20 @@ pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync
 pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
 /// Sees a delivered message and who took it.
 pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
+/// Something that was said in a room that an account is a member of, and that none of its clients is in.
+pub struct Missed {
+    /// The message, as everybody there sees it.
+    pub stanza: Arc<Stanza>,
+    /// Its facts.
+    pub facts: Facts,
+    /// The nickname that the room keeps for the account.
+    pub nick: Option<Box<str>>,
+    /// Whether everybody may find and enter the room.
+    pub open: bool,
+}
+
+/// Sees what an account missed in a room.
+pub type OnMissed = Arc<dyn Fn(&Missed, &mut Turn<'_>) + Send + Sync>;
 /// Sees what a client may not have got.
 pub type OnUnconfirmed = Arc<dyn Fn(SessionId, &[Entry], &mut Turn<'_>) + Send + Sync>;
 /// Says what becomes of a stanza on its way to a client.

@@ -38,8 +38,8 @@ pub use http::{
     HttpRequest, HttpResponse, HttpRoute, HttpSource,
 };
 pub use kinds::{
-    Crossing, Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger,
-    Taken, To, Toll, Verb, Verdict, Which,
+    Crossing, Disco, Event, Inlined, Missed, Path, Phase, Reply, Request, SessionEvent, Sift,
+    Stranger, Taken, To, Toll, Verb, Verdict, Which,
 };
 pub use listed::Listed;
 pub use parts::{Part, Parts};

@@ -12,8 +12,8 @@ use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::http::{HttpRequest, HttpResponse, HttpRoute};
 use super::kinds::{
-    Crossing, Disco, Event, Inlined, Path, Phase, Reply, Request, SessionEvent, Sift, Stranger,
-    Taken, To, Toll, Verb, Verdict, Which,
+    Crossing, Disco, Event, Inlined, Missed, Path, Phase, Reply, Request, SessionEvent, Sift,
+    Stranger, Taken, To, Toll, Verb, Verdict, Which,
 };
 use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
@@ -416,6 +416,11 @@ impl Registrar<'_> {
         f: impl Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync + 'static,
     ) {
         self.builder.tables.delivered.push(Arc::new(f));
+    }
+
+    /// Sees what is said in rooms that an account is a member of, and that none of its clients is in.
+    pub fn missed(&mut self, f: impl Fn(&Missed, &mut Turn<'_>) + Send + Sync + 'static) {
+        self.builder.tables.missed.push(Arc::new(f));
     }
 
     /// Sees what was handed to a session and not confirmed by its client when its connection was lost, in the log's order; the

@@ -11,8 +11,8 @@ use super::http::HttpRoutes;
 use super::kinds::{
     AccountIq, AccountItems, AccountNode, AtBorder, Bar, Crossing, DiscoNow, Divert, Gate, HostIq,
     HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
-    OnEvent, OnInline, OnStranger, OnStrangerFirst, OnUnconfirmed, OutboxFilter, Path, Phase,
-    Probe, Reply, Request, Stranger, To, Transit, Verb, Which,
+    OnEvent, OnInline, OnMissed, OnStranger, OnStrangerFirst, OnUnconfirmed, OutboxFilter, Path,
+    Phase, Probe, Reply, Request, Stranger, To, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
@@ -98,6 +98,7 @@ pub struct Tables {
     pub(super) life: Vec<Life>,
     pub(super) events: Vec<OnEvent>,
     pub(super) delivered: Vec<OnDelivered>,
+    pub(super) missed: Vec<OnMissed>,
     pub(super) unconfirmed: Vec<OnUnconfirmed>,
     pub(super) nonzas: ByName<(), Nonza>,
     pub(super) inlines: ByName<(), OnInline>,
@@ -212,6 +213,11 @@ impl Tables {
     /// Hooks on delivered messages.
     pub fn delivered(&self) -> &[OnDelivered] {
         &self.delivered
+    }
+
+    /// Hooks on what accounts missed in rooms.
+    pub fn missed(&self) -> &[OnMissed] {
+        &self.missed
     }
 
     /// Hooks on what clients did not confirm.

@@ -227,3 +227,108 @@ fn element(text: &str) -> Element {
     use waxwing::xml::{Context, Limits, parse};
     parse(text.as_bytes(), &Context::client(), &Limits::default()).unwrap()
 }
+
+const ROOM: &str = "coven@conference.localhost";
+
+/// Makes a room that lasts, with juliet as a member who is not there.
+async fn room(romeo: &mut Client, juliet: &Jid, fields: &[(&str, &str)]) {
+    let join = Stanza::presence(PresenceType::Available)
+        .with_to(Jid::parse(&format!("{ROOM}/romeo")).unwrap())
+        .with_child(Element::new("x", ns::MUC));
+    romeo.send(join).await.unwrap();
+    let mut x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+    for (var, value) in fields {
+        let value = Element::new("value", ns::DATA_FORM).with_text(value);
+        let field = Element::new("field", ns::DATA_FORM).with_attr("var", var);
+        x = x.with_child(field.with_child(value));
+    }
+    let query = Element::new("query", ns::MUC_OWNER).with_child(x);
+    romeo.request("set", Some(ROOM), query).await.unwrap();
+    let item = Element::new("item", ns::MUC_ADMIN)
+        .with_attr("affiliation", "member")
+        .with_attr("nick", "thirdwitch")
+        .with_attr("jid", juliet.as_str());
+    let query = Element::new("query", ns::MUC_ADMIN).with_child(item);
+    romeo.request("set", Some(ROOM), query).await.unwrap();
+}
+
+/// Says something in the room, and waits until all who are there have it.
+async fn say(romeo: &mut Client, text: &str) {
+    let room = Jid::parse(ROOM).unwrap();
+    let mut message = chat(None, &room, text);
+    message.kind = waxwing::proto::Kind::Message(MessageType::Groupchat);
+    let message = message.with_id(text);
+    romeo.send(message).await.unwrap();
+    let own = |el: &Element| el.attr("id") == Some(text) && el.is("message", ns::CLIENT);
+    romeo.wait_for("what was said", own).await.unwrap();
+}
+
+/// How the phone's account wants the room, in its bookmark (XEP-0492).
+async fn heed(phone: &mut Client, word: &str) {
+    let notify = Element::new("notify", ns::NOTIFICATION_SETTINGS)
+        .with_child(Element::new(word, ns::NOTIFICATION_SETTINGS));
+    let extensions = Element::new("extensions", ns::BOOKMARKS).with_child(notify);
+    let conference = Element::new("conference", ns::BOOKMARKS).with_child(extensions);
+    let item = Element::new("item", ns::PUBSUB).with_attr("id", ROOM);
+    let publish = Element::new("publish", ns::PUBSUB)
+        .with_attr("node", ns::BOOKMARKS)
+        .with_child(item.with_child(conference));
+    let pubsub = Element::new("pubsub", ns::PUBSUB).with_child(publish);
+    phone.request("set", None, pubsub).await.unwrap();
+}
+
+/// Of a room that is not public all is told to who is away, in an open one what mentions him; or as he set it.
+#[tokio::test]
+async fn members_who_are_not_in_a_room_are_told_what_they_want_to_hear() {
+    for (fields, first, wants) in [
+        (&[("muc#roomconfig_publicroom", "0")][..], "anything", None),
+        (&[][..], "thirdwitch, come!", None),
+        (&[][..], "anything", Some("always")),
+        (
+            &[("muc#roomconfig_publicroom", "0")][..],
+            "Thirdwitch?",
+            Some("on-mention"),
+        ),
+    ] {
+        let server = start(QUICK).await;
+        let mut service = Service::attach(&server).await;
+        let juliet = server.account("juliet").await.unwrap();
+        let mut phone = phone(&server, &juliet).await;
+        set(&mut phone, enable()).await.unwrap();
+        if let Some(word) = wants {
+            heed(&mut phone, word).await;
+        }
+        phone.close().await.unwrap();
+        let mut romeo = romeo(&server).await;
+        room(&mut romeo, &juliet, fields).await;
+        if wants != Some("always") && first != "anything" {
+            say(&mut romeo, "nothing for anybody else").await;
+        }
+        say(&mut romeo, first).await;
+        let told = service.told().await;
+        assert_eq!(
+            (told.node(), told.messages()),
+            (NODE, 1),
+            "{first} {wants:?}"
+        );
+        service.is_told_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_is_muted_wakes_nobody() {
+    let server = start(QUICK).await;
+    let mut service = Service::attach(&server).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut phone = phone(&server, &juliet).await;
+    set(&mut phone, enable()).await.unwrap();
+    heed(&mut phone, "never").await;
+    phone.close().await.unwrap();
+    let mut romeo = romeo(&server).await;
+    room(&mut romeo, &juliet, &[("muc#roomconfig_publicroom", "0")]).await;
+    say(&mut romeo, "thirdwitch!").await;
+    service.is_told_nothing().await;
+    // Nothing is wrong with the phone.
+    romeo.send(chat(None, &juliet, "one")).await.unwrap();
+    assert_eq!(service.told().await.messages(), 1);
+}

@@ -1,5 +1,6 @@
 //! XEP-0045: Multi-User Chat (1.35.5), rooms on a domain of their own under each host
 
+mod absent;
 mod desk;
 mod expiry;
 mod host;
@@ -96,6 +97,8 @@ settings! {
         pub hats: u32 = 50 => within(1..=1_000);
         /// Bytes of a room's vCard, which holds its picture.
         pub vcard: Bytes = Bytes::kib(64) => within(Bytes::kib(1)..=Bytes::mib(1));
+        /// Members who are not in a room and learn of one message through their devices that wait to be woken; of more than these only some do. 0: none.
+        pub absent: u32 = 1_000 => within(0..=100_000);
         /// Bytes of a nickname.
         pub nickname: Bytes = Bytes(256) => within(Bytes(16)..=Bytes(1023));
         /// Bytes of a room's subject, its name, its description, or the reason for something.
@@ -124,6 +127,7 @@ pub struct Service {
     most_listed: usize,
     rooms: usize,
     rooms_each: usize,
+    absent: usize,
     retention: Retention,
     reached: Reached,
     lists: Arc<Semaphore>,
@@ -185,6 +189,7 @@ impl Module for Muc {
             most_listed: config.listed as usize,
             rooms: config.rooms as usize,
             rooms_each: config.rooms_each as usize,
+            absent: config.absent as usize,
             retention: Retention {
                 age: config.age.get(),
                 bytes: config.bytes.get(),

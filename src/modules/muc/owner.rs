@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::absent::{self, News};
 use super::room::{Actor, Kept, Now, Occupant, Out, Role, Room, Session};
 use super::{Creators, Service};
 use crate::hooks::command::Rights;
@@ -33,6 +34,8 @@ pub struct RoomOwner {
     found: Arc<Found<Mid, Option<Said>>>,
     /// Who wants to make the room, and whether it administers the host.
     administers: Arc<Found<Jid, bool>>,
+    /// What members learn who are not there.
+    absent: Arc<absent::Desk>,
 }
 
 /// What was looked up for stanzas that come again.
@@ -77,6 +80,7 @@ impl RoomOwner {
             under_way: Arc::default(),
             found: Arc::default(),
             administers: Arc::default(),
+            absent: Arc::default(),
         };
         owner.show();
         owner
@@ -152,6 +156,22 @@ impl RoomOwner {
         Some(self.service.may_create(from, administers))
     }
 
+    /// Members of this host who are not there learn what was said.
+    fn tell_absent(&self, stanza: Arc<Stanza>, turn: &mut ServiceTurn<'_>) {
+        let host = self.service.host.domain();
+        let members = self.room.absent(host, self.service.absent);
+        if !members.is_empty() {
+            let open = self.room.is_open();
+            let news = News {
+                stanza,
+                members,
+                open,
+            };
+            let effect = absent::pass_on(&self.service, &self.absent, news);
+            turn.ledger.effects.push(effect);
+        }
+    }
+
     fn follow(&mut self, out: Out, envelope: &Envelope, turn: &mut ServiceTurn<'_>) {
         let writes = !out.batch.is_empty();
         let queued = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
@@ -165,6 +185,9 @@ impl RoomOwner {
         }
         if let Some(asked) = out.asked {
             self.service.read_archive(asked, envelope, turn.floor);
+        }
+        if let Some(said) = out.said {
+            self.tell_absent(said, turn);
         }
         if let Some(rid) = out.profile {
             self.service.read_profile(rid, envelope, turn.floor);

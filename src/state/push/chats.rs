@@ -4,7 +4,7 @@ use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
 use crate::state::own_nodes::OwnNodes;
-use crate::xml::El;
+use crate::xml::{El, Element};
 
 /// Whether a message may wake the devices of an account; `sealed` if its text cannot be read, `kind` what type of client they are.
 pub(super) async fn wakes(
@@ -13,25 +13,53 @@ pub(super) async fn wakes(
     stanza: &Stanza,
     sealed: bool,
     kind: &str,
+    unset: &Unset,
 ) -> bool {
     let Some(chat) = stanza.from.as_ref().map(Jid::bare) else {
         return true;
     };
     let bookmark = own.item(ns::BOOKMARKS, chat.as_str()).await;
-    let Ok(Some(bookmark)) = bookmark else {
-        // Nothing is said about it, or nothing can be read now.
+    let Ok(bookmark) = bookmark else {
+        // Nothing can be read now.
         return true;
     };
-    match Wish::of(bookmark.root(), kind) {
+    let bookmark = bookmark.as_ref().map(Element::root);
+    let set = bookmark.and_then(|bookmark| Wish::of(bookmark, kind));
+    match set.unwrap_or(unset.wish) {
         Wish::Always => true,
         Wish::Never => false,
         Wish::OnMention => {
-            let nick = bookmark.child("nick", ns::BOOKMARKS);
+            let nick = bookmark.and_then(|bookmark| bookmark.child("nick", ns::BOOKMARKS));
             let nick = nick.map(|nick| nick.text().into_owned());
             let nick = nick.filter(|nick| !nick.trim().is_empty());
             let own = account.node().unwrap_or_default();
-            sealed || mentions(stanza, account, nick.as_deref().unwrap_or(own))
+            let otherwise = unset.nick.as_deref().unwrap_or(own);
+            sealed || mentions(stanza, account, nick.as_deref().unwrap_or(otherwise))
         }
+    }
+}
+
+/// What holds of a chat whose bookmark does not say.
+#[derive(Debug)]
+pub(super) struct Unset {
+    wish: Wish,
+    nick: Option<Box<str>>,
+}
+
+impl Default for Unset {
+    fn default() -> Self {
+        Unset {
+            wish: Wish::Always,
+            nick: None,
+        }
+    }
+}
+
+impl Unset {
+    /// Of a room that everybody may find and enter, or of another one (§3), with the nickname it keeps.
+    pub fn of_room(open: bool, nick: Option<Box<str>>) -> Self {
+        let wish = if open { Wish::OnMention } else { Wish::Always };
+        Unset { wish, nick }
     }
 }
 
@@ -45,7 +73,7 @@ enum Wish {
 
 impl Wish {
     /// The wish that is most specific to a client of this type (§3).
-    fn of(bookmark: El<'_>, kind: &str) -> Wish {
+    fn of(bookmark: El<'_>, kind: &str) -> Option<Wish> {
         let extensions = bookmark.child("extensions", ns::BOOKMARKS);
         let notify = extensions.and_then(|it| it.child("notify", ns::NOTIFICATION_SETTINGS));
         let wishes = notify.into_iter().flat_map(|notify| notify.children());
@@ -66,7 +94,7 @@ impl Wish {
             Some((specific, wish))
         });
         let best = known.max_by_key(|(specific, _)| *specific);
-        best.map_or(Wish::Always, |(_, wish)| wish)
+        best.map(|(_, wish)| wish)
     }
 }
 
@@ -114,7 +142,6 @@ fn says(text: &str, name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::xml::Element;
 
     #[test]
     fn the_most_specific_wish_counts() {
@@ -138,14 +165,14 @@ mod tests {
             let notify = notify.with_children(wishes.iter().cloned());
             let extensions = Element::new("extensions", ns::BOOKMARKS).with_child(notify);
             let bookmark = Element::new("conference", ns::BOOKMARKS).with_child(extensions);
-            Wish::of(bookmark.root(), kind)
+            Wish::of(bookmark.root(), kind).unwrap()
         };
         assert_eq!(of(&all, "phone"), Wish::OnMention);
         assert_eq!(of(&all, "web"), Wish::Never);
         let [.., fallback] = all;
         assert_eq!(of(&[fallback], "web"), Wish::Always);
         let plain = Element::new("conference", ns::BOOKMARKS);
-        assert_eq!(Wish::of(plain.root(), "phone"), Wish::Always);
+        assert_eq!(Wish::of(plain.root(), "phone"), None);
     }
 
     #[test]

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::chats;
+use super::chats::{self, Unset};
 use super::desk::{Desk, Way, unstored};
 use super::notice::Notice;
 use super::registrations::{Device, Registration, Registrations};
 use super::watch::Asleep;
 use crate::hooks::{
-    Account, Entry, Envelope, Event, Facts, Path, Phase, Registrar, Reply, Request, SessionEvent,
-    SessionId, SessionInfo, Taken, Turn, Verdict,
+    Account, Entry, Envelope, Event, Facts, Missed, Path, Phase, Registrar, Reply, Request,
+    SessionEvent, SessionId, SessionInfo, Taken, Turn, Verdict,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{Kind, MessageType, PresenceType};
+use crate::proto::stanza::{Kind, MessageType, PresenceType, Stanza};
 use crate::state::by_client::PutError;
 use crate::state::log;
 use crate::state::own_nodes::OwnNodes;
@@ -49,6 +49,8 @@ impl<W: Way> Desk<W> {
         });
         let this = self.clone();
         r.delivered(move |envelope, taken, turn| this.delivered(envelope, taken, turn));
+        let this = self.clone();
+        r.missed(move |missed, turn| this.missed(missed, turn));
         let this = self.clone();
         r.unconfirmed(move |session, entries, turn| this.unconfirmed(session, entries, turn));
         let this = self.clone();
@@ -97,14 +99,39 @@ impl<W: Way> Desk<W> {
             asleep.only = Some(reached.map(Device::of).collect());
         }
         if registered.0.iter().any(|device| asleep.has(device)) {
-            self.tell_if_wanted(envelope, asleep, notice, turn);
+            let said = (&envelope.stanza, envelope.facts.sealed.is_some());
+            self.tell_if_wanted(said, Unset::default(), asleep, notice, turn);
+        }
+    }
+
+    /// Something was said in a room that no client of the account is in.
+    fn missed(self: &Arc<Self>, missed: &Missed, turn: &mut Turn<'_>) {
+        let account = &*turn.account;
+        let Some(registered) = account.parts.find::<Registered<W::Target>>() else {
+            return;
+        };
+        let (stanza, facts) = (&missed.stanza, &missed.facts);
+        let Some(notice) = Notice::of(stanza, facts, &account.jid, self.pace.content) else {
+            return;
+        };
+        let asleep = asleep(account);
+        if registered.0.iter().any(|device| asleep.has(device)) {
+            let unset = Unset::of_room(missed.open, missed.nick.clone());
+            self.tell_if_wanted(
+                (stanza, facts.sealed.is_some()),
+                unset,
+                asleep,
+                notice,
+                turn,
+            );
         }
     }
 
     /// Tells of a message unless its chat is to wake nobody; calls always ring.
     fn tell_if_wanted(
         self: &Arc<Self>,
-        envelope: &Envelope,
+        (stanza, sealed): (&Arc<Stanza>, bool),
+        unset: Unset,
         asleep: Asleep,
         notice: Notice,
         turn: &mut Turn<'_>,
@@ -117,11 +144,11 @@ impl<W: Way> Desk<W> {
         let Some(Ok(mut place)) = place.map(|asking| asking.0.join(ASKING)) else {
             return self.tell(&jid, uid, asleep, notice);
         };
-        let (stanza, sealed) = (envelope.stanza.clone(), envelope.facts.sealed.is_some());
+        let stanza = stanza.clone();
         let (this, own) = (self.clone(), OwnNodes::new(&self.floor, &jid));
         tokio::spawn(async move {
             place.reached().await;
-            if chats::wakes(&own, &jid, &stanza, sealed, W::CLIENTS).await {
+            if chats::wakes(&own, &jid, &stanza, sealed, W::CLIENTS, &unset).await {
                 this.tell(&jid, uid, asleep, notice);
             }
         });
@@ -151,7 +178,8 @@ impl<W: Way> Desk<W> {
                 let Some(notice) = Notice::of(stanza, &facts, &jid, this.pace.content) else {
                     continue;
                 };
-                let wakes = chats::wakes(&own, &jid, stanza, facts.sealed.is_some(), W::CLIENTS);
+                let (sealed, unset) = (facts.sealed.is_some(), Unset::default());
+                let wakes = chats::wakes(&own, &jid, stanza, sealed, W::CLIENTS, &unset);
                 if notice.call.is_none() && !wakes.await {
                     continue;
                 }

@@ -17,4 +17,4 @@ mod watch;
 
 pub use desk::{Desk, Outcome, Pace, Parcel, Sending, Way};
 pub use notice::{Call, Content, Last, Notice};
-pub use registrations::{Device, Registration, Target};
+pub use registrations::{Device, Registration, Target, has_devices};

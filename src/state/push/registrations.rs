@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::hooks::{SessionInfo, Uid};
 use crate::metrics::Counter;
 use crate::proto::jid::Jid;
+use crate::state::accounts;
 use crate::state::by_client::{self, PutError};
 use crate::store::{Batch, CommitError, Direction, Key, Range, Snapshot, Space, Store, StoreError};
 
@@ -240,6 +241,19 @@ impl<T: Target> Registration<T> {
 
 fn of_kind<T: Target>(uid: Uid) -> Key {
     Key::new().u64(uid.0).u8(T::KIND)
+}
+
+/// Whether a device of an account registered to be woken, in whatever way.
+///
+/// # Errors
+/// The store's.
+pub fn has_devices(view: &dyn Snapshot, account: &Jid) -> Result<bool, StoreError> {
+    let Some(record) = accounts::read(view, &accounts::account_key(account))? else {
+        return Ok(false);
+    };
+    let all = Range::prefix(Key::new().u64(record.uid));
+    let rows = view.scan(Space::PUSH, &all, Direction::Forward, 1)?;
+    Ok(!rows.is_empty())
 }
 
 fn range<T: Target>(uid: Uid) -> Range {

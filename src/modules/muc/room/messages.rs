@@ -1,5 +1,7 @@
 //! What is said in a room: to all, to one, and the subject (XEP-0045 §7.4, §7.5, §8.1).
 
+use std::sync::Arc;
+
 use super::occupants::{Occupant, Role};
 use super::said::{is_claim, occupant_id, user};
 use super::{Actor, Now, Out, Refused, Room};
@@ -78,6 +80,9 @@ impl Room {
         let mut live = stanza.clone();
         live.push(self.stanza_id(mid));
         self.remember(mid, full, stanza, now, out);
+        let live = Arc::new(live);
+        let facts = Facts::of(&live);
+        out.said = (facts.class == Class::Content && !facts.no_store).then(|| live.clone());
         out.tell_all(self.sessions(|_| true), live);
     }
 

@@ -1,5 +1,6 @@
 //! The rules of a room: what comes in, what it changes, what goes out; no disk, no network, no clock.
 
+mod absent;
 mod activity;
 mod admin;
 mod archive;
@@ -28,6 +29,7 @@ use std::time::Instant;
 
 use smallvec::{SmallVec, smallvec};
 
+pub use absent::Member;
 pub use archive::{Asked, Wanted};
 pub use occupants::{Occupant, Role, Session};
 
@@ -124,6 +126,8 @@ pub struct Out {
     pub cleared: Option<Rid>,
     /// What the archive is asked; the answer comes from there.
     pub asked: Option<Asked>,
+    /// Something for people that all learn, as those there see it.
+    pub said: Option<Arc<Stanza>>,
     /// A room whose vCard is asked for; the answer comes from there.
     pub profile: Option<Rid>,
 }
