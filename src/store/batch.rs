@@ -43,9 +43,9 @@ impl Batch {
         Batch::default()
     }
 
-    /// Lets the batch ride along with the next sync instead of causing one. It waits for that 50 ms at most, or a longer interval between syncs, unless
-    /// somebody awaits it, and is then written without; written, it survives the end of the process, and may be lost if the
-    /// machine stops within about a second. It never overtakes an earlier batch.
+    /// Lets the batch ride along with the next sync instead of causing one. It waits for that at most
+    /// [`Options::sync_interval`](super::Options::sync_interval) and is then written without; written, it survives the end of the
+    /// process, and may be lost if the machine stops within about a second. It never overtakes an earlier batch.
     #[must_use]
     pub fn relaxed(mut self) -> Batch {
         self.relaxed = true;

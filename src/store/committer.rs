@@ -4,7 +4,6 @@
 
 use super::engine::{Engine, EngineError, RawOp};
 use super::error::panic_text;
-use super::gather::RIDE;
 use super::group::Group;
 use super::ledger::{LAST_MID, Ledger};
 use super::queue::{Done, Queue, Request, Taken};
@@ -40,16 +39,12 @@ impl Committer {
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let mut requests = VecDeque::new();
-        let mut patience = SECOND;
         loop {
-            let synced = self.synced.take();
-            let taken = self.queue.take(&mut requests, patience, synced);
+            let taken = self.queue.take(&mut requests, SECOND, self.synced.take());
             self.look(false);
-            // What follows a commit is mostly what may wait a little: it finds the thread about to wake by itself.
-            patience = RIDE;
             match taken {
                 Taken::Requests => self.commit(&mut requests),
-                Taken::Nothing => patience = SECOND,
+                Taken::Nothing => {}
                 Taken::Closed => break,
             }
             if self.unsynced.is_some_and(|since| since.elapsed() >= SECOND) {

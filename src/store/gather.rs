@@ -12,12 +12,6 @@ const ENOUGH: usize = 16;
 /// Bytes that are.
 const ENOUGH_BYTES: usize = 128 << 10;
 
-/// Batches that cause no sync and are a group worth a write of its own.
-const MANY: usize = 512;
-
-/// How long what causes no sync waits for one that comes anyway.
-pub(crate) const RIDE: Duration = Duration::from_millis(50);
-
 /// Syncs that may begin early after a time with fewer.
 const SPARE: u32 = 8;
 
@@ -56,9 +50,8 @@ pub(crate) struct Gathering {
     /// Batches that cause a sync.
     durable: usize,
     bytes: usize,
-    /// Batches that cause none, and since when the first of them waits.
-    relaxed: usize,
-    since: Option<Instant>,
+    /// Since when a batch waits that causes none.
+    relaxed: Option<Instant>,
     /// Somebody waits for one that causes none.
     hasty: bool,
 }
@@ -78,8 +71,7 @@ impl Gathering {
         if batch.is_empty() || (batch.is_relaxed() && awaited) {
             self.hasty = true;
         } else if batch.is_relaxed() {
-            self.relaxed += 1;
-            self.since = self.since.or(Some(now));
+            self.relaxed = self.relaxed.or(Some(now));
         } else {
             self.durable += 1;
         }
@@ -87,23 +79,22 @@ impl Gathering {
 
     /// When to write.
     pub(crate) fn due(&self, pace: &Pace) -> Due {
-        let all = pace.interval.is_zero() || self.durable >= ENOUGH;
-        if self.durable > 0 && all || self.bytes >= ENOUGH_BYTES || self.relaxed >= MANY {
-            Due::Now
+        if pace.interval.is_zero() || self.durable >= ENOUGH || self.bytes >= ENOUGH_BYTES {
+            self.some(Due::Now)
         } else if self.durable > 0 {
             pace.free().map_or(Due::Now, Due::At)
         } else if self.hasty {
             Due::Now
         } else {
-            let until = |since: Instant| since.checked_add(RIDE.max(pace.interval));
-            self.since
+            let until = |since: Instant| since.checked_add(pace.interval);
+            self.relaxed
                 .map_or(Due::Never, |since| until(since).map_or(Due::Now, Due::At))
         }
     }
 
-    /// Whether something waits, and none of it for a sync.
-    pub(crate) fn rides(&self) -> bool {
-        self.durable == 0 && self.relaxed > 0
+    fn some(&self, due: Due) -> Due {
+        let none = self.durable == 0 && !self.hasty && self.relaxed.is_none();
+        if none { Due::Never } else { due }
     }
 }
 
@@ -175,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn relaxed_batches_wait_for_a_sync_but_not_long() {
+    fn relaxed_batches_wait_for_a_sync_but_not_longer_than_the_interval() {
         let (clock, hand) = Clock::manual();
         let (pace, synced) = (busy(&clock), clock.now());
         let mut gathering = Gathering::default();
@@ -185,7 +176,7 @@ mod tests {
             gathering.add(&batch(9).relaxed(), false, clock.now());
             hand.advance(INTERVAL / 100);
         }
-        assert_eq!(gathering.due(&pace), Due::At(came + RIDE));
+        assert_eq!(gathering.due(&pace), Due::At(came + INTERVAL));
         gathering.add(&batch(9), false, clock.now());
         assert_eq!(gathering.due(&pace), Due::At(synced + INTERVAL));
     }
@@ -205,30 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn many_that_wait_for_a_ride_are_written_without() {
-        let (clock, _hand) = Clock::manual();
-        let mut gathering = Gathering::default();
-        for _ in 1..MANY {
-            gathering.add(&batch(9).relaxed(), false, clock.now());
-        }
-        let ride = Due::At(clock.now() + RIDE);
-        assert_eq!(gathering.due(&busy(&clock)), ride);
-        assert!(gathering.rides());
-        gathering.add(&batch(9).relaxed(), false, clock.now());
-        assert_eq!(gathering.due(&busy(&clock)), Due::Now);
-    }
-
-    #[test]
-    fn without_an_interval_only_relaxed_batches_wait() {
+    fn without_an_interval_nothing_waits() {
         let (clock, _hand) = Clock::manual();
         let mut pace = Pace::new(Duration::ZERO);
         pace.synced(clock.now());
         let mut gathering = Gathering::default();
         assert_eq!(gathering.due(&pace), Due::Never);
         gathering.add(&batch(9).relaxed(), false, clock.now());
-        assert_eq!(gathering.due(&pace), Due::At(clock.now() + RIDE));
-        gathering.add(&batch(9), false, clock.now());
         assert_eq!(gathering.due(&pace), Due::Now);
-        assert!(!gathering.rides());
     }
 }

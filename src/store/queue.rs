@@ -176,8 +176,6 @@ impl Waiting {
     fn sleeps(&self, now: Instant, bored: Instant) -> Option<Instant> {
         let until = match self.gathering.due(&self.pace) {
             _ if self.closed => return None,
-            // It has woken: what rides along may as well go now.
-            _ if self.gathering.rides() && now >= bored => return None,
             Due::Now => return None,
             Due::At(at) => at,
             Due::Never => {
