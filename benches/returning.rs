@@ -69,7 +69,7 @@ impl Bench {
             .client(&format!("u{account}"))
             .security(Security::Direct)
             .mechanism("SCRAM-SHA-256")
-            .client_id(&format!("client-{account}"))
+            .client_id(&format!("00000000-0000-4000-8000-{account:012x}"))
     }
 
     fn back(&self, known: &Known, way: Way) -> Builder {
