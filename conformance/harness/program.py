@@ -80,7 +80,12 @@ class Program:
         await self.process.wait()
 
     async def close(self):
+        """It is given time to end what it started itself, such as a browser."""
         if self.process.returncode is None:
-            self.process.kill()
+            self.process.terminate()
+            try:
+                await asyncio.wait_for(self.process.wait(), 5)
+            except asyncio.TimeoutError:
+                self.process.kill()
         await self.process.wait()
         self.reading.cancel()
