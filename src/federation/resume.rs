@@ -242,6 +242,10 @@ impl Line {
     pub fn take_up(self: &Arc<Self>, h: u32, address: &str) -> Result<Arc<dyn Seat>, AckError> {
         let (taken, connection, takes, wakers) = {
             let mut inner = self.lock();
+            if matches!(inner.state, State::Over(_)) {
+                // It was given up while the other side was asked: nobody would be served by it any more.
+                return Err(AckError { h, sent: 0 });
+            }
             let taken = inner.unacked.acked(h)?;
             let again = inner.unacked.rewind();
             inner.flow.put_back(again.into_iter());
