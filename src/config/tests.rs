@@ -421,7 +421,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[limits.stream]\ndept = 50\ndepth = 5\n[store]\nengin = \"sled\"\n",
-        "waxwing.toml:3: limits.stream.dept: no such key; did you mean depth? Known here: stanza_bytes, stanza_bytes_before_login, depth, attributes, namespaces, name_bytes, parsed_factor, tls_timeout, header_timeout, login_timeout, bind_timeout, ping_after, ping_timeout, write_timeout, close_timeout\nwaxwing.toml:4: limits.stream.depth: 5 is not allowed; give a whole number, from 10 to 1000. Default: 100\nwaxwing.toml:6: store.engin: no such key; did you mean engine? Known here: engine, path, cache, sync_interval, reserve, readers",
+        "waxwing.toml:3: limits.stream.dept: no such key; did you mean depth? Known here: stanza_bytes, stanza_bytes_before_login, depth, attributes, namespaces, name_bytes, parsed_factor, tls_timeout, header_timeout, login_timeout, bind_timeout, ping_after, ping_timeout, write_timeout, close_timeout\nwaxwing.toml:4: limits.stream.depth: 5 is not allowed; give a whole number, from 10 to 1000. Default: 100\nwaxwing.toml:6: store.engin: no such key; did you mean engine? Known here: engine, path, files, cache, sync_interval, reserve, readers",
     ),
 ];
 
