@@ -125,6 +125,8 @@ fn start(
     fs::write(&config, text).unwrap();
     accounts(&config, &hosts[0]);
     let log = folder.join(format!("{}.log", hosts[0]));
+    // `Server` waits for it.
+    #[allow(clippy::zombie_processes)]
     let child = Command::new(env!("CARGO_BIN_EXE_waxwing"))
         .arg("--config")
         .arg(&config)
