@@ -56,7 +56,9 @@ impl Keeper for Router {
         let slot = slot.clone();
         self.runtime.spawn(async move {
             loop {
-                match router.read_account(&jid).await {
+                // What it remembers of late messages it keeps: to read them again for every doubt would take long.
+                let remembers = slot.look(|_| ()).is_some();
+                match router.read_account(&jid, remembers).await {
                     Ok(Some(loaded)) => return slot.loaded(Ok((jid, loaded))),
                     Ok(None) => return slot.loaded(Err(Refusal::Unknown)),
                     Err(error) => {
@@ -232,7 +234,7 @@ impl Router {
         host.tables.unknown(verb, stanza.payload()?)
     }
 
-    async fn read_account(&self, jid: &Jid) -> Result<Option<Loaded>, StoreError> {
+    async fn read_account(&self, jid: &Jid, remembers: bool) -> Result<Option<Loaded>, StoreError> {
         let key = accounts::account_key(jid);
         let Some(host) = self.host(jid.domain()) else {
             return Ok(None);
@@ -250,7 +252,10 @@ impl Router {
                 let uid = Uid(record.uid);
                 let roster = Roster::load(snapshot, uid)?;
                 let waiting = Waiting::load(snapshot, uid, limit)?;
-                let newest = log::newest(snapshot, uid, since, REMEMBERED)?;
+                let newest = match remembers {
+                    true => log::Newest::default(),
+                    false => log::newest(snapshot, uid, since, REMEMBERED)?,
+                };
                 let of = |list: Vec<log::Logged>| {
                     Recent::of(list.into_iter().map(|logged| logged.stanza), now)
                 };
