@@ -36,12 +36,12 @@ pub(super) fn decode(written: &str) -> Result<String, BadPath> {
         return Err(BadPath::Hidden);
     }
     let names = path.strip_prefix('/').ok_or(BadPath::Encoding)?;
-    let names = names.strip_suffix('/').unwrap_or(names);
     let odd = |name: &str| matches!(name, "" | "." | "..");
-    match names.is_empty() || !names.split('/').any(odd) {
-        true => Ok(path),
-        false => Err(BadPath::Dots),
+    let directory = names.strip_suffix('/').unwrap_or(names);
+    if !names.is_empty() && directory.split('/').any(odd) {
+        return Err(BadPath::Dots);
     }
+    Ok(path)
 }
 
 fn digit(byte: u8) -> Option<u8> {
@@ -76,6 +76,7 @@ mod tests {
             ("/a/../b", BadPath::Dots),
             ("/%2e%2E/b", BadPath::Dots),
             ("/./b", BadPath::Dots),
+            ("//", BadPath::Dots),
             ("//b", BadPath::Dots),
             ("/a//b", BadPath::Dots),
             ("/a%2Fb", BadPath::Hidden),
