@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-from breaks import COUNT, PART, Wire, complete, heard, printed, resumable, speak, tell
 from check import Skip, check, equal
 from program import Program
 from xmpp import login
@@ -15,16 +14,14 @@ SCRIPT = Path(__file__).with_name("client.mjs")
 PATHS = {"websocket": "wss://{}:{}/xmpp-websocket", "bosh": "https://{}:{}/http-bind"}
 
 
-async def stanza(case, account, kind, wire=None):
-    """With a wire, it comes back when its connection is lost."""
+async def stanza(case, account, kind):
     server = case.server
     folder = server.work / "npm"
     if shutil.which("node") is None or not (folder / "node_modules/stanza").exists():
         raise Skip("no Node.js here")
     localpart, _, domain = account.address.partition("@")
-    service = PATHS[kind].format(server.host, (wire or server).port)
+    service = PATHS[kind].format(server.host, server.port)
     command = ["node", SCRIPT, folder, kind, service, domain, localpart, account.password]
-    command += ["stay"] if wire else []
     return await Program.start(case, command, {"NODE_EXTRA_CA_CERTS": server.ca})
 
 
@@ -57,21 +54,3 @@ async def wrong_password(case):
     account.password = "wrong"
     program = await stanza(case, account, "websocket")
     await program.line("refused")
-
-
-@check("stanza", "WebSocket: cut in a burst, it resumes: everything comes once and in order, both ways")
-async def websocket_cut(case):
-    wire = await Wire.start(case)
-    account = await case.account("romeo")
-    juliet = await resumable(case, await case.account("juliet"))
-    program = await stanza(case, account, "websocket", wire=wire)
-    await program.line("online")
-    for begin in range(0, COUNT, PART):
-        numbers = range(begin, begin + PART)
-        await speak(juliet, account.address, numbers)
-        await tell(program, juliet.boundjid.bare, numbers)
-        if begin + PART < COUNT:
-            wire.cut()
-            await program.until("resumed")
-    complete(await printed(program), "romeo")
-    complete(await heard(juliet), "juliet")

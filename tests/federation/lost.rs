@@ -122,8 +122,11 @@ async fn presence_that_was_directed_to_a_lost_domain_comes_back_as_an_error() {
     assert_eq!(error.attr("from"), Some(carol.jid.as_str()));
     let why = StanzaError::parse(error.child("error", ns::CLIENT).unwrap());
     assert_eq!(why.condition, Condition::RemoteServerTimeout);
-    assert_eq!(
-        why.text.as_deref(),
-        Some("b.example: there is no way to its server")
-    );
+    // Both are true; which is said depends on what is noticed first.
+    let reasons = [
+        "b.example: the connection broke off",
+        "b.example: there is no way to its server",
+    ];
+    let text = why.text.unwrap_or_default();
+    assert!(reasons.contains(&text.as_str()), "{text}");
 }
