@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::ModuleError;
 use super::command::{Act, Password};
 use super::elsewhere::Link;
 use super::envelope::{Envelope, TurnFn};
@@ -66,6 +67,29 @@ pub struct Disk {
 }
 
 impl Deps {
+    /// The domain of a service of this host: what a `setting` of a module says, or `name` before the host's where it says
+    /// nothing.
+    ///
+    /// # Errors
+    /// It is no domain.
+    pub fn service_domain(
+        &self,
+        module: &'static str,
+        (setting, said): (&str, &str),
+        name: &str,
+    ) -> Result<Jid, ModuleError> {
+        let domain = match said {
+            "" => format!("{name}.{}", self.host),
+            said => said.to_owned(),
+        };
+        let parsed = Jid::parse(&domain).ok();
+        let bare = parsed.filter(|jid| jid.node().is_none() && jid.is_bare());
+        bare.ok_or_else(|| ModuleError {
+            module,
+            reason: format!("`{setting}`: {domain:?} is no domain"),
+        })
+    }
+
     /// Asks another entity and waits for its answer.
     ///
     /// # Errors

@@ -84,14 +84,8 @@ impl Module for ServerInfo {
             module: Self::INFO.name,
             reason,
         };
-        let service = match config.service.as_str() {
-            "" => format!("pubsub.{}", deps.host),
-            service => service.to_owned(),
-        };
-        let service = Jid::parse(&service)
-            .ok()
-            .filter(|jid| jid.node().is_none() && jid.is_bare())
-            .ok_or_else(|| wrong(format!("service = {service:?} is no domain")))?;
+        let service =
+            deps.service_domain(Self::INFO.name, ("service", &config.service), "pubsub")?;
         let state = deps
             .shared
             .of::<Arc<Mutex<State>>, ModuleError>(&deps.host, || Ok(Arc::default()))?;

@@ -265,6 +265,29 @@ impl Offered {
 }
 
 impl Command {
+    /// What the administrators of a host may do there, written down; as an ad-hoc command under `node`.
+    pub const fn of_host(
+        name: &'static str,
+        doc: &'static str,
+        node: &'static str,
+        arguments: &'static [Argument],
+        confirm: Option<&'static str>,
+    ) -> Command {
+        Command {
+            name,
+            doc,
+            adhoc: Some(AdHoc {
+                node,
+                form_type: "",
+                results: &[],
+            }),
+            arguments,
+            permission: Permission::Host,
+            confirm,
+            audited: true,
+        }
+    }
+
     /// Whether this caller may ask a host for it, whatever the arguments. `host` is `None` when all hosts are meant.
     pub fn may(&self, caller: &Caller, host: Option<&str>) -> bool {
         match (self.permission, &caller.rights) {

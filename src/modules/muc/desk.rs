@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Service;
-use crate::hooks::command::{
-    Act, ActError, AdHoc, Argument, Call, Command, Kind, Offered, Permission,
-};
+use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Offered};
 use crate::hooks::{AskError, Question, Registrar};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
@@ -24,37 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Rooms read at once.
 const STEP: usize = 200;
 
-const fn command(
-    name: &'static str,
-    doc: &'static str,
-    node: &'static str,
-    arguments: &'static [Argument],
-    confirm: Option<&'static str>,
-) -> Command {
-    Command {
-        name,
-        doc,
-        adhoc: Some(AdHoc {
-            node,
-            form_type: "",
-            results: &[],
-        }),
-        arguments,
-        permission: Permission::Host,
-        confirm,
-        audited: true,
-    }
-}
-
 pub(super) static DECLARED: [Command; 3] = [
-    command(
+    Command::of_host(
         "room list",
         "List rooms.",
         "waxwing:rooms#list",
         &[HOST],
         None,
     ),
-    command(
+    Command::of_host(
         "room destroy",
         "End a room, and remove all that was said there.",
         "waxwing:rooms#destroy",
@@ -65,7 +41,7 @@ pub(super) static DECLARED: [Command; 3] = [
         ],
         Some("End this room and remove all that was said there?"),
     ),
-    command(
+    Command::of_host(
         "room owner",
         "Make somebody an owner of a room.",
         "waxwing:rooms#owner",

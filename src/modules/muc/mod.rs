@@ -159,18 +159,8 @@ impl Module for Muc {
     const COMMANDS: &'static [Command] = &desk::DECLARED;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
-        let failed = |reason: String| ModuleError {
-            module: "muc",
-            reason,
-        };
-        let address = match config.domain.as_str() {
-            "" => format!("conference.{}", deps.host),
-            domain => domain.to_owned(),
-        };
-        let domain = Jid::parse(&address)
-            .ok()
-            .filter(|domain| domain.node().is_none() && domain.is_bare())
-            .ok_or_else(|| failed(format!("`domain`: {address} is no domain")))?;
+        let domain =
+            deps.service_domain(Self::INFO.name, ("domain", &config.domain), "conference")?;
         let live = deps.shared.of(&deps.host, || {
             Ok::<_, ModuleError>(Live::counted(
                 &deps.metrics,

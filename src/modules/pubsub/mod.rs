@@ -105,14 +105,7 @@ impl Module for PubSub {
             module: Self::INFO.name,
             reason,
         };
-        let domain = match config.domain.as_str() {
-            "" => format!("pubsub.{}", deps.host),
-            domain => domain.to_owned(),
-        };
-        let domain = Jid::parse(&domain)
-            .ok()
-            .filter(|jid| jid.node().is_none() && jid.is_bare())
-            .ok_or_else(|| wrong(format!("domain = {domain:?} is no domain")))?;
+        let domain = deps.service_domain(Self::INFO.name, ("domain", &config.domain), "pubsub")?;
         let runtime = Handle::try_current().map_err(|error| wrong(error.to_string()))?;
         let admins = Admins::new(deps.administration.clone(), deps.store.clone());
         let shared = Shared {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{Report, Reporting};
 use crate::hooks::Registrar;
-use crate::hooks::command::{
-    Act, ActError, AdHoc, Argument, Call, Command, Kind, Offered, Permission,
-};
+use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Offered};
 use crate::proto::datetime;
 use crate::proto::jid::Jid;
 use crate::store::{Batch, Direction, Key, Mid, Range, Space, Store};
@@ -14,29 +12,8 @@ use crate::store::{Batch, Direction, Key, Mid, Range, Space, Store};
 const HOST: Argument = Argument::optional("host", Kind::Host, "The domain.");
 const ID: Argument = Argument::needed("id", Kind::Text, "Its number, as the list shows it.");
 
-const fn command(
-    name: &'static str,
-    doc: &'static str,
-    node: &'static str,
-    arguments: &'static [Argument],
-) -> Command {
-    Command {
-        name,
-        doc,
-        adhoc: Some(AdHoc {
-            node,
-            form_type: "",
-            results: &[],
-        }),
-        arguments,
-        permission: Permission::Host,
-        confirm: None,
-        audited: true,
-    }
-}
-
 pub(super) static DECLARED: [Command; 3] = [
-    command(
+    Command::of_host(
         "report list",
         "List reports of spam and abuse, the newest first.",
         "waxwing:reports#list",
@@ -51,14 +28,16 @@ pub(super) static DECLARED: [Command; 3] = [
             ),
             HOST,
         ],
+        None,
     ),
-    command(
+    Command::of_host(
         "report show",
         "Show a report.",
         "waxwing:reports#show",
         &[ID, HOST],
+        None,
     ),
-    command(
+    Command::of_host(
         "report dismiss",
         "Be done with a report: it is kept no longer.",
         "waxwing:reports#dismiss",
@@ -66,6 +45,7 @@ pub(super) static DECLARED: [Command; 3] = [
             Argument::needed("id", Kind::Text, "Its number, or \"all\"."),
             HOST,
         ],
+        None,
     ),
 ];
 

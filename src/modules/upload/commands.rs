@@ -4,38 +4,14 @@ use std::sync::Arc;
 
 use super::Shared;
 use crate::hooks::Registrar;
-use crate::hooks::command::{
-    Act, ActError, AdHoc, Argument, Call, Command, Kind, Offered, Permission,
-};
+use crate::hooks::command::{Act, ActError, Argument, Call, Command, Kind, Offered};
 use crate::proto::datetime;
 use crate::state::files::{FileError, Id};
 
 const HOST: Argument = Argument::optional("host", Kind::Host, "The domain.");
 
-const fn command(
-    name: &'static str,
-    doc: &'static str,
-    node: &'static str,
-    arguments: &'static [Argument],
-    confirm: Option<&'static str>,
-) -> Command {
-    Command {
-        name,
-        doc,
-        adhoc: Some(AdHoc {
-            node,
-            form_type: "",
-            results: &[],
-        }),
-        arguments,
-        permission: Permission::Host,
-        confirm,
-        audited: true,
-    }
-}
-
 pub(super) static DECLARED: [Command; 2] = [
-    command(
+    Command::of_host(
         "upload list",
         "List the files that people uploaded. Nothing here leads to what is in them.",
         "waxwing:upload#list",
@@ -45,7 +21,7 @@ pub(super) static DECLARED: [Command; 2] = [
         ],
         None,
     ),
-    command(
+    Command::of_host(
         "upload delete",
         "Remove a file, or all files of an account, for good.",
         "waxwing:upload#delete",

@@ -199,14 +199,7 @@ impl Module for Upload {
             module: Self::INFO.name,
             reason,
         };
-        let domain = match config.domain.as_str() {
-            "" => format!("upload.{}", deps.host),
-            domain => domain.to_owned(),
-        };
-        let domain = Jid::parse(&domain)
-            .ok()
-            .filter(|jid| jid.node().is_none() && jid.is_bare())
-            .ok_or_else(|| wrong(format!("domain = {domain:?} is no domain")))?;
+        let domain = deps.service_domain(Self::INFO.name, ("domain", &config.domain), "upload")?;
         let runtime = Handle::try_current().map_err(|error| wrong(error.to_string()))?;
         // What is on its way goes on over a reload, and is known there.
         let lasting = deps.shared.of(&deps.host, || lasting(deps));
