@@ -18,11 +18,22 @@ impl Drop for Running {
 
 /// The program, built as the tests were; `cargo test` by itself has built it already.
 fn program() -> PathBuf {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", "component"]);
-    assert!(build.status().unwrap().success());
     let tests = std::env::current_exe().unwrap();
     let built = tests.parent().and_then(|deps| deps.parent()).unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", "component", "--target-dir"]);
+    build.arg(built.parent().unwrap());
+    if built.ends_with("release") {
+        build.arg("--release");
+    }
+    // What cargo tells a test of its package would have dependencies built anew that look at it.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_") {
+            build.env_remove(&*name);
+        }
+    }
+    assert!(build.status().unwrap().success());
     built.join("examples").join("component")
 }
 
