@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from breaks import COUNT, PART, Wire, complete, heard, printed, resumable, speak, tell
 from check import Skip, check, equal
 from program import Program
 from xmpp import login
@@ -14,14 +15,16 @@ SCRIPT = Path(__file__).with_name("client.mjs")
 PATHS = {"websocket": "wss://{}:{}/xmpp-websocket", "bosh": "https://{}:{}/http-bind"}
 
 
-async def stanza(case, account, kind):
+async def stanza(case, account, kind, wire=None):
+    """With a wire, it comes back when its connection is lost."""
     server = case.server
     folder = server.work / "npm"
     if shutil.which("node") is None or not (folder / "node_modules/stanza").exists():
         raise Skip("no Node.js here")
     localpart, _, domain = account.address.partition("@")
-    service = PATHS[kind].format(server.host, server.port)
+    service = PATHS[kind].format(server.host, (wire or server).port)
     command = ["node", SCRIPT, folder, kind, service, domain, localpart, account.password]
+    command += ["stay"] if wire else []
     return await Program.start(case, command, {"NODE_EXTRA_CA_CERTS": server.ca})
 
 
@@ -54,3 +57,23 @@ async def wrong_password(case):
     account.password = "wrong"
     program = await stanza(case, account, "websocket")
     await program.line("refused")
+
+
+@check("stanza", "WebSocket: cut while much comes, it resumes: everything comes once and in order, both ways")
+async def websocket_cut(case):
+    wire = await Wire.start(case)
+    account = await case.account("romeo")
+    juliet = await resumable(case, await case.account("juliet"))
+    program = await stanza(case, account, "websocket", wire=wire)
+    # It says that it is online before it asks for stream management.
+    await program.line("received <enabled")
+    await tell(program, juliet.boundjid.bare, range(PART))
+    came = await heard(juliet, last=PART - 1)
+    # While it writes it is not cut: it waits for that for ever. Nor twice: it forgets what it sent again.
+    await speak(juliet, account.address, range(PART))
+    wire.cut()
+    await program.until("resumed")
+    await speak(juliet, account.address, range(PART, COUNT))
+    await tell(program, juliet.boundjid.bare, range(PART, COUNT))
+    complete(await printed(program), "romeo")
+    complete(await heard(juliet, came), "juliet")

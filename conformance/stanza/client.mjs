@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-const [folder, kind, service, domain, username, password] = process.argv.slice(2);
+const [folder, kind, service, domain, username, password, stay] = process.argv.slice(2);
 const require = createRequire(`${folder}/`);
 // In a browser, where it belongs, WebSockets say of which site their page is.
 const socket = require.resolve("ws");
@@ -19,11 +19,12 @@ const xmpp = createClient({
   jid: `${username}@${domain}`,
   password,
   transports,
-  autoReconnect: false,
+  autoReconnect: Boolean(stay),
+  maxReconnectBackoff: 1,
 });
 const say = (what) => console.log(what);
 
-// What was asked for while nothing could be sent.
+// What was asked for while nothing could be sent, or was lost with its session.
 const waiting = [];
 const work = () => {
   while (waiting.length && xmpp.sessionStarted) xmpp.sendMessage(waiting.shift());
@@ -34,6 +35,11 @@ xmpp.on("session:started", () => {
   xmpp.sendPresence();
   work();
 });
+xmpp.on("stream:management:resumed", () => {
+  say("resumed");
+  work();
+});
+xmpp.on("message:failed", (message) => waiting.push(message));
 xmpp.on("auth:failed", () => say("refused"));
 xmpp.on("disconnected", () => say("disconnected"));
 xmpp.on("raw:incoming", (text) => say(`received ${text}`));
