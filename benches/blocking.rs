@@ -110,7 +110,7 @@ async fn start(folder: &std::path::Path, entries: usize) -> Server {
     let text = format!(
         "[server]\ndata_dir = {data:?}\n[hosts.localhost]\n[[listen]]\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n\
          [auth]\nscram_iterations = 4096\n[modules.blocking]\nentries = {}\n[store]\nreserve = \"0B\"\n\
-         [limits.client]\nstanzas_per_second = 1000000\nbytes_per_second = \"1GiB\"\n",
+         [limits.session]\nstanzas_per_second = 1000000\nbytes_per_second = \"1GiB\"\n",
         entries.max(1)
     );
     std::fs::write(&file, text).unwrap();

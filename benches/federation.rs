@@ -15,6 +15,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -46,6 +47,9 @@ const MEASURED: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Messages that wait for who cannot be reached.
 const WAITING: usize = 10_000;
+
+/// Messages so far.
+static SAID: AtomicU64 = AtomicU64::new(0);
 
 /// A server in a process of its own.
 struct Server {
@@ -326,8 +330,10 @@ async fn say(client: &mut Client, to: &str, kept: bool) {
         true => "",
         false => "<no-store xmlns='urn:xmpp:hints'/>",
     };
+    // The same id would be the same message again.
+    let id = SAID.fetch_add(1, Ordering::Relaxed);
     let message = format!(
-        "<message type='chat' id='x' to='{to}'><body>What light through yonder window breaks?</body>{hint}</message>"
+        "<message type='chat' id='m{id}' to='{to}'><body>What light through yonder window breaks?</body>{hint}</message>"
     );
     client.send(message.as_str()).await.unwrap();
 }
