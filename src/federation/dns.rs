@@ -1,6 +1,7 @@
 //! One question to DNS, by either way to ask it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
@@ -13,6 +14,9 @@ use crate::net::tls::Tlsa;
 
 /// Addresses tried for one name.
 const MOST: usize = 16;
+/// Once one answer is of use, those that would be preferred have so long yet (XEP-0495 §4.2). Longer than RFC 8305 §8 says:
+/// what is late is left out this time.
+pub(super) const RESOLUTION_DELAY: Duration = Duration::from_millis(250);
 /// TLSA records that are looked at for one server.
 const MOST_NAMED: usize = 32;
 
@@ -67,20 +71,19 @@ impl Dns<'_> {
         Ok(records.collect())
     }
 
-    /// The addresses of a host, of both families. If something is wrong with one of them the other is enough, but not where
-    /// signatures count (RFC 7673 §3.2).
+    /// The addresses of a host, of both families. If something is wrong with one of them, or it is late, the other is enough,
+    /// but not where signatures count (RFC 7673 §3.2).
     pub async fn addresses(self, host: &str, port: u16) -> Result<Addresses, Trouble> {
         let full = format!("{}.", host.trim_end_matches('.'));
-        let (six, four) = tokio::join!(
-            self.ask(&full, host, RecordType::AAAA),
-            self.ask(&full, host, RecordType::A)
-        );
-        let (six, four) = match (self, six, four) {
-            (Dns::Plain(_), Ok(six), Err(_)) => (Some(six), None),
-            (Dns::Plain(_), Err(_), Ok(four)) => (None, Some(four)),
-            (_, six, four) => (Some(six?), Some(four?)),
+        let six = self.ask(&full, host, RecordType::AAAA);
+        let four = self.ask(&full, host, RecordType::A);
+        let answers = match self {
+            Dns::Plain(_) => at_least_one(beside(six, four).await)?,
+            Dns::Validating(_) => {
+                let (six, four) = tokio::join!(six, four);
+                vec![six?, four?]
+            }
         };
-        let answers: Vec<Answer> = [six, four].into_iter().flatten().collect();
         let found = answers.iter().filter(|answer| !answer.data.is_empty());
         let Some(first) = found.clone().next() else {
             return Err(Trouble::Nothing(format!(
@@ -138,7 +141,10 @@ impl Dns<'_> {
             }
             Dns::Plain(resolver) => resolver,
         };
-        let data = match resolver.lookup(name.clone(), kind).await {
+        // It goes on when nobody waits for it any more: the next one to ask finds the answer.
+        let (asking, asked) = (resolver.clone(), name.clone());
+        let looked = tokio::spawn(async move { asking.lookup(asked, kind).await });
+        let data = match looked.await.map_err(|error| no_answer(&error))? {
             Ok(lookup) => {
                 let of =
                     |record: &&hickory_resolver::proto::rr::Record| record.record_type() == kind;
@@ -153,6 +159,47 @@ impl Dns<'_> {
             signed: false,
             name,
         })
+    }
+}
+
+/// Two answers; once the one is of use the other is not waited for much longer.
+async fn beside<F>(one: F, other: F) -> [Option<F::Output>; 2]
+where
+    F: Future<Output = Result<Answer, Trouble>>,
+{
+    let (mut first, mut second) = (None, None);
+    tokio::pin!(one, other);
+    tokio::select! {
+        answer = &mut one => first = Some(answer),
+        answer = &mut other => second = Some(answer),
+    }
+    let has_data = |answer: &F::Output| matches!(answer, Ok(answer) if !answer.data.is_empty());
+    let useful = first.iter().chain(&second).any(has_data);
+    let rest = async {
+        match first {
+            None => first = Some(one.await),
+            Some(_) => second = Some(other.await),
+        }
+    };
+    match useful {
+        true => drop(tokio::time::timeout(RESOLUTION_DELAY, rest).await),
+        false => rest.await,
+    }
+    [first, second]
+}
+
+/// What was answered; that nothing was only if nothing was.
+fn at_least_one(answers: [Option<Result<Answer, Trouble>>; 2]) -> Result<Vec<Answer>, Trouble> {
+    let (mut found, mut failure) = (Vec::new(), None);
+    for answer in answers.into_iter().flatten() {
+        match answer {
+            Ok(answer) => found.push(answer),
+            Err(trouble) => failure = failure.or(Some(trouble)),
+        }
+    }
+    match failure {
+        Some(trouble) if found.is_empty() => Err(trouble),
+        _ => Ok(found),
     }
 }
 

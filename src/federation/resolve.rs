@@ -1,6 +1,7 @@
 //! Finding the servers of a domain: SRV, then addresses (RFC 6120 §3.2, XEP-0368 1.2.0), and, where DNS is signed, their
 //! certificates (RFC 7673); or, if that is wished, by their web servers. Answers are kept as long as they say.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::task::JoinSet;
 
-use super::dns::Dns;
+use super::dns::{Dns, RESOLUTION_DELAY};
 use super::host_meta::HostMeta;
 use super::policy::Found;
 use super::targets::{Record, order};
@@ -227,31 +228,39 @@ impl Resolver {
         targets.collect()
     }
 
-    /// All at once (XEP-0495 §4.2), in their order.
+    /// All at once (XEP-0495 §4.2), in their order. Once one of the best priority is found those beside it have not long.
     async fn targets(
         self: &Arc<Self>,
         records: Vec<Record>,
         dane: Dane,
     ) -> Result<Vec<Target>, Trouble> {
+        let mut awaited: BTreeMap<usize, u16> = BTreeMap::new();
         let mut asking = JoinSet::new();
         for (place, record) in records.into_iter().enumerate() {
+            awaited.insert(place, record.priority);
             let own = self.clone();
             asking.spawn(async move { (place, own.target(record, dane).await) });
         }
-        let mut targets = Vec::new();
-        let mut failure = None;
-        for (place, found) in asking.join_all().await {
+        let (mut targets, mut failure) = (BTreeMap::new(), None);
+        let mut until = None;
+        while let Some(turned_out) = before(until, asking.join_next()).await {
+            let Ok((place, found)) = turned_out else {
+                continue;
+            };
+            awaited.remove(&place);
             match found {
-                Ok(target) => targets.push((place, target)),
+                Ok(target) => drop(targets.insert(place, target)),
                 Err(trouble) => failure = Some(trouble),
             }
+            if until.is_none() && is_best(&targets, &awaited) {
+                until = Some(tokio::time::Instant::now() + RESOLUTION_DELAY);
+            }
         }
-        targets.sort_by_key(|(place, _)| *place);
         match failure {
             // The record is there: what it points to may come back.
             Some(Trouble::Nothing(why)) if targets.is_empty() => Err(Trouble::Dns(why)),
             Some(trouble) if targets.is_empty() => Err(trouble),
-            _ => Ok(targets.into_iter().map(|(_, target)| target).collect()),
+            _ => Ok(targets.into_values().collect()),
         }
     }
 
@@ -298,6 +307,23 @@ impl Resolver {
     }
 }
 
+/// Whether one of those found comes before all that are awaited of other priorities.
+fn is_best(targets: &BTreeMap<usize, Target>, awaited: &BTreeMap<usize, u16>) -> bool {
+    let best = targets.values().map(|target| target.priority).min();
+    best.is_some_and(|best| awaited.values().all(|priority| *priority >= best))
+}
+
+/// What comes before a time, if there is one.
+async fn before<T>(
+    until: Option<tokio::time::Instant>,
+    next: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    match until {
+        None => next.await,
+        Some(until) => tokio::time::timeout_at(until, next).await.ok().flatten(),
+    }
+}
+
 /// A number below this one.
 fn chance(below: u32) -> u32 {
     u32::from_le_bytes(random::bytes()) % below.max(1)
@@ -320,8 +346,68 @@ fn literal(host: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use hickory_resolver::proto::op::Message;
+    use hickory_resolver::proto::rr::rdata::A;
+    use hickory_resolver::proto::rr::{self, RData, RecordType};
+    use tokio::net::UdpSocket;
+
+    /// DNS that knows IPv4 addresses, and answers nothing else: neither about IPv6 nor about one host.
+    async fn forgetful() -> SocketAddr {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = udp.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            loop {
+                let (length, from) = udp.recv_from(&mut buffer).await.unwrap();
+                let question = Message::from_vec(&buffer[..length]).unwrap();
+                let asked = question.queries[0].clone();
+                let silent = asked.name().to_ascii().starts_with("silent.");
+                let mut answer = question.into_response();
+                let data = match asked.query_type() {
+                    RecordType::A if !silent => RData::A(A::new(127, 0, 0, 9)),
+                    _ => continue,
+                };
+                answer.add_answer(rr::Record::from_rdata(asked.name().clone(), 60, data));
+                udp.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn what_dns_does_not_answer_holds_up_nobody() {
+        let resolver = Arc::new(Resolver::new(&[forgetful().await], None));
+        let record = |host: &str, priority| Record {
+            priority,
+            host: host.to_owned(),
+            port: 5269,
+            ..Record::default()
+        };
+        let records = vec![record("silent.example.", 1), record("xmpp.example.", 1)];
+        let found = resolver.targets(records, Dane::Off);
+        // Half of what a question is waited for.
+        let found = tokio::time::timeout(Duration::from_millis(2_500), found).await;
+        let found = found.unwrap().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].addresses, ["127.0.0.9:5269".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_worse_priority_does_not_do() {
+        let target = Target {
+            addresses: Vec::new(),
+            direct: false,
+            priority: 2,
+            name: None,
+            signed: Signed::default(),
+        };
+        let targets = BTreeMap::from([(1, target)]);
+        assert!(!is_best(&targets, &BTreeMap::from([(0, 1)])));
+        assert!(is_best(&targets, &BTreeMap::from([(0, 2), (2, 3)])));
+        assert!(!is_best(&BTreeMap::new(), &BTreeMap::new()));
+    }
 
     #[tokio::test]
     async fn what_the_configuration_says_needs_no_dns() {
