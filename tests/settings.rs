@@ -7,7 +7,7 @@ use waxwing::admin::Password;
 use waxwing::proto::{Condition, ErrorType, Jid, StanzaError, ns};
 use waxwing::store::Engine;
 use waxwing::store::testing::{Faulty, memory};
-use waxwing::xml::Element;
+use waxwing::xml::{El, Element};
 
 use crate::support::client::{Client, Error};
 use crate::support::server::{Running, start_on, start_own};
@@ -44,21 +44,62 @@ async fn contact_addresses_are_announced() {
         r#"modules.contact.status=["https://status.example.org"]"#,
     ])
     .await;
-    let mut client = session(&running, "juliet").await;
+    let form = announced(&running, ns::SERVER_INFO).await;
+    let abuse = ["mailto:abuse@example.org", "xmpp:abuse@example.org"];
+    assert_eq!(values(form.root(), "abuse-addresses"), abuse);
+    let status = values(form.root(), "status-addresses");
+    assert_eq!(status, ["https://status.example.org"]);
+}
+
+/// XEP-0455 §2.1, XEP-0504 §3.
+#[tokio::test]
+async fn where_outages_are_told_of_and_what_becomes_of_data_is_announced() {
+    let address = "https://status.example.org/outage.json";
+    let running = server(&[
+        &format!("modules.outage.addresses=[{address:?}]"),
+        "modules.data_policy.retention=\"2d\"",
+        "modules.data_policy.deletion=true",
+        "modules.data_policy.export=false",
+        "modules.data_policy.access=[\"admins\", \"government\"]",
+        "modules.data_policy.terms=\"https://example.org/terms\"",
+        "modules.data_policy.more=\"In Verona.\\nBehind a balcony.\"",
+    ])
+    .await;
+    let outages = announced(&running, ns::SOS).await;
+    assert_eq!(
+        values(outages.root(), "external-status-addresses"),
+        [address]
+    );
+    let policy = announced(&running, ns::DATA_POLICY).await;
+    for (var, expected) in [
+        ("data_retention", &["48"][..]),
+        ("data_deletion", &["1"]),
+        ("data_export", &["0"]),
+        ("access_policy", &["admins", "government"]),
+        ("tos", &["https://example.org/terms"]),
+        ("extra_info", &["In Verona.", "Behind a balcony."]),
+        ("full_erasure", &[]),
+    ] {
+        assert_eq!(values(policy.root(), var), expected, "{var}");
+    }
+}
+
+/// A form of what the host tells of itself.
+async fn announced(running: &Running, form_type: &str) -> Element {
+    let mut client = session(running, "juliet").await;
     let host = client.jid.domain_jid();
     let info = ask(&mut client, &host, "query", ns::DISCO_INFO).await;
     let info = info.child("query", ns::DISCO_INFO).unwrap();
-    let form = info.child("x", ns::DATA_FORM).unwrap();
-    let values = |var: &str| {
-        let mut fields = form.children();
-        let field = fields.find(|field| field.attr("var") == Some(var)).unwrap();
-        let values = field.children().filter(|el| el.name() == "value");
-        values.map(|el| el.text().into_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(values("FORM_TYPE"), [ns::SERVER_INFO]);
-    let abuse = ["mailto:abuse@example.org", "xmpp:abuse@example.org"];
-    assert_eq!(values("abuse-addresses"), abuse);
-    assert_eq!(values("status-addresses"), ["https://status.example.org"]);
+    let mut forms = info.children().filter(|el| el.is("x", ns::DATA_FORM));
+    let form = forms.find(|form| values(*form, "FORM_TYPE") == [form_type]);
+    form.unwrap().to_element()
+}
+
+fn values(form: El<'_>, var: &str) -> Vec<String> {
+    let mut fields = form.children();
+    let field = fields.find(|field| field.attr("var") == Some(var));
+    let values = field.into_iter().flat_map(|field| field.children());
+    values.map(|el| el.text().into_owned()).collect()
 }
 
 #[tokio::test]

@@ -35,8 +35,11 @@ impl Out<'_> {
     }
 
     fn doc(&mut self, doc: &[&str]) {
-        for line in doc.iter().flat_map(|line| wrapped(line)) {
-            self.line(&format!("# {line}"));
+        let paragraphs = doc.split(|line| line.trim().is_empty());
+        for paragraph in paragraphs.filter(|lines| !lines.is_empty()) {
+            for line in wrapped(&paragraph.join(" ")) {
+                self.line(&format!("# {line}"));
+            }
         }
     }
 

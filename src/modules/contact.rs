@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::hooks::{Deps, Info, Module, ModuleError, Registrar, To};
 use crate::proto::form::{Field, FieldType, Form, FormType};
-use crate::proto::{Jid, ns};
+use crate::proto::{ns, uri};
 use crate::settings;
 
 settings! {
@@ -54,7 +54,7 @@ impl Module for Contact {
         let mut form = None;
         for (kind, addresses) in kinds {
             for address in &addresses {
-                check(address).map_err(|reason| ModuleError {
+                uri::check(address).map_err(|reason| ModuleError {
                     module: Self::INFO.name,
                     reason: format!("{kind}: {address:?} {reason}"),
                 })?;
@@ -72,63 +72,6 @@ impl Module for Contact {
     fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
         if let Some(form) = &self.form {
             r.disco_form(To::Host, form.clone());
-        }
-    }
-}
-
-/// §3: a URI (RFC 3986 §3); the two schemes people use are looked at more closely.
-fn check(address: &str) -> Result<(), &'static str> {
-    let whole = |c: char| {
-        c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '{' | '}' | '\\' | '^' | '`' | '|')
-    };
-    let Some((scheme, rest)) = address.split_once(':') else {
-        return Err("is no URI: begin it with mailto:, xmpp: or https:");
-    };
-    let named = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    if !named || rest.is_empty() || !address.chars().all(whole) {
-        return Err("is no URI: begin it with mailto:, xmpp: or https:, and write no spaces");
-    }
-    match scheme {
-        "mailto" if !rest.contains('@') => Err("has no @"),
-        "xmpp" if Jid::parse(rest.split('?').next().unwrap_or_default()).is_err() => {
-            Err("is not an XMPP address after xmpp:")
-        }
-        "http" | "https" if !rest.starts_with("//") || rest.len() < 3 => {
-            Err("has no // and name after its scheme")
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_uris() {
-        for good in [
-            "mailto:abuse@example.org",
-            "xmpp:admin@example.org",
-            "xmpp:admins@muc.example.org?join",
-            "https://status.example.org",
-            "tel:+1-201-555-0123",
-        ] {
-            assert_eq!(check(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "abuse@example.org",
-            "mailto:abuse",
-            "xmpp:a@b@c",
-            "https:status",
-            "https://",
-            "mailto: a@b",
-            ":a@b",
-            "xmpp:",
-        ] {
-            assert!(check(bad).is_err(), "{bad}");
         }
     }
 }

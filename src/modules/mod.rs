@@ -19,6 +19,7 @@ pub mod client_access;
 pub mod commands;
 pub mod contact;
 pub mod csi;
+pub mod data_policy;
 pub mod delegation;
 pub mod disco;
 pub mod displayed;
@@ -30,6 +31,7 @@ pub mod last;
 pub mod lists;
 pub mod muc;
 pub mod offline;
+pub mod outage;
 pub mod pep;
 pub mod ping;
 pub mod private;
@@ -76,6 +78,8 @@ pub const LIST: &[Listed] = &[
     Listed::of::<version::Version>(),
     Listed::of::<last::Last>(),
     Listed::of::<contact::Contact>(),
+    Listed::of::<outage::Outage>(),
+    Listed::of::<data_policy::DataPolicy>(),
     Listed::of::<server_info::ServerInfo>(),
     Listed::of::<vcard::VCard>(),
     Listed::of::<private::Private>(),

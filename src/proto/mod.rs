@@ -13,6 +13,7 @@ pub mod mam;
 pub mod ns;
 pub mod rsm;
 pub mod stanza;
+pub mod uri;
 
 pub use error::{Condition, ErrorType, StanzaError, StreamCondition, StreamError};
 pub use jid::{Jid, JidError};

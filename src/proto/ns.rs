@@ -105,6 +105,10 @@ pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0157: contact addresses, as a disco form.
 pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
+/// XEP-0455: where is told of outages, as a disco form.
+pub const SOS: &str = "urn:xmpp:sos:0";
+/// XEP-0504: what becomes of data, as a disco form.
+pub const DATA_POLICY: &str = "urn:xmpp:data-policy:0";
 /// XEP-0485: information on a server, at a node.
 pub const SERVER_INFO_NODE: &str = "urn:xmpp:serverinfo:0";
 /// XEP-0033: extended stanza addressing.
