@@ -33,6 +33,7 @@ mod operations;
 mod pep;
 mod personal;
 mod portable;
+mod profiles;
 mod pubsub;
 mod push;
 mod quickstart;

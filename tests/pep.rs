@@ -550,3 +550,118 @@ async fn contacts_at_other_servers_hear_of_it_too() {
     let (_, items_there) = event(&mut orchard.client, TUNE).await;
     assert_eq!(first_id(&items_there), "after");
 }
+
+#[tokio::test]
+async fn what_others_attach_is_summed_up() {
+    let server = start_server(&[]).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let romeo = server.account("romeo").await.unwrap();
+    let summary = format!("{}/{TUNE}", ns::ATTACHMENTS_SUMMARY);
+    let mut balcony = talker(&server, &juliet, "balcony", &[&summary]).await;
+    let mut orchard = talker(&server, &romeo, "orchard", &[]).await;
+    let open = [("publish_model", "open"), ("access_model", "open")];
+    let sent = publish(TUNE, "current", tune("Ah"), &open);
+    ask(&mut balcony.client, "set", None, sent).await.unwrap();
+    let uri = waxwing::proto::uri::item(&juliet, TUNE, "current");
+    let node = format!("{}/{uri}", ns::ATTACHMENTS);
+    let noticed = Element::new("noticed", ns::ATTACHMENTS);
+    let attachments = Element::new("attachments", ns::ATTACHMENTS).with_child(noticed);
+    for (id, refused) in [(&juliet, Some(Condition::BadRequest)), (&romeo, None)] {
+        let sent = publish(&node, id.as_str(), attachments.clone(), &[]);
+        let answer = ask(&mut orchard.client, "set", Some(&juliet), sent).await;
+        assert_eq!(answer.err().map(|error| error.condition), refused, "{id}");
+    }
+    // Whose account it is hears of it, and not from which resource it came.
+    let (message, items_there) = event(&mut balcony.client, &summary).await;
+    assert_eq!(first_id(&items_there), "current");
+    assert!(format!("{items_there:?}").contains("count='1'"));
+    assert!(!message.has_child("addresses", ns::ADDRESS));
+    let seen = ask(&mut orchard.client, "get", Some(&juliet), items(&summary)).await;
+    assert_eq!(ids(&seen.unwrap()), ["current"]);
+    let client = &mut balcony.client;
+    let create = Element::new("create", ns::PUBSUB).with_attr("node", &summary);
+    let create = Element::new("pubsub", ns::PUBSUB).with_child(create);
+    let refused = ask(client, "set", None, create).await.unwrap_err();
+    assert_eq!(refused.condition, Condition::NotAllowed);
+    let info = Element::new("query", ns::DISCO_INFO);
+    let info = ask(client, "get", Some(&juliet), info).await.unwrap();
+    let query = info.child("query", ns::DISCO_INFO).unwrap();
+    let var = |el: El<'_>| el.attr("var") == Some(ns::ATTACHMENTS);
+    assert!(query.children().any(var));
+}
+
+/// Asks for the archive of a node; the ids of its items, or the error.
+async fn archive(client: &mut Client, of: &Jid, node: &str) -> Result<Vec<String>, Condition> {
+    let query = Element::new("query", ns::MAM).with_attr("node", node);
+    let iq = Element::new("iq", ns::CLIENT)
+        .with_attr("type", "set")
+        .with_attr("id", "archive")
+        .with_attr("to", of.as_str())
+        .with_child(query);
+    client.send(iq).await.unwrap();
+    let mut ids = Vec::new();
+    loop {
+        let got = client.next(Duration::from_secs(10)).await.unwrap();
+        if let Some(result) = got.child("result", ns::MAM) {
+            assert_eq!(got.attr("from"), Some(of.as_str()));
+            let forwarded = result.child("forwarded", ns::FORWARD).unwrap();
+            let message = forwarded.child("message", ns::CLIENT).unwrap();
+            ids.push(first_id(
+                &items_of(&message.to_element()).unwrap().to_element(),
+            ));
+        } else if let Some(error) = got.child("error", ns::CLIENT) {
+            return Err(StanzaError::parse(error).condition);
+        } else if got.has_child("fin", ns::MAM) {
+            return Ok(ids);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_see_a_node_reads_its_archive() {
+    let authority = Authority::new();
+    let (capulet, montague) = (
+        Site::new(&authority, "capulet.example"),
+        Site::new(&authority, "montague.example"),
+    );
+    let hers = capulet.start(&authority, &[&montague]).await;
+    let his = montague.start(&authority, &[&capulet]).await;
+    let juliet = hers.account("juliet").await.unwrap();
+    let romeo = his.account("romeo").await.unwrap();
+    let paris = hers.account("paris").await.unwrap();
+    let mut balcony = talker(&hers, &juliet, "balcony", &[]).await;
+    let mut orchard = talker(&his, &romeo, "orchard", &[]).await;
+    let mut tomb = talker(&hers, &paris, "tomb", &[]).await;
+    let client = &mut balcony.client;
+    for id in ["one", "two"] {
+        let options = [("max_items", "max"), ("access_model", "open")];
+        let sent = publish(DEVICES, id, tune(id), &options);
+        ask(client, "set", None, sent).await.unwrap();
+        ask(client, "set", None, publish(TUNE, id, tune(id), &[]))
+            .await
+            .unwrap();
+    }
+    let nobody = Jid::new(Some("nobody"), &hers.host, None).unwrap();
+    let both = || Ok(vec!["one".to_owned(), "two".to_owned()]);
+    assert_eq!(archive(client, &juliet, DEVICES).await, both());
+    assert_eq!(archive(&mut tomb.client, &juliet, DEVICES).await, both());
+    assert_eq!(archive(&mut orchard.client, &juliet, DEVICES).await, both());
+    for (of, node, condition) in [
+        (&juliet, TUNE, Condition::NotAuthorized),
+        (&juliet, "none", Condition::Forbidden),
+        (&nobody, TUNE, Condition::Forbidden),
+    ] {
+        let refused = archive(&mut tomb.client, of, node).await;
+        assert_eq!(refused, Err(condition), "{of} {node}");
+    }
+    let client = &mut balcony.client;
+    let missing = archive(client, &juliet, "none").await;
+    assert_eq!(missing, Err(Condition::ItemNotFound));
+    // What was said is another archive, and nobody else's.
+    let info = Element::new("query", ns::DISCO_INFO).with_attr("node", DEVICES);
+    let info = ask(&mut tomb.client, "get", Some(&juliet), info)
+        .await
+        .unwrap();
+    let query = info.child("query", ns::DISCO_INFO).unwrap();
+    assert!(query.children().any(|el| el.attr("var") == Some(ns::MAM)));
+}

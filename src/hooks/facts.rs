@@ -128,6 +128,11 @@ impl Facts {
                 return;
             }
             ns::STANZA_ID => return,
+            ns::MAM if child.name() == "result" => {
+                // Part of an answer: of no use later, and it must not be overtaken by the rest of it.
+                self.no_store = true;
+                Class::Other
+            }
             ns::RECEIPTS if child.name() == "received" => Class::Marker,
             ns::CHAT_MARKERS if child.name() != "markable" => Class::Marker,
             ns::RECEIPTS | ns::CHAT_MARKERS => return,

@@ -258,6 +258,23 @@ impl Registrar<'_> {
         self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to {to:?}"));
     }
 
+    /// Answers, as [`Registrar::account_iq`] does, where the payload has this attribute, before who answers all of its
+    /// name.
+    pub fn account_iq_about(
+        &mut self,
+        to: To,
+        verb: Verb,
+        (ns, name): (&'static str, &'static str),
+        attribute: &'static str,
+        f: impl Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + Sync + 'static,
+    ) {
+        let table = &mut self.builder.tables.account_iq_about;
+        let free = table.claim((ns, name), (to, verb, attribute), Arc::new(f));
+        self.refuse_if(!free, || {
+            format!("{verb:?} {{{ns}}}{name} with {attribute} to {to:?}")
+        });
+    }
+
     /// Says how a question to an account that is not there is refused, where a stranger's question to
     /// one that is there is refused otherwise than with `service-unavailable`: nobody learns from
     /// the answer whether there is an account.

@@ -72,10 +72,14 @@ impl<K: PartialEq, H> ByName<K, H> {
     }
 
     fn find(&self, element: El<'_>, key: K) -> Option<&H> {
+        self.find_by(element, |k| *k == key)
+    }
+
+    fn find_by(&self, element: El<'_>, fits: impl Fn(&K) -> bool) -> Option<&H> {
         self.0
             .get(element.ns())?
             .iter()
-            .find(|(name, k, _)| *name == element.name() && *k == key)
+            .find(|(name, key, _)| *name == element.name() && fits(key))
             .map(|(_, _, hook)| hook)
     }
 }
@@ -86,6 +90,7 @@ pub struct Tables {
     pub(super) host_iq: ByName<Verb, HostIq>,
     pub(super) host_messages: ByName<(), HostMessage>,
     pub(super) account_iq: ByName<(To, Verb), AccountIq>,
+    pub(super) account_iq_about: ByName<(To, Verb, &'static str), AccountIq>,
     pub(super) messages: TransitTable,
     pub(super) presences: TransitTable,
     pub(super) iqs: TransitTable,
@@ -155,7 +160,10 @@ impl Tables {
 
     /// The handler of an iq to an account.
     pub fn account_iq(&self, to: To, verb: Verb, payload: El<'_>) -> Option<&AccountIq> {
-        self.account_iq.find(payload, (to, verb))
+        let has =
+            |key: &(To, Verb, &str)| (key.0, key.1) == (to, verb) && payload.attr(key.2).is_some();
+        let about = self.account_iq_about.find_by(payload, has);
+        about.or_else(|| self.account_iq.find(payload, (to, verb)))
     }
 
     /// How a question is refused that is for an account which is not there; nothing special if not said.

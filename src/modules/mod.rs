@@ -30,6 +30,7 @@ pub mod keys;
 pub mod last;
 pub mod lists;
 pub mod muc;
+pub mod node_archive;
 pub mod offline;
 pub mod outage;
 pub mod pep;
@@ -95,6 +96,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<disco::Disco>(),
     Listed::of::<caps::Caps>(),
     Listed::of::<pep::Pep>(),
+    Listed::of::<node_archive::NodeArchive>(),
     Listed::of::<bookmarks::Bookmarks>(),
     Listed::of::<avatars::Avatars>(),
     Listed::of::<displayed::Displayed>(),

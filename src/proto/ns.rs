@@ -311,6 +311,20 @@ pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
 pub const PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
 /// XEP-0060: for owners.
 pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// XEP-0462: lists of nodes by their type.
+pub const PUBSUB_FILTER: &str = "urn:xmpp:pubsub-filter:0";
+/// XEP-0277, XEP-0472: the type of a microblog.
+pub const MICROBLOG: &str = "urn:xmpp:microblog:0";
+/// XEP-0472: the type of a social feed.
+pub const SOCIAL_FEED: &str = "urn:xmpp:pubsub-social-feed:1";
+/// XEP-0472: the type of a gallery.
+pub const SOCIAL_FEED_GALLERY: &str = "urn:xmpp:pubsub-social-feed:gallery:1";
+/// XEP-0503: the type of a space.
+pub const SPACES: &str = "urn:xmpp:spaces:0";
+/// XEP-0470: what is attached to an item.
+pub const ATTACHMENTS: &str = "urn:xmpp:pubsub-attachments:1";
+/// XEP-0470: a summary of what is attached to an item.
+pub const ATTACHMENTS_SUMMARY: &str = "urn:xmpp:pubsub-attachments:summary:1";
 /// XEP-0048: bookmarks in private storage.
 pub const BOOKMARKS_STORAGE: &str = "storage:bookmarks";
 /// XEP-0402: PEP native bookmarks.

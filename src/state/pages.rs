@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::hooks::{Floor, Outgoing, Pushed, SessionId, SessionInfo, Turn};
+use crate::hooks::{Envelope, Floor, Origin, Outgoing, Pushed, SessionId, SessionInfo, Turn};
 use crate::proto::jid::Jid;
+use crate::proto::stanza::Stanza;
 
 /// How often a slow reader is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,6 +29,31 @@ pub async fn hand_over(
             // A client that does not read keeps one page here, until the answer is overdue.
             tokio::time::sleep(LOOK).await;
         }
+    }
+    true
+}
+
+/// Sends a page to whoever asked for it: handed over to a session of this server, or else routed; `false` if the
+/// session ended meanwhile.
+pub async fn send(floor: &Arc<dyn Floor>, to: &Jid, page: Vec<Stanza>) -> bool {
+    let (found, session) = oneshot::channel();
+    let full = to.clone();
+    let find = move |turn: &mut Turn<'_>| {
+        let _ = found.send(turn.account.resource(&full).map(|session| session.id));
+    };
+    floor.in_turn(&to.bare(), Box::new(find));
+    if let Ok(Some(session)) = session.await {
+        let item = |stanza| Outgoing {
+            stanza: Arc::new(stanza),
+            to: None,
+            entry: None,
+        };
+        let page = page.into_iter().map(item).collect();
+        return hand_over(floor, &to.bare(), session, page).await;
+    }
+    for stanza in page {
+        let stanza = Arc::new(stanza.with_to(to.clone()));
+        floor.route(Box::new(Envelope::new(stanza, to.clone(), Origin::Service)));
     }
     true
 }

@@ -68,6 +68,7 @@ macro_rules! files {
 files! {
     addresses
     archive
+    attachments
     bind
     carbons
     csi
@@ -79,10 +80,12 @@ files! {
     muc_archive
     muc_more
     muc_owner
+    node_archive
     presence
     private_xml
     pubsub
     pubsub_access
+    pubsub_kinds
     pubsub_subscriptions
     roster
     sasl

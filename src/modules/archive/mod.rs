@@ -133,6 +133,7 @@ impl Archive {
             r.account_iq(To::Account, verb, name, |_, _| {
                 Reply::Error(Condition::Forbidden.into())
             });
+            r.unknown(verb, name, Condition::Forbidden);
         }
     }
 

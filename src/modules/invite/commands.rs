@@ -9,7 +9,7 @@ use crate::hooks::Registrar;
 use crate::hooks::command::{
     Act, ActError, AdHoc, Argument, Call, Command, Kind as Is, Offered, Permission, Rights,
 };
-use crate::proto::{Jid, datetime};
+use crate::proto::{Jid, datetime, uri};
 use crate::state::invites::{Invite, InviteError, Kind};
 use crate::state::token_id::Id;
 
@@ -334,25 +334,18 @@ impl Shared {
         match (invite.kind, invite.from()) {
             (Kind::Contact, Some(inviter)) => {
                 let register = if invite.register { ";ibr=y" } else { "" };
-                format!("xmpp:{}?roster;preauth={token}{register}", in_uri(&inviter))
+                format!(
+                    "xmpp:{}?roster;preauth={token}{register}",
+                    uri::address(&inviter)
+                )
             }
             _ => {
                 let account = Jid::new(invite.name.as_deref(), self.host.domain(), None);
                 let account = account.unwrap_or_else(|_| self.host.clone());
-                format!("xmpp:{}?register;preauth={token}", in_uri(&account))
+                format!("xmpp:{}?register;preauth={token}", uri::address(&account))
             }
         }
     }
-}
-
-/// An address inside a URI (RFC 5122 §2.2): what is not ASCII or means something there is percent-encoded.
-fn in_uri(jid: &Jid) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@!$()*+,".contains(&byte);
-    let encode = |byte: u8| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    jid.as_str().bytes().map(encode).collect()
 }
 
 fn failed(error: &InviteError) -> ActError {
@@ -368,14 +361,6 @@ fn failed(error: &InviteError) -> ActError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn addresses_in_uris() {
-        let uri = |text: &str| in_uri(&Jid::parse(text).unwrap());
-        assert_eq!(uri("romeo@example.org"), "romeo@example.org");
-        assert_eq!(uri("a?b;c@example.org"), "a%3Fb%3Bc@example.org");
-        assert_eq!(uri("jörg@example.org"), "j%C3%B6rg@example.org");
-    }
 
     #[test]
     fn times() {

@@ -1,5 +1,6 @@
 //! XEP-0163: Personal Eventing Protocol (1.2.2), the nodes (XEP-0060, 1.30) of every account
 
+mod bounced;
 mod greet;
 mod serve;
 mod tell;
@@ -11,6 +12,7 @@ use crate::config::{Bytes, Period};
 use crate::hooks::kinds::Disco;
 use crate::hooks::{
     Account, Deps, Event, Floor, Info, Module, ModuleError, Path, Phase, Registrar, To, Verb,
+    Verdict,
 };
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
@@ -41,6 +43,8 @@ settings! {
         pub page: u32 = 500 => within(1..=10_000);
         /// Longest lease of a subscription.
         pub lease: Period = Period::days(365) => within(Period::seconds(60)..=Period::days(3_650));
+        /// Days on which events came back from a subscriber, after which its subscriptions end; they end at once if it is gone.
+        pub bounces: u32 = 7 => within(1..=365);
     }
 }
 
@@ -75,8 +79,11 @@ impl Module for Pep {
         name: "pep",
         specs: &[
             ("XEP-0163", "1.2.2"),
+            ("XEP-0172", "1.1"),
             ("XEP-0222", "1.0"),
             ("XEP-0223", "1.1.1"),
+            ("XEP-0292", "0.12.0"),
+            ("XEP-0470", "0.2.0"),
         ],
         doc: "Accounts publish avatars, keys, bookmarks and more, and contacts hear of it.",
         on_by_default: true,
@@ -94,6 +101,7 @@ impl Module for Pep {
             affiliations: config.affiliations as usize,
             page: config.page as usize,
             lease: u64::try_from(config.lease.0.as_millis()).unwrap_or(u64::MAX),
+            bounces: config.bounces,
         };
         Ok(Pep {
             desk: Desk::new(deps.store.clone(), deps.clock.clone()),
@@ -111,6 +119,8 @@ impl Module for Pep {
         }
         for at in [To::OwnAccount, To::Account] {
             r.identity(at, "pubsub", "pep", None);
+            disco::OTHERS.iter().for_each(|var| r.feature(at, *var));
+            r.feature(at, ns::VCARD4);
         }
         self.answer(r);
         let this = self.clone();
@@ -118,6 +128,11 @@ impl Module for Pep {
             if let Event::Interested(account, who) = event {
                 this.interested(account, who);
             }
+        });
+        let this = self.clone();
+        r.message(Path::ToClient, Phase::Record, move |envelope, turn| {
+            this.came_back(envelope, turn);
+            Verdict::Continue
         });
         let this = self.clone();
         r.presence(Path::FromClient, Phase::Record, move |envelope, turn| {
@@ -166,6 +181,10 @@ impl Pep {
             defaults: NodeConfig::personal(),
             limits: self.limits.clone(),
             auto_create: by.bare_str() == account.jid.as_str(),
+            archives: account
+                .tables
+                .disco(To::Account)
+                .is_some_and(|disco| disco.features.iter().any(|var| var == ns::MAM)),
         }))
     }
 

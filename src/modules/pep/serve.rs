@@ -17,12 +17,17 @@ const OTHERS: u32 = 50;
 /// The line in which changes of an account's nodes wait; a part of the account. One for its own requests: what it asks
 /// sees what it did before.
 #[derive(Default)]
-struct Queue(Line);
+pub(super) struct Queue(Line);
 
 impl Queue {
     fn enter(account: &mut Account, most: u32) -> Result<Place, WriteError> {
         let queue = account.parts.of::<Queue>().ok_or(WriteError::Busy)?;
         queue.0.join(most)
+    }
+
+    /// For something that another one caused.
+    pub(super) fn enter_as_other(account: &mut Account) -> Result<Place, WriteError> {
+        Queue::enter(account, OTHERS)
     }
 }
 

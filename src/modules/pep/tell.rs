@@ -78,8 +78,9 @@ struct Event {
 
 impl Event {
     fn spread(self, turn: &mut Turn<'_>, access: &Access, subscribers: Vec<Jid>) {
-        // §4.3.1: who may see the owner's presence is told which resource it was.
-        let message = Arc::new(match self.publisher.is_full() {
+        // §4.3.1: who may see the owner's presence is told which of its resources it was.
+        let own = self.publisher.bare_str() == turn.account.jid.as_str();
+        let message = Arc::new(match own && self.publisher.is_full() {
             true => self.plain.clone().with_child(reply_to(&self.publisher)),
             false => self.plain.clone(),
         });

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::owner::refused;
 use crate::hooks::{Envelope, Origin};
+use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
 use crate::runtime::random;
+use crate::state::nodes::archive::Told;
 use crate::state::nodes::{Audience, Notice, Refusal};
+use crate::state::owned::WriteError;
+use crate::state::pages;
 use crate::xml::Element;
 
 /// Messages sent before other work gets its turn.
@@ -31,6 +36,34 @@ impl Shared {
             }
         };
         self.send(reply);
+    }
+
+    /// Answers a question to the archive of a node (XEP-0442), with a page of messages before the answer.
+    pub(super) async fn read(&self, request: &Stanza, from: &Jid, query: Element) {
+        let Ok(_place) = self.queries.try_acquire() else {
+            let busy = StanzaError::from(Condition::ResourceConstraint);
+            return self.answer(
+                request,
+                refused(busy.with_text("Too many questions at once")).answer,
+            );
+        };
+        let told = match self.house().await {
+            Ok(house) => {
+                let actor = self.actor(from).await;
+                self.desk.archive(&house, &actor, query).await
+            }
+            Err(error) => {
+                return self.answer(request, refused(WriteError::Commit(error).into()).answer);
+            }
+        };
+        match told {
+            Ok(Told { results, fin }) => {
+                if pages::send(&self.floor, from, results).await {
+                    self.answer(request, Ok(Some(fin)));
+                }
+            }
+            Err(refusal) => self.answer(request, Err(refusal)),
+        }
     }
 
     /// Tells everyone whom the notices are for.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::config::{Bytes, Period};
 use crate::hooks::command::Rights;
@@ -49,8 +49,12 @@ settings! {
         pub page: u32 = 100 => within(1..=1_000);
         /// Longest lease of a subscription that has an end.
         pub lease: Period = Period::days(365) => within(Period::days(1)..=Period::days(3650));
+        /// Days on which events came back from a subscriber, after which its subscriptions end; they end at once if it is gone.
+        pub bounces: u32 = 7 => within(1..=365);
         /// Requests that may wait at one node.
         pub waiting: u32 = 256 => within(1..=10_000);
+        /// Questions to archives of nodes that are answered at the same time.
+        pub queries: u32 = 64 => within(1..=10_000);
     }
 }
 
@@ -82,6 +86,7 @@ struct Shared {
     auto_create: bool,
     limits: Limits,
     waiting: u32,
+    queries: Semaphore,
     store: Store,
     desk: Desk,
     admins: Admins,
@@ -94,7 +99,14 @@ struct Shared {
 impl Module for PubSub {
     const INFO: Info = Info {
         name: "pubsub",
-        specs: &[("XEP-0060", "1.30")],
+        specs: &[
+            ("XEP-0060", "1.30"),
+            ("XEP-0442", "0.2.0"),
+            ("XEP-0462", "0.1.1"),
+            ("XEP-0470", "0.2.0"),
+            ("XEP-0472", "0.2.1"),
+            ("XEP-0503", "0.3.0"),
+        ],
         doc: "A service of nodes to publish to and subscribe to, at a domain of its own.",
         on_by_default: false,
     };
@@ -115,6 +127,7 @@ impl Module for PubSub {
             auto_create: config.auto_create,
             limits: limits(&config),
             waiting: config.waiting,
+            queries: Semaphore::new(config.queries as usize),
             store: deps.store.clone(),
             desk: Desk::new(deps.store.clone(), deps.clock.clone()),
             admins,
@@ -143,7 +156,7 @@ impl Service for PubSub {
         let named = questions::node_of(&envelope.stanza);
         // No node has a longer name.
         let named = named.filter(|name| name.len() <= nodes::NAME);
-        named.unwrap_or_default()
+        nodes::line_of(named.unwrap_or_default())
     }
 
     fn wake(&self, _: &str, _: Option<&[u8]>) -> Box<dyn ServiceOwner> {
@@ -162,6 +175,7 @@ fn limits(config: &Config) -> Limits {
         affiliations: config.affiliations as usize,
         page: config.page as usize,
         lease: u64::try_from(config.lease.0.as_millis()).unwrap_or(u64::MAX),
+        bounces: config.bounces,
     }
 }
 
@@ -176,6 +190,7 @@ impl Shared {
                 defaults: NodeConfig::service(),
                 limits: self.limits.clone(),
                 auto_create: self.auto_create,
+                archives: true,
             }))
         });
         house.await.cloned()

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use super::questions::{Question, question};
 use super::{Shared, pending};
-use crate::hooks::Envelope;
 use crate::hooks::service::{ServiceOwner, ServiceTurn};
+use crate::hooks::{Envelope, Verb};
 use crate::proto::disco::{Identity, Info};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, Stanza};
-use crate::state::nodes::{Actor, House, Refusal, Served, disco, requests};
+use crate::state::nodes::{
+    Actor, House, Refusal, Scene, Served, archive, bounces, disco, requests,
+};
 use crate::state::owned::{Line, WriteError};
 use crate::xml::Element;
 
@@ -53,7 +55,14 @@ impl ServiceOwner for Owner {
         let receipt = envelope.receipt.take();
         self.shared.runtime.spawn(async move {
             place.reached().await;
-            shared.serve(&stanza, &from, question).await;
+            match question {
+                // It has seen what was done before; who reads slowly is in nobody's way.
+                Question::Archive(Verb::Set, query) => {
+                    drop(place);
+                    shared.read(&stanza, &from, query).await;
+                }
+                question => shared.serve(&stanza, &from, question).await,
+            }
             drop(receipt);
         });
     }
@@ -95,7 +104,7 @@ impl Shared {
                 if let Some(command) = pending::info(&node) {
                     return done(command);
                 }
-                let info = move |scene: crate::state::nodes::Scene<'_>| disco::info(scene, &node);
+                let info = move |scene: Scene<'_>| disco::info(scene, &node);
                 self.desk.act(house, actor, info).await
             }
             Question::Items(query) => {
@@ -103,15 +112,24 @@ impl Shared {
                     return done(commands);
                 }
                 let query = Arc::new(query);
-                let items =
-                    move |scene: crate::state::nodes::Scene<'_>| disco::items(scene, query.root());
+                let items = move |scene: Scene<'_>| disco::items(scene, query.root());
                 self.desk.act(house, actor, items).await
             }
             Question::Decision(form) => {
                 let form = Arc::new(form);
-                let decide =
-                    move |scene: crate::state::nodes::Scene<'_>| requests::decide(scene, &form);
+                let decide = move |scene: Scene<'_>| requests::decide(scene, &form);
                 self.desk.act(house, actor, decide).await
+            }
+            Question::Archive(_, asked) => {
+                let asked = Arc::new(asked);
+                let about = move |scene: Scene<'_>| archive::about(scene, asked.root());
+                self.desk.act(house, actor, about).await
+            }
+            Question::Bounced(error) => {
+                let domain = actor.jid.domain();
+                let own = self.floor.is_local(domain) && self.accounts.has_accounts(domain);
+                let bounced = move |scene: Scene<'_>| bounces::bounced(scene, &error, own);
+                self.desk.act(house, actor, bounced).await
             }
             Question::Command(command) => self.command(house, actor, &command).await,
             Question::Ping => Served {
@@ -131,8 +149,11 @@ impl Shared {
                 ns::DISCO_INFO,
                 ns::DISCO_ITEMS,
                 ns::COMMANDS,
+                ns::MAM,
+                ns::MAM_EXTENDED,
                 ns::PING,
                 ns::PUBSUB,
+                ns::PUBSUB_FILTER,
                 ns::RSM,
             ]
             .map(str::to_owned),
@@ -143,6 +164,8 @@ impl Shared {
         let all = features.chain(here).chain(created);
         info.features
             .extend(all.map(|name| format!("{}#{name}", ns::PUBSUB)));
+        info.features
+            .extend(disco::OTHERS.iter().map(|var| (*var).to_owned()));
         info.to_element(None)
     }
 }

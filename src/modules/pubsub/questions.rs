@@ -1,6 +1,7 @@
 //! What is asked of the service, and of which node.
 
 use crate::hooks::Verb;
+use crate::proto::error::StanzaError;
 use crate::proto::form::Form;
 use crate::proto::ns;
 use crate::proto::stanza::{IqType, Kind, MessageType, Stanza};
@@ -15,12 +16,16 @@ pub(super) enum Question {
     Info(Option<String>),
     /// disco#items: the whole `<query/>`.
     Items(Element),
+    /// Something of the archive of a node (XEP-0442).
+    Archive(Verb, Element),
     /// XEP-0199.
     Ping,
     /// A command (XEP-0050).
     Command(Element),
     /// An owner approves a subscription, or does not (§8.6).
     Decision(Form),
+    /// An event came back (§12.4).
+    Bounced(StanzaError),
     /// An iq that is not understood.
     Other,
 }
@@ -30,7 +35,10 @@ pub(super) fn question(stanza: &Stanza) -> Option<Question> {
     match stanza.kind {
         Kind::Iq(IqType::Get) => Some(asked(Verb::Get, stanza.payload()?)),
         Kind::Iq(IqType::Set) => Some(asked(Verb::Set, stanza.payload()?)),
-        Kind::Message(MessageType::Error) => None,
+        Kind::Message(MessageType::Error) => {
+            let error = stanza.child("error", ns::CLIENT)?;
+            Some(Question::Bounced(StanzaError::parse(error)))
+        }
         Kind::Message(_) => form(stanza).map(Question::Decision),
         _ => None,
     }
@@ -45,6 +53,9 @@ fn asked(verb: Verb, payload: El<'_>) -> Question {
             Question::Info(payload.attr("node").map(str::to_owned))
         }
         (ns::DISCO_ITEMS, "query", Verb::Get) => Question::Items(payload.to_element()),
+        (ns::MAM, "query", _) | (ns::MAM, "metadata", Verb::Get) => {
+            Question::Archive(verb, payload.to_element())
+        }
         (ns::PING, "ping", Verb::Get) => Question::Ping,
         (ns::COMMANDS, "command", Verb::Set) => Question::Command(payload.to_element()),
         _ => Question::Other,

@@ -1,7 +1,7 @@
 //! How a file is answered for (RFC 9110): which part of it, under which headers, shown or saved.
 
-use super::url::encoded;
 use crate::hooks::HttpHeaders;
+use crate::proto::uri::encoded;
 use crate::state::files::File;
 
 /// What browsers may show by themselves; with `nosniff` and the policy below nothing of it runs. Neither SVG nor anything of

@@ -1,6 +1,6 @@
 //! Addresses of files: what clients are told, and what is read back.
 
-use std::fmt::Write;
+use crate::proto::uri::encoded;
 
 /// Bytes of a name in an address.
 const NAME: usize = 200;
@@ -58,19 +58,6 @@ fn in_path(name: &str) -> String {
         .map(|(at, _)| at)
         .find(|at| encoded(name.get(..*at).unwrap_or_default()).len() >= too_long);
     encoded(name.get(start.unwrap_or(0)..).unwrap_or_default())
-}
-
-/// Percent-encodes what is not unreserved (RFC 3986 §2.3).
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Access {
     /// # Errors
     /// The store's.
     pub fn of(view: &dyn Snapshot, house: &House, node: &Node) -> Result<Access, StoreError> {
-        let mut affiliations = affiliations(view, house.shelf(node))?;
+        let mut affiliations = affiliations(view, house.rules(node))?;
         if house.kind == Kind::Personal {
             // Whose account it is, owns its nodes.
             affiliations.retain(|(jid, _)| *jid != house.address);
@@ -213,9 +213,14 @@ impl<'a> Door<'a> {
         if !self.node.config.subscribe {
             return Ok(Err(unsupported("subscribe")));
         }
-        Ok(self
-            .enter()?
-            .map(|()| self.affiliation.sees() || self.access.model != AccessModel::Authorize))
+        if let Err(error) = self.enter()? {
+            return Ok(Err(error));
+        }
+        // Who was approved at a node is so at those beside it.
+        let approved = self.node.beside.is_some() && self.is_subscribed()?;
+        Ok(Ok(approved
+            || self.affiliation.sees()
+            || self.access.model != AccessModel::Authorize))
     }
 
     /// Whether he may retrieve items (§6.5.9).
@@ -261,10 +266,13 @@ impl<'a> Door<'a> {
         })
     }
 
-    /// Whether he, or one of his resources, is subscribed.
+    /// Whether he, or one of his resources, is subscribed, be it to the node beside which this one stands.
     fn is_subscribed(&self) -> Result<bool, StoreError> {
-        let shelf = self.house.shelf(self.node);
-        let all = subscription::of(self.view, shelf, self.jid)?;
+        let (own, rules) = (self.house.shelf(self.node), self.house.rules(self.node));
+        let mut all = subscription::of(self.view, own, self.jid)?;
+        if rules != own {
+            all.extend(subscription::of(self.view, rules, self.jid)?);
+        }
         Ok(all.iter().any(|(_, sub)| sub.state == State::Subscribed))
     }
 }

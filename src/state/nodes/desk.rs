@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::archive::{self, Told};
 use super::error::Refusal;
 use super::garbage;
 use super::{Actor, Fresh, House, Notice, Outcome, Scene};
@@ -122,6 +123,31 @@ impl Desk {
         Ok(Served {
             answer: outcome.answer,
             notices: outcome.notices,
+        })
+    }
+
+    /// Answers a `<query/>` of the archive of a node (XEP-0442).
+    pub async fn archive(
+        &self,
+        house: &Arc<House>,
+        actor: &Arc<Actor>,
+        query: Element,
+    ) -> Result<Told, Box<Refusal>> {
+        let (house, actor, now) = (house.clone(), actor.clone(), self.clock.wall());
+        let fresh = Sequences(self.store.clone());
+        let told = self.store.reading(move |view| {
+            let scene = Scene {
+                view,
+                house: &house,
+                actor: &actor,
+                now,
+                fresh: &fresh,
+            };
+            archive::query(scene, query.root())
+        });
+        told.await.unwrap_or_else(|error| {
+            let error = StanzaError::from(WriteError::Store(error));
+            Err(Box::new(Refusal { error, about: None }))
         })
     }
 

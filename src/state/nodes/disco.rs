@@ -1,8 +1,10 @@
 //! What disco tells of nodes and items (XEP-0060 §5).
 
 use super::access::{Affiliation, Door};
+use super::attachments;
 use super::error::NodeError;
 use super::items::{self, Span};
+use super::kinds::Filter;
 use super::record::{self, Node};
 use super::{Answer, Kind, NAME, Outcome, Scene, Work, finish, present};
 use crate::proto::disco::{Identity, Info};
@@ -48,6 +50,9 @@ pub const FEATURES: &[&str] = &[
     "subscription-options",
 ];
 
+/// Other features of every house of nodes.
+pub const OTHERS: &[&str] = &[ns::ATTACHMENTS];
+
 /// FORM_TYPE of what is told of a node.
 const META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 
@@ -86,6 +91,10 @@ impl Work<'_> {
         info.features.push(ns::PUBSUB.to_owned());
         info.features.push(ns::DISCO_INFO.to_owned());
         info.features.push(ns::DISCO_ITEMS.to_owned());
+        if seen && self.scene.house.archives && node.config.persist_items {
+            let archive = [ns::MAM, ns::MAM_EXTENDED].map(str::to_owned);
+            info.features.extend(archive);
+        }
         if seen {
             info.forms.push(self.meta_data(&node, &door)?);
         }
@@ -136,7 +145,7 @@ impl Work<'_> {
         answer.set_attr("node", query.attr("node"));
         let (entries, page) = match query.attr("node") {
             Some(name) => self.list_items(name, &request)?,
-            None => self.list_nodes(&request)?,
+            None => self.list_nodes(&request, &Filter::of(query)?)?,
         };
         let answer = answer.with_children(entries);
         let page = page.filter(|page| asked || page.count.is_none());
@@ -149,6 +158,7 @@ impl Work<'_> {
     fn list_nodes(
         &self,
         request: &rsm::Request,
+        filter: &Filter,
     ) -> Result<(Vec<Element>, Option<rsm::Page>), NodeError> {
         let limits = &self.scene.house.limits;
         let size = request.max.unwrap_or(limits.page).min(limits.page);
@@ -166,7 +176,12 @@ impl Work<'_> {
             after = Some(last.clone());
             more = nodes.len() >= limits.page;
             for (name, node) in nodes {
-                if node.moved.is_some() || !self.door(&node)?.notice()? {
+                let node = attachments::follow(view, house.owner, &name, node)?;
+                let listed = |node: &Node| node.moved.is_none() && filter.lists(&node.config.kind);
+                let Some(node) = node.filter(listed) else {
+                    continue;
+                };
+                if !self.door(&node)?.notice()? {
                     continue;
                 }
                 if shown.len() >= size {

@@ -39,6 +39,15 @@ impl From<Condition> for NodeError {
     }
 }
 
+impl From<Condition> for Refusal {
+    fn from(condition: Condition) -> Self {
+        Refusal {
+            error: condition.into(),
+            about: None,
+        }
+    }
+}
+
 impl From<Refusal> for NodeError {
     fn from(refusal: Refusal) -> Self {
         NodeError::Refused(Box::new(refusal))

@@ -15,7 +15,7 @@ use crate::xml::{El, Element};
 
 /// Rows read at once, and bytes of payload in one answer.
 const CHUNK: usize = 20;
-const ANSWER: u64 = 256 << 10;
+pub(super) const ANSWER: u64 = 256 << 10;
 
 /// An item.
 #[derive(Debug, Clone)]
@@ -162,10 +162,23 @@ pub(super) fn find(
     totals: &Totals,
     id: &str,
 ) -> Result<Option<Item>, StoreError> {
-    let Some(place) = place(view, shelf, totals, id)? else {
+    match place(view, shelf, totals, id)? {
+        Some(place) => at(view, shelf, totals, place.place),
+        None => Ok(None),
+    }
+}
+
+/// The item at a place.
+pub(super) fn at(
+    view: &dyn Snapshot,
+    shelf: Shelf,
+    totals: &Totals,
+    place: u64,
+) -> Result<Option<Item>, StoreError> {
+    if place < totals.first {
         return Ok(None);
-    };
-    let key = shelf.item(place.place);
+    }
+    let key = shelf.item(place);
     let value = view.get(Space::NODE_ITEM, &key)?;
     value.map(|value| Item::read(&key, &value)).transpose()
 }

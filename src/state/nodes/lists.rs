@@ -35,7 +35,8 @@ impl Work<'_> {
         let mut list = Element::new("affiliations", ns::PUBSUB);
         list.set_attr("node", act.attr("node"));
         for (name, node) in self.tied(act, Tie::Affiliation)? {
-            let key = self.shelf(&node).named(self.scene.actor.jid.bare_str());
+            let rules = self.scene.house.rules(&node);
+            let key = rules.named(self.scene.actor.jid.bare_str());
             let Some(value) = self.scene.view.get(Space::NODE_AFFILIATION, &key)? else {
                 continue;
             };

@@ -1,6 +1,7 @@
 //! Nodes come, change and go (XEP-0060 §8.1 to §8.4).
 
 use super::access::Affiliation;
+use super::attachments::{self, Beside};
 use super::config::Config;
 use super::error::{NodeError, exact, unsupported};
 use super::form::inside;
@@ -30,6 +31,10 @@ impl Work<'_> {
                 .into());
         }
         let name = given.map_or_else(|| self.scene.fresh.id(), str::to_owned);
+        if Beside::of(&name).is_some() {
+            // XEP-0470 §4.4: it is made when it is needed.
+            return Err(Condition::NotAllowed.into());
+        }
         let mut config = self.scene.house.defaults.clone();
         if act.attr("type").is_some_and(|kind| kind != "leaf") {
             return Err(unsupported("collections").into());
@@ -40,6 +45,7 @@ impl Work<'_> {
             }
             // An empty one asks for the defaults.
             if let Ok(form) = inside(configure) {
+                config = config.for_kind_in(form);
                 config.take(form)?;
             }
         }
@@ -98,6 +104,7 @@ impl Work<'_> {
             creator: creator.to_string(),
             config,
             moved: None,
+            beside: None,
         };
         record::put_node(&mut self.batch, house.owner, name, &node);
         self.affiliate(name, &node, &creator, Affiliation::Owner);
@@ -128,8 +135,15 @@ impl Work<'_> {
         if node.config == before {
             return Ok(None);
         }
+        if node.beside.is_some() && !attachments::may_become(&before, &node.config) {
+            let text =
+                "Its access and what it keeps are as the node needs it whose items it is about";
+            return Err(StanzaError::from(Condition::NotAllowed)
+                .with_text(text)
+                .into());
+        }
         record::put_node(&mut self.batch, self.scene.house.owner, &name, &node);
-        self.fit(&node)?;
+        self.fit(&name, &node)?;
         if node.config.notify_config {
             let mut event =
                 Element::new("configuration", ns::PUBSUB_EVENT).with_attr("node", &name);
@@ -143,9 +157,10 @@ impl Work<'_> {
     }
 
     /// Lets items go that a new configuration has no room for.
-    fn fit(&mut self, node: &Node) -> Result<(), NodeError> {
+    fn fit(&mut self, name: &str, node: &Node) -> Result<(), NodeError> {
         if !node.config.persist_items {
-            return self.empty(node);
+            self.empty(node)?;
+            return self.detach_all(name, false);
         }
         let shelf = self.shelf(node);
         let before = shelf.totals(self.scene.view)?;
@@ -157,6 +172,7 @@ impl Work<'_> {
             let less = record::difference(totals.bytes, before.bytes);
             record::use_more(&mut self.batch, shelf.owner, Used::Bytes, "", less);
             shelf.put_totals(&mut self.batch, &totals);
+            self.detach_before(name, node, &totals)?;
         }
         Ok(())
     }
@@ -178,6 +194,14 @@ impl Work<'_> {
         let (name, mut node) = self.owned(act)?;
         let redirect = act.child("redirect", ns::PUBSUB_OWNER);
         let uri = redirect.and_then(|el| el.attr("uri"));
+        match Beside::of(&name) {
+            Some(Beside::Attachments { target, item }) if uri.is_none() => {
+                self.delete_attachments(&name, &target, item)?;
+                return Ok(None);
+            }
+            Some(_) => return Err(Condition::NotAllowed.into()),
+            None => {}
+        }
         if uri.is_some_and(|uri| uri.len() > URI || uri.is_empty()) {
             return Err(Condition::NotAcceptable.into());
         }
@@ -203,11 +227,12 @@ impl Work<'_> {
         }
         garbage::mark(&mut self.batch, shelf, garbage::ALL);
         self.garbage = true;
+        self.detach_all(&name, true)?;
         Ok(None)
     }
 
     /// §8.4.2: subscribers of any state hear of it.
-    fn tell_deleted(
+    pub(super) fn tell_deleted(
         &mut self,
         name: &str,
         node: &Node,

@@ -121,6 +121,10 @@ impl Work<'_> {
     /// §8.9.2: owners change affiliations. There is always an owner, and of an account it is the account.
     pub(super) fn set_affiliations(&mut self, act: El<'_>) -> Answer {
         let (name, node) = self.owned(act)?;
+        if node.beside.is_some() {
+            // They are those of the node beside which it stands.
+            return Err(Condition::NotAllowed.into());
+        }
         let access = self.door(&node)?.access;
         let changes = changes(act)?;
         let mut after = access.clone();

@@ -11,6 +11,9 @@
 //! (`pubsub#show-values`, temporary subscriptions) are not offered.
 
 mod access;
+pub mod archive;
+mod attachments;
+pub mod bounces;
 mod config;
 mod desk;
 pub mod disco;
@@ -20,6 +23,7 @@ mod form;
 mod garbage;
 mod host;
 mod items;
+mod kinds;
 mod lasts;
 mod lists;
 mod manage;
@@ -36,6 +40,7 @@ mod subscription;
 mod tests;
 
 pub use access::{Access, Affiliation, Relation};
+pub use attachments::line_of;
 pub use config::{
     AccessModel, Amount, Config, Delivery, ItemReply, PublishModel, SendLast, WhenFull,
 };
@@ -73,6 +78,8 @@ pub struct House {
     pub limits: Limits,
     /// Whether publishing to a node that is not there makes it (§7.1.4).
     pub auto_create: bool,
+    /// Whether the archives of nodes can be asked ([`archive`]).
+    pub archives: bool,
 }
 
 /// Whose nodes they are.
@@ -85,10 +92,42 @@ pub enum Kind {
 }
 
 impl House {
+    /// An account's, where nothing is written and an answer has so many items.
+    pub fn to_read(owner: Uid, address: Jid, page: usize) -> House {
+        House {
+            owner,
+            address,
+            kind: Kind::Personal,
+            defaults: Config::personal(),
+            limits: Limits {
+                nodes: 0,
+                items: 0,
+                payload: 0,
+                bytes: 0,
+                subscriptions: 0,
+                subscriptions_each: 0,
+                affiliations: 0,
+                page,
+                lease: 0,
+                bounces: u32::MAX,
+            },
+            auto_create: false,
+            archives: true,
+        }
+    }
+
     fn shelf(&self, node: &Node) -> Shelf {
         Shelf {
             owner: self.owner,
             node: node.number,
+        }
+    }
+
+    /// Where the affiliations are that count at a node.
+    fn rules(&self, node: &Node) -> Shelf {
+        Shelf {
+            owner: self.owner,
+            node: node.beside.unwrap_or(node.number),
         }
     }
 }
@@ -114,6 +153,8 @@ pub struct Limits {
     pub page: usize,
     /// Longest lease of a subscription, in milliseconds.
     pub lease: u64,
+    /// Days on which events came back from a subscriber, after which his subscriptions end.
+    pub bounces: u32,
 }
 
 /// Longest name of a node and longest id of an item, in bytes.

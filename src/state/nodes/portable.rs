@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::access::{Affiliation, affiliations, named_affiliation};
+use super::attachments::Beside;
 use super::config::Config;
 use super::items::{self, Head, Span};
 use super::record::{self, Node, Shelf, Tie, Totals, Used};
@@ -83,7 +84,8 @@ fn settings(
             })),
         );
     }
-    let entries = subscription::all(view, shelf)?;
+    let mut entries = subscription::all(view, shelf)?;
+    entries.retain(|(_, sub)| !sub.is_given_up());
     if !entries.is_empty() {
         all.push(
             named("subscriptions").with_children(entries.iter().map(|(jid, sub)| {
@@ -250,9 +252,12 @@ impl Arriving {
             creator: self.jid.to_string(),
             config: Config::personal(),
             moved: None,
+            beside: None,
         };
         record::put_node(batch, self.owner, name, &node);
-        record::use_more(batch, self.owner, Used::Nodes, self.jid.as_str(), 1);
+        if Beside::of(name).is_none() {
+            record::use_more(batch, self.owner, Used::Nodes, self.jid.as_str(), 1);
+        }
         let made = (node, Totals::default());
         self.nodes.insert(name.to_owned(), made.clone());
         Some(made)

@@ -1,5 +1,6 @@
 //! Publishing (XEP-0060 §7.1).
 
+use super::attachments::Beside;
 use super::config::{Config, WhenFull};
 use super::error::{NodeError, exact};
 use super::form::inside;
@@ -16,15 +17,42 @@ use crate::xml::{El, Element};
 pub(super) const TRIM: u64 = 100;
 
 /// What was sent to be published.
-struct Sent<'a> {
-    id: Option<&'a str>,
-    payload: Option<El<'a>>,
+pub(super) struct Sent<'a> {
+    pub(super) id: Option<&'a str>,
+    pub(super) payload: Option<El<'a>>,
+}
+
+/// Items that went, by their ids.
+#[derive(Default)]
+pub(super) struct Trimmed {
+    all: Vec<String>,
+    /// Those for which there was no room; the time of the others was over.
+    retracted: Vec<String>,
 }
 
 impl Work<'_> {
     /// §7.1: an item, or a mere notification, is published.
     pub(super) fn publish(&mut self, act: El<'_>, options: Option<El<'_>>) -> Answer {
         let name = name_of(act)?;
+        let id = match Beside::of(name) {
+            // XEP-0470 §4.3: options are ignored there.
+            Some(beside) => Some(self.attach(name, &beside, act)?),
+            None => self.publish_to(name, act, options)?,
+        };
+        let items = id.map(|id| Element::new("item", ns::PUBSUB).with_attr("id", &id));
+        let publish = Element::new("publish", ns::PUBSUB)
+            .with_attr("node", name)
+            .with_children(items);
+        Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(publish)))
+    }
+
+    /// Publishes to a node; the id of the item, if there is one.
+    fn publish_to(
+        &mut self,
+        name: &str,
+        act: El<'_>,
+        options: Option<El<'_>>,
+    ) -> Result<Option<String>, NodeError> {
         let found = record::node(self.scene.view, self.scene.house.owner, name)?;
         let options = options.filter(|el| el.name() == "publish-options");
         let options = options.map(inside).transpose()?;
@@ -45,28 +73,24 @@ impl Work<'_> {
                     return Err(Condition::Forbidden.into());
                 }
                 let defaults = &self.scene.house.defaults;
-                let config =
-                    options.map_or(Ok(defaults.clone()), |form| defaults.demanded(form))?;
+                let config = options.map_or(Ok(defaults.clone()), |form| {
+                    defaults.for_kind_in(form).demanded(form)
+                })?;
                 self.make(name, config)?
             }
             None => return Err(Condition::ItemNotFound.into()),
         };
-        let sent = sent(act, &node.config)?;
-        let id = match sent {
-            Some(sent) => Some(self.publish_item(name, &node, &sent)?),
+        match sent(act, &node.config)? {
+            Some(sent) => self.publish_item(name, &node, &sent).map(Some),
             None => {
                 self.tell(name, &node, events::items(name, []))?;
-                None
+                Ok(None)
             }
-        };
-        let items = id.map(|id| Element::new("item", ns::PUBSUB).with_attr("id", &id));
-        let publish = Element::new("publish", ns::PUBSUB)
-            .with_attr("node", name)
-            .with_children(items);
-        Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(publish)))
+        }
     }
 
-    fn publish_item(
+    /// Publishes an item that the node can take; its id.
+    pub(super) fn publish_item(
         &mut self,
         name: &str,
         node: &Node,
@@ -83,7 +107,7 @@ impl Work<'_> {
             at: self.scene.now,
         };
         let retracted = match node.config.persist_items {
-            true => self.keep(node, &head, &payload)?,
+            true => self.keep(name, node, &head, &payload)?,
             false => Vec::new(),
         };
         let mut item = head.to_element(ns::PUBSUB_EVENT, &node.config);
@@ -100,7 +124,13 @@ impl Work<'_> {
     }
 
     /// Writes an item, makes room for it, and says which items went.
-    fn keep(&mut self, node: &Node, head: &Head, payload: &[u8]) -> Result<Vec<String>, NodeError> {
+    fn keep(
+        &mut self,
+        name: &str,
+        node: &Node,
+        head: &Head,
+        payload: &[u8],
+    ) -> Result<Vec<String>, NodeError> {
         let (view, house) = (self.scene.view, self.scene.house);
         let shelf = house.shelf(node);
         let before = shelf.totals(view)?;
@@ -115,7 +145,8 @@ impl Work<'_> {
         if totals.items >= most && node.config.publish_node_full == WhenFull::Reject {
             return Err(exact(Condition::Conflict, "node-full").into());
         }
-        let retracted = self.trim(node, &mut totals, most.saturating_sub(1), &head.id)?;
+        let gone = self.trim(node, &mut totals, most.saturating_sub(1), &head.id)?;
+        self.detach(name, &gone.all)?;
         let place = totals.next;
         totals.next = place.saturating_add(1);
         totals.items = totals.items.saturating_add(1);
@@ -130,23 +161,23 @@ impl Work<'_> {
         }
         record::use_more(&mut self.batch, house.owner, Used::Bytes, "", more);
         shelf.put_totals(&mut self.batch, &totals);
-        Ok(retracted)
+        Ok(gone.retracted)
     }
 
     /// Removes the oldest items until there are no more than `most`, and those that have expired, but
-    /// only so many at once; `kept` is dealt with elsewhere. Says which went because there was no room.
+    /// only so many at once; `kept` is dealt with elsewhere.
     pub(super) fn trim(
         &mut self,
         node: &Node,
         totals: &mut Totals,
         most: u64,
         kept: &str,
-    ) -> Result<Vec<String>, NodeError> {
+    ) -> Result<Trimmed, NodeError> {
         let shelf = self.shelf(node);
         let since = node.config.expired_before(self.scene.now);
         let excess = totals.items.saturating_sub(most);
         if excess == 0 && since == 0 {
-            return Ok(Vec::new());
+            return Ok(Trimmed::default());
         }
         // One more than has to go, for `kept` may be among them.
         let wanted = match since {
@@ -155,7 +186,7 @@ impl Work<'_> {
         };
         let span = Span::oldest(usize::try_from(wanted).unwrap_or(1));
         let oldest = items::read(self.scene.view, shelf, totals, span, 0)?;
-        let mut retracted = Vec::new();
+        let mut gone = Trimmed::default();
         for item in oldest.iter().filter(|item| item.head.id != kept) {
             let expired = item.head.at < since;
             if totals.items <= most && !expired {
@@ -168,16 +199,17 @@ impl Work<'_> {
             items::remove(&mut self.batch, shelf, totals, &item.head.id, at);
             // What lies before it is gone, unless it was passed over.
             totals.first = item.place.saturating_add(1);
+            gone.all.push(item.head.id.clone());
             if !expired {
-                retracted.push(item.head.id.clone());
+                gone.retracted.push(item.head.id.clone());
             }
         }
-        Ok(retracted)
+        Ok(gone)
     }
 }
 
 /// What a request publishes, if its node can take it (§4.3, §7.1.3.6, §7.1.3.7).
-fn sent<'a>(act: El<'a>, config: &Config) -> Result<Option<Sent<'a>>, StanzaError> {
+pub(super) fn sent<'a>(act: El<'a>, config: &Config) -> Result<Option<Sent<'a>>, StanzaError> {
     let wrong = |name| Err(exact(Condition::BadRequest, name));
     let mut items = act.children().filter(|el| el.is("item", ns::PUBSUB));
     let Some(item) = items.next() else {

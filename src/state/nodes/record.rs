@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::attachments;
 use super::config::Config;
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
@@ -24,6 +25,9 @@ pub struct Node {
     /// It is no more, and this is where to go instead (XEP-0060 §8.4.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<String>,
+    /// The number of the node beside which it stands, whose access it has ([`attachments`]).
+    #[serde(skip)]
+    pub beside: Option<u64>,
 }
 
 /// What a node holds; written anew with every change, so that nothing has to be counted.
@@ -93,6 +97,18 @@ pub fn exists(view: &dyn Snapshot, owner: Uid, name: &str) -> Result<bool, Store
 
 /// Reads a node; there is none whose name is too long.
 pub fn node(view: &dyn Snapshot, owner: Uid, name: &str) -> Result<Option<Node>, StoreError> {
+    match stored(view, owner, name)? {
+        Some(node) => attachments::follow(view, owner, name, node),
+        None => Ok(None),
+    }
+}
+
+/// Reads a node as it is stored.
+pub(super) fn stored(
+    view: &dyn Snapshot,
+    owner: Uid,
+    name: &str,
+) -> Result<Option<Node>, StoreError> {
     if name.len() > super::NAME {
         return Ok(None);
     }
@@ -105,7 +121,7 @@ pub fn put_node(batch: &mut Batch, owner: Uid, name: &str, node: &Node) {
     batch.put(Space::NODE, &node_key(owner, name), write(node));
 }
 
-/// At most `limit` nodes of an owner in the order of their names, after one of them.
+/// At most `limit` nodes of an owner in the order of their names, after one of them, as they are stored.
 pub fn nodes(
     view: &dyn Snapshot,
     owner: Uid,

@@ -1,6 +1,7 @@
 //! Items that go: one by one, or all of them (XEP-0060 §7.2, §8.5).
 
 use super::access::Affiliation;
+use super::attachments::Beside;
 use super::error::{NodeError, exact, unsupported};
 use super::items::{self, Place};
 use super::publish::TRIM;
@@ -19,6 +20,10 @@ impl Work<'_> {
     /// §7.2: items are retracted, all that are named or none.
     pub(super) fn retract(&mut self, act: El<'_>) -> Answer {
         let (name, node) = self.node(act)?;
+        let beside = Beside::of(&name);
+        if matches!(beside, Some(Beside::Summary { .. })) {
+            return Err(Condition::Forbidden.into());
+        }
         let named = act.children().filter(|el| el.is("item", ns::PUBSUB));
         let ids: Vec<&str> = named.filter_map(|item| item.attr("id")).collect();
         if ids.is_empty() || ids.contains(&"") {
@@ -33,8 +38,15 @@ impl Work<'_> {
         let retracted = self.remove_items(&node, &ids)?;
         let asked = matches!(act.attr("notify"), Some("1" | "true"));
         if asked || node.config.notify_retract {
-            let gone: Vec<Element> = retracted.into_iter().map(events::retract).collect();
+            let gone: Vec<Element> = retracted.iter().copied().map(events::retract).collect();
             self.tell(&name, &node, events::items(&name, gone))?;
+        }
+        match beside {
+            Some(beside) => self.taken_back(&beside, &node, &retracted)?,
+            None => {
+                let gone: Vec<String> = retracted.into_iter().map(str::to_owned).collect();
+                self.detach(&name, &gone)?;
+            }
         }
         Ok(None)
     }
@@ -84,9 +96,17 @@ impl Work<'_> {
         if !node.config.persist_items {
             return Err(unsupported("persistent-items").into());
         }
+        let beside = Beside::of(&name);
+        if matches!(beside, Some(Beside::Summary { .. })) {
+            return Err(Condition::Forbidden.into());
+        }
         self.empty(&node)?;
         let purge = Element::new("purge", ns::PUBSUB_EVENT).with_attr("node", &name);
         self.tell(&name, &node, purge)?;
+        match beside {
+            Some(beside) => self.all_taken_back(&beside)?,
+            None => self.detach_all(&name, false)?,
+        }
         Ok(None)
     }
 

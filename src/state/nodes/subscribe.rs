@@ -40,7 +40,10 @@ impl Work<'_> {
             Some(sub) if sub.state == State::Pending => {
                 return Err(exact(Condition::NotAuthorized, "pending-subscription").into());
             }
-            Some(sub) => sub,
+            Some(sub) => Subscription {
+                bounced: None,
+                ..sub
+            },
             None => Subscription::new(match at_once {
                 true => State::Subscribed,
                 false => State::Pending,
@@ -228,6 +231,7 @@ impl Work<'_> {
             return Ok(None);
         }
         sub.take(act, self.scene.now, self.scene.house.limits.lease)?;
+        sub.bounced = None;
         self.put_subscription(&name, &node, &jid, Some(&sub), false)?;
         Ok(None)
     }

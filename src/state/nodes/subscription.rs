@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::named_jid;
+use super::bounces::Bounced;
 use super::error::invalid_options;
 use super::form::{inside, submitted};
 use super::record::{self, Shelf};
@@ -38,6 +39,9 @@ pub struct Subscription {
     /// When it ends, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire: Option<u64>,
+    /// Whether events came back lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounced: Option<Bounced>,
 }
 
 fn yes() -> bool {
@@ -55,12 +59,18 @@ impl Subscription {
             state,
             deliver: true,
             expire: None,
+            bounced: None,
         }
     }
 
     /// Whether its lease is over.
     pub fn is_over(&self, now: u64) -> bool {
         self.expire.is_some_and(|end| end <= now)
+    }
+
+    /// Whether it has ended because events came back.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.bounced.is_some() && self.expire.is_some()
     }
 
     /// Whether events are sent to it.

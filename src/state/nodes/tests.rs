@@ -1,6 +1,9 @@
 //! The engine by itself: requests in, answers, what is told, and what lies in the store.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod archive;
+mod attachments;
+mod bounces;
 mod config;
 mod garbage;
 mod limits;
@@ -33,6 +36,7 @@ fn limits() -> Limits {
         affiliations: 4,
         page: 10,
         lease: 1_000_000,
+        bounces: 3,
     }
 }
 
@@ -56,6 +60,7 @@ impl Bench {
             defaults: Config::service(),
             limits: limits(),
             auto_create: false,
+            archives: true,
         };
         change(&mut house);
         Bench {

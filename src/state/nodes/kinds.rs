@@ -1,0 +1,84 @@
+//! Kinds of nodes, by `pubsub#type`: how those are configured that have rules of their own, unless who makes them says
+//! otherwise: social feeds (XEP-0472: Pubsub Social Feed, 0.2.1) and spaces (XEP-0503: Server-side spaces, 0.3.0);
+//! and lists of the nodes of some kinds alone (XEP-0462: PubSub Type Filtering, 0.1.1).
+
+use super::config::{Amount, Config, SendLast};
+use crate::proto::error::{Condition, StanzaError};
+use crate::proto::form::Form;
+use crate::proto::ns;
+use crate::xml::El;
+
+impl Config {
+    /// What a form is filled into that makes a node: these defaults, or those of the kind that the form names.
+    pub(super) fn for_kind_in(&self, x: El<'_>) -> Config {
+        let form = Form::parse(x).ok();
+        let kind = form.as_ref().and_then(|form| form.value("pubsub#type"));
+        let kept = Config {
+            persist_items: true,
+            max_items: Amount::MAX,
+            notify_retract: true,
+            ..self.clone()
+        };
+        match kind {
+            // XEP-0472 §5.1.1
+            Some(ns::MICROBLOG | ns::SOCIAL_FEED | ns::SOCIAL_FEED_GALLERY) => Config {
+                send_last_published_item: SendLast::Never,
+                deliver_payloads: false,
+                ..kept
+            },
+            // XEP-0503 §3
+            Some(ns::SPACES) => Config {
+                notify_sub: true,
+                notify_config: true,
+                notify_delete: true,
+                ..kept
+            },
+            _ => self.clone(),
+        }
+    }
+}
+
+/// Which kinds of nodes are listed (XEP-0462 §3.2).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    All,
+    Only(Vec<String>),
+    Without(Vec<String>),
+}
+
+impl Filter {
+    /// What a question for a list says of it.
+    pub(super) fn of(query: El<'_>) -> Result<Filter, StanzaError> {
+        let Some(form) = query.child("filter", ns::PUBSUB_FILTER).and_then(Form::of) else {
+            return Ok(Filter::All);
+        };
+        let form = form.map_err(|error| StanzaError::from(&error))?;
+        if form.form_type() != Some(ns::PUBSUB_FILTER) {
+            return Err(Condition::BadRequest.into());
+        }
+        let kinds = |var| {
+            let field = form.field(var);
+            field.map(|field| match field.values.as_slice() {
+                // A field without a value names what has no type.
+                [] => vec![String::new()],
+                values => values.to_vec(),
+            })
+        };
+        match (kinds("included-types"), kinds("excluded-types")) {
+            (Some(_), Some(_)) => Err(Condition::BadRequest.into()),
+            (Some(only), None) => Ok(Filter::Only(only)),
+            (None, Some(without)) => Ok(Filter::Without(without)),
+            (None, None) => Ok(Filter::All),
+        }
+    }
+
+    /// Whether nodes of a kind are listed.
+    pub(super) fn lists(&self, kind: &str) -> bool {
+        let named = |kinds: &[String]| kinds.iter().any(|named| named == kind);
+        match self {
+            Filter::All => true,
+            Filter::Only(kinds) => named(kinds),
+            Filter::Without(kinds) => !named(kinds),
+        }
+    }
+}
