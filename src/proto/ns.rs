@@ -292,6 +292,8 @@ pub const MUC_UNIQUE: &str = "http://jabber.org/protocol/muc#unique";
 pub const HATS: &str = "urn:xmpp:hats:0";
 /// XEP-0488: tokens that let people into rooms.
 pub const MUC_TOKEN_INVITE: &str = "urn:xmpp:muc-token-invite:0";
+/// XEP-0463: versions of the lists of a room.
+pub const MUC_AFFILIATIONS: &str = "urn:xmpp:muc:affiliations:1";
 /// XEP-0249: direct invitations.
 pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0421: anonymous unique occupant identifiers.

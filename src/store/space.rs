@@ -88,6 +88,8 @@ spaces! {
     ROOM_TOTALS = 0x54;
     /// rid → vCard of the room.
     ROOM_PROFILE = 0x55;
+    /// rid, number → who became what to the room.
+    ROOM_CHANGE = 0x56;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

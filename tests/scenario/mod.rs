@@ -36,7 +36,7 @@
 //! later. What is
 //! received must have the name, namespace, attributes and children that are written, the children in
 //! any order, and nothing else, except: the root may have other attributes than a missing `type`;
-//! `stanza-id`, `delay`, the avatar hash of XEP-0398, and `by` and `<text/>` of an error need not be
+//! `stanza-id`, `delay`, the avatar hash of XEP-0398, the versions of XEP-0463, and `by` and `<text/>` of an error need not be
 //! mentioned, nor what an error echoes; `_='more'` allows more attributes and children; `*` stands for any value or text, and `?` for any value or no attribute.
 //! At the end of a dialogue no session may have received more than was mentioned.
 
@@ -80,6 +80,7 @@ files! {
     muc_archive
     muc_more
     muc_owner
+    muc_versions
     node_archive
     presence
     private_xml

@@ -114,7 +114,8 @@ fn children(
             );
         let explanation = child.name() == "text"
             && matches!(child.ns(), ns::STANZA_ERRORS | ns::STREAM_ERRORS | ns::SASL);
-        decoration || explanation
+        let version = child.is("mav", ns::MUC_AFFILIATIONS);
+        decoration || explanation || version
     })
 }
 

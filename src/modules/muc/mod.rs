@@ -85,6 +85,8 @@ settings! {
         pub queries: u32 = 64 => within(1..=1_000);
         /// People on the lists of a room: members, admins, owners, outcasts.
         pub affiliations: u32 = 10_000 => within(10..=100_000);
+        /// Changes of the lists of a room that are remembered: who was away for no longer learns these alone when he enters.
+        pub changes: u32 = 500 => within(10..=10_000);
         /// People that one room in slow mode makes wait; of more than these the first need wait no longer.
         pub speakers: u32 = 10_000 => within(10..=100_000);
         /// Requests for membership of one room that nobody has answered yet.
@@ -147,6 +149,7 @@ impl Module for Muc {
             ("XEP-0410", "1.1.0"),
             ("XEP-0421", "1.0.1"),
             ("XEP-0425", "0.3.0"),
+            ("XEP-0463", "0.2.0"),
             ("XEP-0486", "0.1.0"),
             ("XEP-0488", "0.1.0"),
             ("XEP-0500", "0.1.1"),
@@ -215,6 +218,7 @@ fn rules(config: &Config) -> Rules {
         page: config.page as usize,
         page_bytes: config.page_bytes.as_usize(),
         affiliations: config.affiliations as usize,
+        changes: config.changes as usize,
         speakers: config.speakers as usize,
         requests: config.requests as usize,
         tokens: config.tokens as usize,

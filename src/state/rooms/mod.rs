@@ -2,13 +2,15 @@
 
 mod affiliation;
 pub mod archive;
+pub mod changes;
 mod options;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 pub use affiliation::{Affiliate, Affiliation};
+pub use changes::Change;
 pub use options::{Options, Roles, Talk};
 
 use crate::proto::jid::Jid;
@@ -142,6 +144,8 @@ pub struct Stored {
     pub record: Record,
     /// Who is affiliated.
     pub affiliates: BTreeMap<Jid, Affiliate>,
+    /// What changed of that, as far as it is remembered.
+    pub changes: VecDeque<Change>,
 }
 
 fn odd(what: &str) -> StoreError {
@@ -189,7 +193,12 @@ pub fn read(view: &dyn Snapshot, room: &Jid) -> Result<Option<Stored>, StoreErro
             affiliates.insert(jid, affiliate);
         }
     }
-    Ok(Some(Stored { record, affiliates }))
+    let changes = changes::read(view, record.rid)?.into();
+    Ok(Some(Stored {
+        record,
+        affiliates,
+        changes,
+    }))
 }
 
 /// Bytes of rows read at once.
@@ -258,6 +267,7 @@ pub async fn clear(store: &Store, rid: Rid) -> Result<(), CommitError> {
         Space::ROOM_LOG,
         Space::ROOM_TOTALS,
         Space::ROOM_PROFILE,
+        Space::ROOM_CHANGE,
         Space::ROOM_MEMBER,
         Space::ROOM_CONFIG,
     ] {
@@ -340,6 +350,15 @@ mod tests {
         }
     }
 
+    fn change(number: u64) -> Change {
+        Change {
+            number,
+            jid: Jid::parse("hag66@x").unwrap(),
+            before: Affiliation::None,
+            after: Affiliation::Member,
+        }
+    }
+
     #[tokio::test]
     async fn a_room_is_written_read_listed_and_removed() {
         let store = Store::open(StoreOptions::memory(), Clock::system()).unwrap();
@@ -360,7 +379,10 @@ mod tests {
                 &Jid::parse("crone1@x").unwrap(),
                 Some(&owner),
             );
+            changes::keep(&mut batch, rid, &change(7));
+            changes::keep(&mut batch, rid, &change(8));
         }
+        changes::forget(&mut batch, rids[0], 7);
         store.commit(batch).await.unwrap();
         let coven = Jid::parse("coven@chat.x").unwrap();
         let stored = store
@@ -374,6 +396,7 @@ mod tests {
             (jid.as_str(), owner.affiliation),
             ("crone1@x", Affiliation::Owner)
         );
+        assert_eq!(stored.changes, [change(8)]);
         let names = |after: Option<&'static str>| {
             store.reading(move |view| {
                 let rooms = list(view, "chat.x", after, 10)?;

@@ -2,6 +2,7 @@
 
 use super::occupants::{Occupant, Role};
 use super::said::{self, Told, code, user};
+use super::versions::Sight;
 use super::{Bound, Out, Refused, Room};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -51,15 +52,13 @@ impl Room {
     /// §9.5: admins see all lists; the list of members is seen by whom the room's owner lets see it,
     /// and where everybody sees everybody's address, by members and who is there.
     fn may_see(&self, bare: &Jid, affiliation: Affiliation) -> Result<(), Refused> {
-        let own = self.affiliation(bare);
-        if own >= Affiliation::Admin {
-            return Ok(());
-        }
+        let sight = self.sight(bare);
         let options = &self.record()?.options;
         let there = self.occupants.of_person(bare).map(|there| there.role).max();
-        let open = options.non_anonymous
-            && affiliation != Affiliation::Outcast
-            && (own == Affiliation::Member || there.is_some());
+        let open = match affiliation {
+            Affiliation::Outcast => sight == Sight::All,
+            _ => sight > Sight::Nothing,
+        };
         let let_see = affiliation == Affiliation::Member
             && there.is_some_and(|role| role.is_of(options.member_list));
         match open || let_see {

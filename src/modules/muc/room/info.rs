@@ -71,6 +71,7 @@ impl Room {
             ns::COMMANDS,
             ns::HATS,
             ns::MUC_TOKEN_INVITE,
+            ns::MUC_AFFILIATIONS,
         ];
         if let Some(options) = self.options() {
             let either = |yes: bool, a: &'static str, b: &'static str| if yes { a } else { b };

@@ -1,5 +1,7 @@
 //! Entering a room (XEP-0045 §7.2), which may make it (§10.1).
 
+use std::collections::VecDeque;
+
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -128,6 +130,7 @@ impl Room {
                 worn: Default::default(),
             },
             affiliates: [(bare.clone(), owner)].into(),
+            changes: VecDeque::new(),
         });
         self.locked = true;
         Ok(())
@@ -203,12 +206,17 @@ impl Room {
 
     /// XEP-0421 §5: the same for one person under every nickname, and of no use in another room.
     fn occupant_id(&self, bare: &Jid) -> Box<str> {
+        self.keyed(bare.as_str())
+    }
+
+    /// What only this room makes of a text.
+    pub(super) fn keyed(&self, text: &str) -> Box<str> {
         let secret = self.stored.as_ref().map(|stored| &stored.record.secret);
         let secret = secret.map(String::as_bytes).unwrap_or_default();
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else {
             return Box::default();
         };
-        mac.update(bare.as_str().as_bytes());
+        mac.update(text.as_bytes());
         let id = mac.finalize().into_bytes();
         id.iter()
             .take(20)
@@ -240,6 +248,7 @@ impl Room {
         let options = &stored.record.options;
         let (open, kind) = (self.sees_jids(own), PresenceType::Available);
         let told = Told::default();
+        self.tell_changes(full, x, stanza, out);
         let others = self.occupants.iter();
         for other in others.filter(|other| other.address != own.address) {
             if other.role.is_of(options.broadcast) {
@@ -258,6 +267,10 @@ impl Room {
                 presence: stanza.clone(),
             }],
             ..own.clone()
+        };
+        let told = Told {
+            version: self.current(&own.bare),
+            ..told
         };
         let mut shown = self.shown(&alone, own.role, kind, &told, true, codes);
         shown.id = stanza.id.clone();

@@ -17,7 +17,7 @@ impl Room {
         out: &mut Out,
     ) {
         let known = self.stored.as_ref().and_then(|s| s.affiliates.get(bare));
-        let before = self.affiliation(bare);
+        let (before, list) = (self.affiliation(bare), self.listed_as(bare));
         let nick = match nick {
             Some("") => None,
             Some(nick) => Some(nick.to_owned()),
@@ -31,18 +31,29 @@ impl Room {
         };
         let listed = affiliation != Affiliation::None;
         self.set_affiliate(bare, listed.then_some(affiliate), out);
+        let mut told = told.clone();
+        if list != affiliation {
+            told.change = self.note_change(bare, list, affiliation, out);
+        }
         if before != affiliation {
-            self.show_affiliation(bare, before, affiliation, told, out);
+            self.show_affiliation(bare, before, affiliation, &mut told, out);
+        }
+        if let Some(change) = &told.change {
+            self.tell_change(change, out);
+        }
+        if before != affiliation {
+            self.end_if_empty(out);
         }
     }
 
-    /// §9.1, §9.4, §10.2: out, or with the role that goes with it.
+    /// §9.1, §9.4, §10.2: out, or with the role that goes with it. The first presence of a person shows what changed on
+    /// the lists.
     fn show_affiliation(
         &mut self,
         bare: &Jid,
         before: Affiliation,
         affiliation: Affiliation,
-        told: &Told<'_>,
+        told: &mut Told<'_>,
         out: &mut Out,
     ) {
         let members_only = self.options().is_some_and(|options| options.members_only);
@@ -67,22 +78,22 @@ impl Room {
             if self.affiliation(&person) != affiliation {
                 continue;
             }
+            let change = told.change.take_if(|change| change.jid == person);
+            let told = Told {
+                change,
+                ..told.clone()
+            };
             let codes: &[u16] = match affiliation {
                 Affiliation::Outcast => &[code::BANNED],
                 Affiliation::None if members_only => &[code::NO_MEMBER],
                 _ => {
                     let next = self.role_after(before, affiliation, role);
-                    self.change_role(&nick, next, told, out);
+                    self.change_role(&nick, next, &told, out);
                     continue;
                 }
             };
-            let told = Told {
-                codes,
-                ..told.clone()
-            };
-            self.put_out(&nick, &told, out);
+            self.put_out(&nick, &Told { codes, ..told }, out);
         }
-        self.end_if_empty(out);
     }
 
     /// §5.1.3: what was gained stays, what went with a higher affiliation goes.

@@ -22,6 +22,7 @@ mod retract;
 mod said;
 mod slow;
 mod token;
+mod versions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct Rules {
     pub page_bytes: usize,
     /// People on the lists of a room.
     pub affiliations: usize,
+    /// Changes of the lists that are remembered.
+    pub changes: usize,
     /// People that slow mode makes wait.
     pub speakers: usize,
     /// Requests for membership that wait for an answer.
@@ -369,6 +372,12 @@ impl Room {
             .unwrap_or_default()
     }
 
+    /// The list that somebody is on by name.
+    fn listed_as(&self, jid: &Jid) -> Affiliation {
+        let known = self.stored.as_ref().and_then(|s| s.affiliates.get(jid));
+        known.map(|known| known.affiliation).unwrap_or_default()
+    }
+
     /// Puts somebody on a list, or off all of them.
     fn set_affiliate(&mut self, bare: &Jid, affiliate: Option<Affiliate>, out: &mut Out) {
         let Some(stored) = &mut self.stored else {
@@ -402,6 +411,9 @@ impl Room {
         if let Some(stored) = &self.stored {
             for (jid, affiliate) in &stored.affiliates {
                 rooms::affiliate(&mut out.batch, stored.record.rid, jid, Some(affiliate));
+            }
+            for change in &stored.changes {
+                rooms::changes::keep(&mut out.batch, stored.record.rid, change);
             }
         }
     }

@@ -127,7 +127,7 @@ impl Room {
         self.show_itself(occupant, role, kind, told, out);
     }
 
-    /// The part of [`Room::broadcast`] for others: two forms, each shared by all who get it.
+    /// The part of [`Room::broadcast`] for others: a few forms, each shared by all who get it.
     pub(super) fn show_others(
         &self,
         occupant: &Occupant,
@@ -145,12 +145,18 @@ impl Room {
         if !shown {
             return;
         }
-        for open in [true, false] {
+        for (open, sight) in [true, false].into_iter().flat_map(|open| {
+            let sights = Room::sights(told).iter();
+            sights.map(move |sight| (open, *sight))
+        }) {
             let to = self.sessions(|other| {
-                other.address != occupant.address && self.sees_jids(other) == open
+                other.address != occupant.address
+                    && self.sees_jids(other) == open
+                    && self.has_sight(other, sight)
             });
             if !to.is_empty() {
-                out.tell_all(to, self.shown(occupant, role, kind, told, open, []));
+                let told = sight.map_or_else(|| told.clone(), |sight| self.dated(told, sight));
+                out.tell_all(to, self.shown(occupant, role, kind, &told, open, []));
             }
         }
     }
@@ -164,6 +170,10 @@ impl Room {
         told: &Told<'_>,
         out: &mut Out,
     ) {
+        let told = match told.change {
+            Some(_) => &self.dated(told, self.sight(&occupant.bare)),
+            None => told,
+        };
         for session in &occupant.sessions {
             let own = told.own_codes.iter().copied();
             let own = std::iter::once(code::SELF).chain(own);

@@ -4,7 +4,7 @@ use super::occupants::{Occupant, Role};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{PresenceType, Stanza};
-use crate::state::rooms::Affiliation;
+use crate::state::rooms::{Affiliation, Change};
 use crate::xml::{El, Element};
 
 /// Status codes (§16.6).
@@ -58,6 +58,10 @@ pub struct Told<'a> {
     pub codes: &'a [u16],
     /// Status codes for itself, besides that it is itself.
     pub own_codes: &'a [u16],
+    /// The change of the lists that it shows (XEP-0463).
+    pub change: Option<Change>,
+    /// The versions of the lists as one occupant has them.
+    pub version: Option<Element>,
 }
 
 /// An element of `muc#user`.
@@ -90,7 +94,10 @@ pub fn extension(
         item = item.with_child(user("reason").with_text(reason));
     }
     let codes = told.codes.iter().copied().chain(codes);
-    user("x").with_child(item).with_children(codes.map(status))
+    user("x")
+        .with_children(told.version.clone())
+        .with_child(item)
+        .with_children(codes.map(status))
 }
 
 /// What a client may not say of itself in a room.

@@ -8,6 +8,7 @@
 
 mod members;
 mod more;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +35,7 @@ fn rules() -> Rules {
         page: 10,
         page_bytes: 10_000,
         affiliations: 10,
+        changes: 4,
         speakers: 2,
         requests: 2,
         tokens: 2,
