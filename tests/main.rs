@@ -40,6 +40,7 @@ mod quickstart;
 mod registration;
 mod reports;
 mod resumption;
+mod rtbl;
 mod scenario;
 mod settings;
 mod soak;

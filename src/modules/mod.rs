@@ -42,6 +42,7 @@ pub mod push;
 pub mod registration;
 pub mod reporting;
 pub mod roster;
+pub mod rtbl;
 pub mod server_info;
 pub mod session;
 pub mod strangers;
@@ -89,6 +90,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<addresses::Addresses>(),
     Listed::of::<pubsub::PubSub>(),
     Listed::of::<muc::Muc>(),
+    Listed::of::<rtbl::Rtbl>(),
     Listed::of::<upload::Upload>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),

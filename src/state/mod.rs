@@ -28,6 +28,7 @@ pub mod push;
 pub mod resume;
 pub mod rooms;
 pub mod roster;
+pub mod rtbl;
 pub mod secret;
 pub mod stored_xml;
 pub mod subscription;

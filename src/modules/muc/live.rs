@@ -67,6 +67,11 @@ impl Live {
         self.lock().contains_key(room)
     }
 
+    /// Rooms that somebody is in.
+    pub fn names(&self) -> Vec<Box<str>> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// How many are in a room.
     pub fn occupants(&self, room: &str) -> usize {
         self.lock().get(room).copied().unwrap_or(0)

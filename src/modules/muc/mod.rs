@@ -1,6 +1,7 @@
 //! XEP-0045: Multi-User Chat (1.35.5), rooms on a domain of their own under each host
 
 mod absent;
+mod barred;
 mod desk;
 mod expiry;
 mod host;
@@ -29,6 +30,7 @@ use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::state::admins::Admins;
 use crate::state::rooms::{self, Options, Rid, archive};
+use crate::state::rtbl::Named;
 use crate::store::{Snapshot, Store, StoreError};
 use crate::{choice, settings};
 
@@ -135,6 +137,7 @@ pub struct Service {
     lists: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     live: Arc<Live>,
+    named: Arc<Named>,
     store: Store,
     floor: Arc<dyn Floor>,
 }
@@ -171,6 +174,7 @@ impl Module for Muc {
                 Rid::allocate(&deps.store),
             ))
         })?;
+        let named = Named::of(&deps.shared, &deps.host, &deps.metrics);
         let rules = rules(&config);
         let service = Service {
             domain,
@@ -191,6 +195,7 @@ impl Module for Muc {
             lists: Arc::new(Semaphore::new(LISTS)),
             queries: Arc::new(Semaphore::new(config.queries as usize)),
             live,
+            named,
             store: deps.store.clone(),
             floor: deps.floor.clone(),
         };
@@ -205,6 +210,7 @@ impl Module for Muc {
         desk::offer(&self.service, r);
         sweep::begin(&self.service, r);
         expiry::begin(&self.service, r);
+        barred::watch(&self.service);
     }
 }
 

@@ -218,8 +218,10 @@ impl ServiceOwner for RoomOwner {
         let Some(may_create) = self.may_create(&from, &stanza) else {
             return self.look_up_rights(from, envelope, turn);
         };
+        let barred = self.service.named.has(&from);
         let actor = Actor {
             may_create,
+            barred,
             // Commands of administrators ask in the name of the host (see `desk`).
             may_all: envelope.origin == Origin::Server && from == self.service.host,
             jid: from,
@@ -237,7 +239,11 @@ impl ServiceOwner for RoomOwner {
             number: &|| Rid::allocate(store),
             found: found.as_ref(),
         };
-        let out = self.room.handle(&actor, &envelope.to, &stanza, &now);
+        let mut out = self.room.handle(&actor, &envelope.to, &stanza, &now);
+        if actor.jid == self.service.domain {
+            let named = &self.service.named;
+            self.room.put_out_barred(|bare| named.has(bare), &mut out);
+        }
         if let Some(bound) = self.room.reached() {
             self.service.reached.count(bound);
         }

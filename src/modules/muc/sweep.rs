@@ -83,7 +83,8 @@ impl Service {
         }
     }
 
-    fn nudge(&self, name: &str) {
+    /// Has a room look after itself.
+    pub(super) fn nudge(&self, name: &str) {
         let Ok(room) = Jid::new(Some(name), self.domain.domain(), None) else {
             return;
         };

@@ -4,6 +4,7 @@ mod absent;
 mod activity;
 mod admin;
 mod archive;
+mod barred;
 mod form;
 mod hats;
 mod info;
@@ -89,6 +90,8 @@ pub struct Rules {
 pub struct Actor {
     /// The full address.
     pub jid: Jid,
+    /// Whether a block list names it.
+    pub barred: bool,
     /// Why it may make no rooms, if so.
     pub may_create: Result<(), Condition>,
     /// Whether it acts for the administrators, and may do what an owner may.
@@ -148,6 +151,13 @@ impl Out {
     fn tell_first(&mut self, to: SmallVec<[Jid; 1]>, stanza: impl Into<Arc<Stanza>>) {
         let stanza = stanza.into();
         self.first.push(Tell { stanza, to });
+    }
+
+    /// What is said before everything else is said first.
+    fn put_first(&mut self) {
+        let after = std::mem::take(&mut self.tells);
+        self.tells = std::mem::take(&mut self.first);
+        self.tells.extend(after);
     }
 
     /// Says something to several.
@@ -240,11 +250,12 @@ impl Room {
         self.end_if_abandoned(&mut out);
         let ended = std::mem::take(&mut out);
         self.acting = actor.may_all.then(|| actor.jid.bare());
-        let done = match stanza.kind {
+        let barred = self.bar(actor, stanza.kind, &mut out);
+        let done = barred.unwrap_or_else(|| match stanza.kind {
             Kind::Presence(kind) => self.presence(actor, to, kind, stanza, now, &mut out),
             Kind::Message(kind) => self.message(actor, to, kind, stanza, now, &mut out),
             Kind::Iq(kind) => self.iq(actor, to, kind, stanza, now, &mut out),
-        };
+        });
         if let Err(error) = done {
             out = Out::default();
             if let Some(mut answer) = stanza.error(&error.with_by(self.jid.clone())) {
@@ -258,9 +269,7 @@ impl Room {
             }
         }
         self.acting = None;
-        let after = std::mem::take(&mut out.tells);
-        out.tells = std::mem::take(&mut out.first);
-        out.tells.extend(after);
+        out.put_first();
         let mut batch = ended.batch;
         batch.merge(out.batch);
         Out {

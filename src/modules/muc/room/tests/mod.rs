@@ -6,6 +6,7 @@
     clippy::expect_used
 )]
 
+mod barred;
 mod members;
 mod more;
 mod versions;
@@ -84,6 +85,7 @@ impl Play {
         let actor = Actor {
             jid: jid(&format!("{who}@x/pc")),
             may_create: Ok(()),
+            barred: who.starts_with("spam"),
             may_all: false,
         };
         let now = Now {
