@@ -41,6 +41,7 @@ pub mod pubsub;
 pub mod push;
 pub mod registration;
 pub mod reporting;
+pub mod room_watch;
 pub mod roster;
 pub mod rtbl;
 pub mod server_info;
@@ -91,6 +92,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<pubsub::PubSub>(),
     Listed::of::<muc::Muc>(),
     Listed::of::<rtbl::Rtbl>(),
+    Listed::of::<room_watch::RoomWatch>(),
     Listed::of::<upload::Upload>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),

@@ -11,6 +11,7 @@ mod links;
 mod lists;
 mod lost;
 mod resumption;
+mod room_watch;
 mod rooms;
 mod server_info;
 mod strangers;
