@@ -24,12 +24,14 @@ fn own(from: &str, to: &str, kind: &str) -> String {
 #[tokio::test]
 async fn who_falls_out_of_a_room_elsewhere_is_told() {
     let authority = Authority::new();
-    let verona = Site::new(&authority, "verona.example");
+    let mut verona = Site::new(&authority, "verona.example");
+    // An account of it plays a room.
+    verona.settings = "[modules.claims]\nenabled = false".to_owned();
     let mut mantua = Site::new(&authority, "mantua.example");
     mantua.settings = "[modules.room_watch]\nsilence = \"1s\"".to_owned();
     let there = verona.start(&authority, &[&mantua]).await;
     let here = mantua.start(&authority, &[&verona]).await;
-    // An account of the other server plays a room: its only client is the occupant's address.
+    // Its client has the occupant's address.
     let orchard = there.account("orchard").await.unwrap();
     let mut room = online(&there, &orchard).await;
     let romeo = here.account("romeo").await.unwrap();

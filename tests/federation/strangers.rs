@@ -21,7 +21,9 @@ struct World {
 /// Bob's server protects from strangers, as `policy` says.
 async fn world(policy: &str) -> World {
     let authority = Authority::new();
-    let site_a = Site::new(&authority, "a.example");
+    let mut site_a = Site::new(&authority, "a.example");
+    // Alice may play a room.
+    site_a.settings = "[modules.claims]\nenabled = false".to_owned();
     let mut site_b = Site::new(&authority, "b.example");
     site_b.settings = format!("[modules.strangers]\n{policy}");
     let a = site_a.start(&authority, &[&site_b]).await;
@@ -103,4 +105,56 @@ async fn so_many_of_one_domain() {
     world.alice.send(chat(&bob, "3")).await.unwrap();
     let refused = error(&mut world.alice, "3").await;
     assert_eq!(refused.condition, Condition::ServiceUnavailable);
+}
+
+/// What a room says; an account plays it, its client has an occupant's address.
+fn from_room(to: &Jid, id: &str, what: &str) -> String {
+    format!(
+        "<message to='{to}' id='{id}'><x xmlns='{}'>{what}</x></message>",
+        ns::MUC_USER
+    )
+}
+
+const INVITATION: &str = "<invite from='crone@c.example'><reason>Come in</reason></invite>";
+
+#[tokio::test]
+async fn a_room_that_one_entered_is_no_stranger_when_one_has_left() {
+    let mut world = world("policy = \"refuse\"").await;
+    let (bob, address) = (world.bob.jid.clone(), world.alice.jid.to_string());
+    let invitation = from_room(&bob.bare(), "i0", INVITATION);
+    world.alice.send(invitation.as_str()).await.unwrap();
+    let refused = error(&mut world.alice, "i0").await;
+    assert_eq!(refused.condition, Condition::ServiceUnavailable);
+
+    let join = format!("<presence to='{address}'><x xmlns='{}'/></presence>", ns::MUC);
+    world.bob.send(join.as_str()).await.unwrap();
+    let entering = |el: &Element| el.is("presence", ns::CLIENT);
+    world.alice.wait_for("him", entering).await.unwrap();
+    let said = format!("<message to='{bob}' type='groupchat' id='g'><body>hail</body></message>");
+    world.alice.send(said.as_str()).await.unwrap();
+    assert_eq!(body(&next_message(&mut world.bob).await), "hail");
+
+    let leave = format!("<presence type='unavailable' to='{address}'/>");
+    world.bob.send(leave.as_str()).await.unwrap();
+    world.alice.wait_for("him go", entering).await.unwrap();
+    let member = "<item affiliation='member' role='none'/><status code='101'/>";
+    for (id, what) in [("a", member), ("i1", INVITATION)] {
+        let message = from_room(&bob.bare(), id, what);
+        world.alice.send(message.as_str()).await.unwrap();
+        let heard = next_message(&mut world.bob).await;
+        assert_eq!(heard.attr("id"), Some(id));
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_waits_as_what_is_said_does() {
+    let mut world = world("policy = \"hold\"").await;
+    let bob = world.bob.jid.bare();
+    let invitation = from_room(&bob, "i", INVITATION);
+    world.alice.send(invitation.as_str()).await.unwrap();
+    world.bob.expect_nothing(QUIET).await.unwrap();
+    world.bob.send(chat(&world.alice.jid.bare(), "who is there?")).await.unwrap();
+    let heard = next_message(&mut world.bob).await;
+    assert_eq!(heard.attr("id"), Some("i"));
+    assert!(heard.has_child("delay", ns::DELAY), "{heard:?}");
 }

@@ -17,7 +17,8 @@ use crate::hooks::{
 use crate::metrics::Registry;
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{Kind, MessageType, PresenceType};
+use crate::proto::ns;
+use crate::proto::stanza::{Kind, MessageType, PresenceType, Stanza};
 use crate::runtime::clock::Clock;
 use crate::settings;
 use crate::state::owned::{AccountSpace, Quota};
@@ -146,6 +147,11 @@ impl Module for Strangers {
             Verdict::Continue
         });
         let this = self.clone();
+        r.presence(Path::FromClient, Phase::Record, move |envelope, turn| {
+            this.entered(envelope, turn);
+            Verdict::Continue
+        });
+        let this = self.clone();
         r.event(move |event| this.event(event));
         r.every(EXPIRY, move || self.expire());
     }
@@ -177,14 +183,19 @@ impl Strangers {
     }
 
     fn is_known(&self, who: &Jid, account: &Account) -> bool {
+        let same = |jid: &Jid| jid.bare_str() == who.bare_str();
+        self.stays_known(who, account)
+            || account.sessions.iter().any(|s| s.directed.iter().any(same))
+    }
+
+    /// Whether it is known also when no session sees it any more.
+    fn stays_known(&self, who: &Jid, account: &Account) -> bool {
         let bare = who.bare_str();
-        let same = |jid: &Jid| jid.bare_str() == bare;
         let roster = account.parts.find::<Roster>();
         bare == account.jid.as_str()
             || bare == account.jid.domain()
             || (self.same_host && who.domain() == account.jid.domain())
             || roster.is_some_and(|roster| roster.item(&who.bare()).is_some_and(|item| item.listed))
-            || account.sessions.iter().any(|s| s.directed.iter().any(same))
             || account
                 .parts
                 .find::<Known>()
@@ -209,7 +220,8 @@ impl Strangers {
             self.count("accepted");
             return Verdict::Continue;
         }
-        let speaks = envelope.facts.storable(kind) && envelope.facts.class == Class::Content;
+        let speaks = envelope.facts.storable(kind)
+            && (envelope.facts.class == Class::Content || invites(&envelope.stanza));
         match (kind, speaks) {
             (MessageType::Chat | MessageType::Normal, true) => {
                 if self.kept.held.keep(envelope, turn, self.clock.wall()) {
@@ -256,14 +268,31 @@ impl Strangers {
 
     /// Whoever is written to is no stranger from then on.
     fn written(&self, envelope: &mut Envelope, turn: &mut Turn<'_>) {
+        if let Kind::Message(MessageType::Chat | MessageType::Normal) = envelope.stanza.kind {
+            self.note(&envelope.to.bare(), turn);
+        }
+    }
+
+    /// Nor is a room that one entered: it tells those who are not there what they are to it, and invites them (XEP-0045
+    /// §7.8.2, §18.1).
+    fn entered(self: &Arc<Self>, envelope: &Envelope, turn: &mut Turn<'_>) {
+        let enters = envelope.stanza.kind == Kind::Presence(PresenceType::Available)
+            && envelope.to.is_full()
+            && envelope.stanza.child("x", ns::MUC).is_some();
+        if enters {
+            let (this, room) = (self.clone(), envelope.to.bare());
+            let account = turn.account.jid.clone();
+            // The presence itself is for nobody who would write.
+            let note = move |turn: &mut Turn<'_>| this.note(&room, turn);
+            turn.floor.in_turn(&account, Box::new(note));
+        }
+    }
+
+    fn note(&self, to: &Jid, turn: &mut Turn<'_>) {
         let kept = &self.kept;
-        let Kind::Message(MessageType::Chat | MessageType::Normal) = envelope.stanza.kind else {
-            return;
-        };
-        let to = envelope.to.bare();
         if self.policy_of(turn.account) == Policy::Accept
             || turn.account.guest
-            || self.is_known(&to, turn.account)
+            || self.stays_known(to, turn.account)
             || to.node().is_none()
         {
             return;
@@ -276,11 +305,11 @@ impl Strangers {
             &mut turn.ledger.batch,
             kept.space,
             uid,
-            &to,
+            to,
             now,
             kept.remembered,
         );
-        kept.held.release(turn, Some(&to));
+        kept.held.release(turn, Some(to));
     }
 
     /// Whoever comes into the roster is no stranger from then on.
@@ -323,4 +352,11 @@ impl Strangers {
             )
             .count();
     }
+}
+
+/// Whether it asks into a room (XEP-0045 §7.8.2, XEP-0249): that says something without a text.
+fn invites(stanza: &Stanza) -> bool {
+    let by_room = stanza.child("x", ns::MUC_USER);
+    by_room.is_some_and(|x| x.has_child("invite", ns::MUC_USER))
+        || stanza.child("x", ns::CONFERENCE).is_some()
 }
