@@ -370,3 +370,38 @@ async fn came_presence(client: &mut Client, id: &str) -> Element {
     let own = |el: &Element| el.is("presence", ns::CLIENT) && el.attr("id") == Some(id);
     client.wait_for(id, own).await.unwrap()
 }
+
+#[tokio::test]
+async fn all_rooms_are_found_at_once_only_where_that_is_allowed_and_not_too_often() {
+    let sets = [
+        "modules.channel_search.all=false",
+        "modules.channel_search.searches=1",
+    ];
+    let server = start_server(&sets).await;
+    let jid = server.account("crone").await.unwrap();
+    let mut crone = server.client(&jid).connect(server.addr).await.unwrap();
+    let search = |var: &str, value: &str| {
+        let field = format!("<field var='{var}'><value>{value}</value></field>");
+        let form = format!("<x xmlns='jabber:x:data' type='submit'>{field}</x>");
+        el(&format!("<search xmlns='{}'>{form}</search>", ns::CHANNEL_SEARCH))
+    };
+    let all = crone.request("get", Some("localhost"), search("all", "1"));
+    assert_eq!(condition(all.await), Condition::NotAllowed);
+    let mut answers = 0;
+    let refused = loop {
+        match crone.request("get", Some("localhost"), search("q", "x")).await {
+            Ok(_) => answers += 1,
+            refused => break refused,
+        }
+        assert!(answers < 1_000, "there is no end");
+    };
+    assert!(answers >= 10, "so many at once are right");
+    match refused {
+        Err(Error::Refused(error)) => {
+            assert_eq!(error.condition, Condition::ResourceConstraint);
+            let limit = error.app.unwrap();
+            assert!(limit.attr("retry-after").is_some(), "{limit:?}");
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}

@@ -142,6 +142,11 @@ impl Registrar<'_> {
         &self.builder.host
     }
 
+    /// What the modules before this one serve.
+    pub fn services(&self) -> &[ServiceEntry] {
+        &self.builder.tables.services
+    }
+
     /// Announces a feature in disco#info of this kind of address.
     pub fn feature(&mut self, at: To, var: impl Into<String>) {
         let var = var.into();

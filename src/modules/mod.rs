@@ -14,6 +14,7 @@ pub mod blocking;
 pub mod bookmarks;
 pub mod caps;
 pub mod carbons;
+pub mod channel_search;
 pub mod claims;
 pub mod client_access;
 pub mod commands;
@@ -91,6 +92,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<addresses::Addresses>(),
     Listed::of::<pubsub::PubSub>(),
     Listed::of::<muc::Muc>(),
+    Listed::of::<channel_search::ChannelSearch>(),
     Listed::of::<rtbl::Rtbl>(),
     Listed::of::<room_watch::RoomWatch>(),
     Listed::of::<upload::Upload>(),

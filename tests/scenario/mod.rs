@@ -71,6 +71,7 @@ files! {
     attachments
     bind
     carbons
+    channel_search
     csi
     blocking
     delivery

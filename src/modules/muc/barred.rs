@@ -23,7 +23,7 @@ pub(super) fn watch(service: &Arc<Service>) {
         tokio::spawn(async move {
             tokio::time::sleep(PAUSE).await;
             busy.store(false, Ordering::Release);
-            for names in service.live.names().chunks(BURST) {
+            for names in service.live.occupied.names().chunks(BURST) {
                 names.iter().for_each(|name| service.nudge(name));
                 tokio::task::yield_now().await;
             }

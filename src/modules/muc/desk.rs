@@ -102,7 +102,7 @@ async fn list_rooms(service: Arc<Service>, call: Call) -> Result<(), ActError> {
                 .row(vec![
                     format!("{name}@{}", service.domain),
                     listing.name,
-                    service.live.occupants(&name).to_string(),
+                    service.live.occupied.occupants(&name).to_string(),
                     yes(listing.persistent),
                     yes(listing.public),
                     listing.creator,

@@ -174,7 +174,7 @@ impl Service {
             let through = rooms.len() < STEP;
             after = rooms.last().map(|(name, _)| name.clone());
             let shown = |(name, listing): &(String, Listing)| {
-                listing.public && (listing.persistent || self.live.has(name))
+                listing.public && (listing.persistent || self.live.occupied.has(name))
             };
             found.extend(rooms.into_iter().filter(shown));
             if through || found.len() >= self.most_listed {

@@ -1,4 +1,4 @@
-//! Which rooms are in memory, and how many are in them: for the list, the metrics and administrators.
+//! Which rooms somebody is in, for the list, the metrics and administrators; and how many each person has made.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::Registry;
 use crate::proto::jid::Jid;
-use crate::state::rooms::Rid;
-
-type Rooms = Mutex<HashMap<Box<str>, usize>>;
+use crate::state::rooms::{Occupied, Rid};
 
 /// Rooms with their occupants, and how many each person has made.
 pub struct Live {
-    occupied: Arc<Rooms>,
+    /// Rooms that somebody is in.
+    pub occupied: Arc<Occupied>,
     made: Mutex<Made>,
     counted: AtomicBool,
     /// Rooms from here on were made by this process.
@@ -27,54 +26,27 @@ struct Made {
 
 impl Live {
     /// None yet; whoever looks at the metrics sees how many there are.
-    pub fn counted(metrics: &Registry, host: &Jid, first_new: Rid) -> Live {
-        let rooms = Arc::<Rooms>::default();
-        let (seen, host) = (rooms.clone(), host.to_string());
+    pub fn counted(
+        metrics: &Registry,
+        host: &Jid,
+        occupied: Arc<Occupied>,
+        first_new: Rid,
+    ) -> Live {
+        let (seen, host) = (occupied.clone(), host.to_string());
         metrics.source(move |samples| {
-            let seen = lock(&seen);
+            let (rooms, occupants) = seen.totals();
             let of = &[("host", host.as_str())];
             let (name, help) = ("waxwing_rooms_occupied", "Rooms that somebody is in.");
-            samples.gauge(name, help, of, seen.len() as f64);
+            samples.gauge(name, help, of, rooms as f64);
             let (name, help) = ("waxwing_room_occupants", "Occupants of all rooms.");
-            samples.gauge(name, help, of, seen.values().sum::<usize>() as f64);
+            samples.gauge(name, help, of, occupants as f64);
         });
         Live {
-            occupied: rooms,
+            occupied,
             made: Mutex::default(),
             counted: AtomicBool::new(false),
             first_new,
         }
-    }
-
-    /// A room has so many occupants, or is not there.
-    pub fn show(&self, room: &str, occupants: Option<usize>) {
-        let mut rooms = self.lock();
-        match occupants {
-            None | Some(0) => {
-                rooms.remove(room);
-            }
-            Some(occupants) => match rooms.get_mut(room) {
-                Some(known) => *known = occupants,
-                None => {
-                    rooms.insert(room.into(), occupants);
-                }
-            },
-        }
-    }
-
-    /// Whether somebody is in a room.
-    pub fn has(&self, room: &str) -> bool {
-        self.lock().contains_key(room)
-    }
-
-    /// Rooms that somebody is in.
-    pub fn names(&self) -> Vec<Box<str>> {
-        self.lock().keys().cloned().collect()
-    }
-
-    /// How many are in a room.
-    pub fn occupants(&self, room: &str) -> usize {
-        self.lock().get(room).copied().unwrap_or(0)
     }
 
     /// Whether the rooms of before are to be counted: once.
@@ -110,12 +82,4 @@ impl Live {
     fn lock_made(&self) -> MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
-        lock(&self.occupied)
-    }
-}
-
-fn lock(rooms: &Rooms) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
-    rooms.lock().unwrap_or_else(PoisonError::into_inner)
 }

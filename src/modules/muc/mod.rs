@@ -29,7 +29,7 @@ use crate::metrics::{Counter, Registry};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::state::admins::Admins;
-use crate::state::rooms::{self, Options, Rid, archive};
+use crate::state::rooms::{self, Occupied, Options, Rid, archive};
 use crate::state::rtbl::Named;
 use crate::store::{Snapshot, Store, StoreError};
 use crate::{choice, settings};
@@ -167,10 +167,12 @@ impl Module for Muc {
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
         let domain =
             deps.service_domain(Self::INFO.name, ("domain", &config.domain), "conference")?;
+        let occupied = Occupied::of(&deps.shared, &deps.host);
         let live = deps.shared.of(&deps.host, || {
             Ok::<_, ModuleError>(Live::counted(
                 &deps.metrics,
                 &deps.host,
+                occupied,
                 Rid::allocate(&deps.store),
             ))
         })?;

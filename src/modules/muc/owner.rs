@@ -96,7 +96,7 @@ impl RoomOwner {
             self.creator = creator;
         }
         let there = self.room.exists().then(|| self.room.count());
-        self.service.live.show(&self.key, there);
+        self.service.live.occupied.show(&self.key, there);
     }
 
     /// Looks up the message that a stanza is about; then the stanza comes again.

@@ -73,7 +73,7 @@ impl Service {
                 if counts && listing.rid < self.live.first_new {
                     self.live.made(&listing.creator);
                 }
-                if !listing.persistent && !self.live.has(&name) {
+                if !listing.persistent && !self.live.occupied.has(&name) {
                     self.nudge(&name);
                 }
             }

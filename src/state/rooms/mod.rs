@@ -3,6 +3,7 @@
 mod affiliation;
 pub mod archive;
 pub mod changes;
+mod occupied;
 mod options;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use affiliation::{Affiliate, Affiliation};
 pub use changes::Change;
+pub use occupied::Occupied;
 pub use options::{Options, Roles, Talk};
 
 use crate::proto::jid::Jid;
@@ -173,9 +175,7 @@ pub fn read(view: &dyn Snapshot, room: &Jid) -> Result<Option<Stored>, StoreErro
     let Some(listing) = listing(view, room)? else {
         return Ok(None);
     };
-    let value = view.get(Space::ROOM_CONFIG, &listing.rid.key())?;
-    let record = value.and_then(|value| serde_json::from_slice(&value).ok());
-    let record: Record = record.ok_or_else(|| odd("the configuration"))?;
+    let record = record(view, listing.rid)?.ok_or_else(|| odd("the configuration"))?;
     let mut affiliates = BTreeMap::new();
     let mut range = Range::prefix(listing.rid.key());
     loop {
@@ -213,6 +213,19 @@ pub fn listing(view: &dyn Snapshot, room: &Jid) -> Result<Option<Listing>, Store
     value
         .map(|value| serde_json::from_slice(&value).map_err(|_| odd("the entry in the list")))
         .transpose()
+}
+
+/// What a room is, by its number.
+///
+/// # Errors
+/// The store's; something that cannot be read.
+pub fn record(view: &dyn Snapshot, rid: Rid) -> Result<Option<Record>, StoreError> {
+    let value = view.get(Space::ROOM_CONFIG, &rid.key())?;
+    let read = |value: Vec<u8>| serde_json::from_slice(&value);
+    value
+        .map(read)
+        .transpose()
+        .map_err(|_| odd("the configuration"))
 }
 
 /// Writes what a room is.
