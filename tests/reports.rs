@@ -116,3 +116,40 @@ async fn administrators_see_and_dismiss_them() {
     drop((boss, helper, juliet));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_owners_of_a_room_learn_whom_somebody_reports_there_if_he_lets_them() {
+    let (server, _boss) = administered().await;
+    let room = "coven@conference.localhost";
+    let crone = server.account("crone").await.unwrap();
+    let mut crone = server.client(&crone).connect(server.addr).await.unwrap();
+    crone.presence().await.unwrap();
+    let join = format!("<presence to='{room}/crone'><x xmlns='{}'/></presence>", ns::MUC);
+    crone.send(join.as_str()).await.unwrap();
+    let subject = |el: &Element| el.has_child("subject", ns::CLIENT);
+    crone.wait_for("the subject", subject).await.unwrap();
+    let form = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+    let query = Element::new("query", ns::MUC_OWNER).with_child(form);
+    crone.request("set", Some(room), query).await.unwrap();
+
+    let hag = server.account("hag").await.unwrap();
+    let mut hag = server.client(&hag).connect(server.addr).await.unwrap();
+    for (nick, lets) in [("silent", false), ("loud", true)] {
+        let mut report = Element::new("report", ns::REPORTING)
+            .with_attr("reason", "urn:xmpp:reporting:abuse")
+            .with_child(Element::new("text", ns::REPORTING).with_text("He shouts."));
+        if lets {
+            report = report.with_child(Element::new("report-origin", ns::REPORTING));
+        }
+        let item = Element::new("item", ns::BLOCKING).with_attr("jid", &format!("{room}/{nick}"));
+        let block = Element::new("block", ns::BLOCKING).with_child(item.with_child(report));
+        hag.request("set", None, block).await.unwrap();
+    }
+    let from_room = |el: &Element| el.is("message", ns::CLIENT) && el.attr("from") == Some(room);
+    let told = crone.wait_for("the report", from_room).await.unwrap();
+    let body = told.child("body", ns::CLIENT).unwrap().text().into_owned();
+    assert_eq!(body, "Somebody blocked loud in this room and reports: abuse\nHe shouts.");
+    let report = told.child("report", ns::REPORTING).unwrap();
+    assert_eq!(report.attr("reason"), Some("urn:xmpp:reporting:abuse"));
+    assert!(!format!("{told:?}").contains("hag"), "{told:?}");
+}

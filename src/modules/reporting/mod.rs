@@ -185,6 +185,7 @@ impl Reporting {
         }
         for report in &reports {
             self.tell(report, turn);
+            self.pass_on(report, turn);
         }
         let value = serde_json::to_vec(&reports).unwrap_or_default();
         turn.batch().append(Space::REPORT, &[], value);
@@ -280,6 +281,29 @@ impl Reporting {
         }
     }
 
+    /// §5: the service of this server where the reported was met learns of it, if who reports lets it. From whom it comes
+    /// it does not learn.
+    fn pass_on(&self, report: &Report, turn: &mut Turn<'_>) {
+        let about = Jid::parse(&report.about).ok();
+        let met = about.filter(|about| {
+            let domain = about.domain();
+            report.report_origin
+                && about.node().is_some()
+                && domain != self.host.domain()
+                && self.floor.is_local(domain)
+        });
+        if let Some(met) = met {
+            let item = Element::new("item", ns::BLOCKING)
+                .with_attr("jid", met.as_str())
+                .with_child(report.to_element());
+            let message = Stanza::message(MessageType::Normal)
+                .with_from(self.host.clone())
+                .with_to(met.bare())
+                .with_child(Element::new("block", ns::BLOCKING).with_child(item));
+            turn.send(message);
+        }
+    }
+
     /// Removes what is too old or too much.
     fn trim(&self) {
         let (keep, store) = (self.keep, self.store.clone());
@@ -302,6 +326,23 @@ impl Reporting {
                 }
             },
         );
+    }
+}
+
+impl Report {
+    fn to_element(&self) -> Element {
+        let text = |(_, text): &(String, String)| {
+            Element::new("text", ns::REPORTING).with_text(text)
+        };
+        let texts = self.text.iter().map(text);
+        let messages = self.messages.iter().map(|(by, id)| {
+            let el = Element::new("stanza-id", ns::STANZA_ID);
+            el.with_attr("by", by).with_attr("id", id)
+        });
+        Element::new("report", ns::REPORTING)
+            .with_attr("reason", &self.reason)
+            .with_children(texts)
+            .with_children(messages)
     }
 }
 

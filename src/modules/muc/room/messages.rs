@@ -37,6 +37,7 @@ impl Room {
             (Some(_), MessageType::Groupchat) => Err(Condition::BadRequest.into()),
             (Some(nick), _) => self.whisper(&actor.jid, nick, stanza, out),
             (None, MessageType::Groupchat) => self.say(&actor.jid, stanza, now, out),
+            (None, _) if actor.may_all => self.pass_report(stanza, out),
             (None, _) => self.told(&actor.jid, stanza, out),
         }
     }

@@ -19,6 +19,7 @@ mod owner;
 mod presence;
 mod profile;
 mod register;
+mod report;
 mod retract;
 mod said;
 mod slow;
