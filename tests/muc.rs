@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use waxwing::proto::{Condition, ErrorType, Jid, ns};
-use waxwing::store::EngineError;
+use waxwing::runtime::clock::Clock;
+use waxwing::state::rooms::{self, Record, Rid};
+use waxwing::store::{Batch, EngineError, Options, Store};
 use waxwing::xml::{Context, Element, Limits, parse};
 
 use crate::support::client::{Builder, Client, Error};
 use crate::support::process::Process;
-use crate::support::server::{start_faulty, start_server};
+use crate::support::server::{Running, start_faulty, start_over, start_server};
 
 const ROOM: &str = "coven@conference.localhost";
 
@@ -403,5 +405,59 @@ async fn all_rooms_are_found_at_once_only_where_that_is_allowed_and_not_too_ofte
             assert!(limit.attr("retry-after").is_some(), "{limit:?}");
         }
         other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Owners of services that are in memory: rooms, and what answers for their domain.
+fn awake(server: &Running) -> f64 {
+    let samples = server.own().metrics().samples();
+    let of = [("kind", "service")];
+    samples.value("waxwing_owners", &of).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn ten_thousand_rooms_that_nobody_is_in_are_not_in_memory() {
+    const ROOMS: usize = 10_000;
+    const ASKED: usize = 500;
+    let store = Store::open(Options::memory(), Clock::system()).unwrap();
+    let creator = Jid::parse("crone@localhost").unwrap();
+    let mut batch = Batch::new();
+    for n in 0..ROOMS {
+        let record = Record {
+            rid: Rid::allocate(&store),
+            jid: Jid::parse(&format!("r{n}@conference.localhost")).unwrap(),
+            creator: creator.clone(),
+            created: 0,
+            secret: "s".to_owned(),
+            options: rooms::Options {
+                persistent: true,
+                ..rooms::Options::default()
+            },
+            subject: None,
+            requests: Vec::new(),
+            tokens: Vec::new(),
+            pictures: Vec::new(),
+            hats: Vec::new(),
+            worn: Default::default(),
+        };
+        rooms::write(&mut batch, &record);
+    }
+    store.commit(batch).await.unwrap();
+    let server = start_over(store, &[]).await;
+    let jid = server.account("crone").await.unwrap();
+    let mut crone = server.client(&jid).connect(server.addr).await.unwrap();
+    assert_eq!(awake(&server), 0.0, "nothing is read before it is needed");
+    for n in 0..ASKED {
+        let room = format!("r{n}@conference.localhost");
+        let info = Element::new("query", ns::DISCO_INFO);
+        crone.request("get", Some(&room), info).await.unwrap();
+    }
+    assert!(awake(&server) >= 1.0);
+    // They were asked once, and go by themselves.
+    let mut looks = 0;
+    while awake(&server) > 0.0 {
+        looks += 1;
+        assert!(looks < 1_000, "{} are still there", awake(&server));
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
