@@ -53,6 +53,9 @@ pub struct Affiliate {
     /// Why, as who set it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When it ends by itself, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ impl Room {
     }
 
     /// §5.2.2, §9.1, §10.3 to §10.7.
-    fn may_set_affiliation(
+    pub(super) fn may_set_affiliation(
         &self,
         bare: &Jid,
         jid: &Jid,

@@ -171,7 +171,8 @@ impl Room {
             None => {}
             Some(ns::COMMANDS) => {
                 let list = list.with_attr("node", ns::COMMANDS);
-                return Ok(list.with_children(self.commands(bare)));
+                let commands = self.commands(bare).into_iter();
+                return Ok(list.with_children(commands.chain(self.ban_item(bare))));
             }
             Some(_) => return Err(Condition::ItemNotFound.into()),
         }

@@ -110,6 +110,9 @@ impl Room {
             (true, ns::MODERATE, "moderate") | (true, ns::FASTEN, "apply-to") => {
                 self.moderate(&actor.jid, payload, now, out).map(|()| None)
             }
+            (true, ns::COMMANDS, "command") if Room::is_ban(payload) => {
+                self.ban_command(&bare, payload, now, out).map(Some)
+            }
             (true, ns::COMMANDS, "command") => self.command(&bare, payload, out).map(Some),
             (true, ns::VCARD, "vCard") => self.set_profile(&bare, payload, out).map(|()| None),
             (true, ns::MUC_TOKEN_INVITE, "request") => {

@@ -28,6 +28,7 @@ impl Room {
             // Who is banned has no nickname kept (§9.1).
             nick: nick.filter(|_| affiliation > Affiliation::None),
             reason: told.reason.map(str::to_owned),
+            until: told.until.filter(|_| affiliation == Affiliation::Outcast),
         };
         let listed = affiliation != Affiliation::None;
         self.set_affiliate(bare, listed.then_some(affiliate), out);

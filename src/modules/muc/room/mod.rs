@@ -4,6 +4,7 @@ mod absent;
 mod activity;
 mod admin;
 mod archive;
+mod bans;
 mod barred;
 mod form;
 mod hats;
@@ -216,6 +217,8 @@ pub struct Room {
     spoken: slow::Spoken,
     activity: activity::Activity,
     reached: Option<Bound>,
+    /// When the first ban ends that ends by itself.
+    first_end: Option<u64>,
     /// Who acts for the administrators in this turn.
     acting: Option<Jid>,
 }
@@ -228,7 +231,7 @@ impl Room {
     pub fn new(jid: Jid, rules: Arc<Rules>, stored: Option<Stored>, history: Vec<Said>) -> Room {
         let joins = Bucket::new(rules.joins, rules.joins.saturating_mul(10));
         let last = history.last().map_or(Mid::MIN, |said| said.mid);
-        Room {
+        let mut room = Room {
             jid,
             rules,
             stored,
@@ -242,13 +245,17 @@ impl Room {
             spoken: slow::Spoken::default(),
             activity: activity::Activity::default(),
             reached: None,
-        }
+            first_end: None,
+        };
+        room.find_first_end();
+        room
     }
 
     /// Handles a stanza for the room or for one of its occupants.
     pub fn handle(&mut self, actor: &Actor, to: &Jid, stanza: &Stanza, now: &Now<'_>) -> Out {
         let mut out = Out::default();
         self.end_if_abandoned(&mut out);
+        self.end_bans(now.wall, &mut out);
         let ended = std::mem::take(&mut out);
         self.acting = actor.may_all.then(|| actor.jid.bare());
         let barred = self.bar(actor, stanza.kind, &mut out);
@@ -273,8 +280,11 @@ impl Room {
         out.put_first();
         let mut batch = ended.batch;
         batch.merge(out.batch);
+        let mut tells = ended.tells;
+        tells.append(&mut out.tells);
         Out {
             batch,
+            tells,
             cleared: out.cleared.or(ended.cleared),
             ..out
         }
@@ -405,6 +415,7 @@ impl Room {
             Some(affiliate) => stored.affiliates.insert(bare.clone(), affiliate),
             None => stored.affiliates.remove(bare),
         };
+        self.find_first_end();
     }
 
     /// Writes what the room is.

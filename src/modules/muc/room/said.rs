@@ -58,6 +58,8 @@ pub struct Told<'a> {
     pub codes: &'a [u16],
     /// Status codes for itself, besides that it is itself.
     pub own_codes: &'a [u16],
+    /// When a ban ends by itself, Unix milliseconds.
+    pub until: Option<u64>,
     /// The change of the lists that it shows (XEP-0463).
     pub change: Option<Change>,
     /// The versions of the lists as one occupant has them.

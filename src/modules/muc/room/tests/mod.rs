@@ -6,6 +6,7 @@
     clippy::expect_used
 )]
 
+mod bans;
 mod barred;
 mod members;
 mod more;
