@@ -385,13 +385,19 @@ async fn all_rooms_are_found_at_once_only_where_that_is_allowed_and_not_too_ofte
     let search = |var: &str, value: &str| {
         let field = format!("<field var='{var}'><value>{value}</value></field>");
         let form = format!("<x xmlns='jabber:x:data' type='submit'>{field}</x>");
-        el(&format!("<search xmlns='{}'>{form}</search>", ns::CHANNEL_SEARCH))
+        el(&format!(
+            "<search xmlns='{}'>{form}</search>",
+            ns::CHANNEL_SEARCH
+        ))
     };
     let all = crone.request("get", Some("localhost"), search("all", "1"));
     assert_eq!(condition(all.await), Condition::NotAllowed);
     let mut answers = 0;
     let refused = loop {
-        match crone.request("get", Some("localhost"), search("q", "x")).await {
+        match crone
+            .request("get", Some("localhost"), search("q", "x"))
+            .await
+        {
             Ok(_) => answers += 1,
             refused => break refused,
         }
@@ -441,8 +447,10 @@ async fn ten_thousand_rooms_that_nobody_is_in_are_not_in_memory() {
             worn: Default::default(),
         };
         rooms::write(&mut batch, &record);
+        if n % 500 == 499 {
+            store.commit(std::mem::take(&mut batch)).await.unwrap();
+        }
     }
-    store.commit(batch).await.unwrap();
     let server = start_over(store, &[]).await;
     let jid = server.account("crone").await.unwrap();
     let mut crone = server.client(&jid).connect(server.addr).await.unwrap();

@@ -124,7 +124,10 @@ async fn the_owners_of_a_room_learn_whom_somebody_reports_there_if_he_lets_them(
     let crone = server.account("crone").await.unwrap();
     let mut crone = server.client(&crone).connect(server.addr).await.unwrap();
     crone.presence().await.unwrap();
-    let join = format!("<presence to='{room}/crone'><x xmlns='{}'/></presence>", ns::MUC);
+    let join = format!(
+        "<presence to='{room}/crone'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
     crone.send(join.as_str()).await.unwrap();
     let subject = |el: &Element| el.has_child("subject", ns::CLIENT);
     crone.wait_for("the subject", subject).await.unwrap();
@@ -148,7 +151,10 @@ async fn the_owners_of_a_room_learn_whom_somebody_reports_there_if_he_lets_them(
     let from_room = |el: &Element| el.is("message", ns::CLIENT) && el.attr("from") == Some(room);
     let told = crone.wait_for("the report", from_room).await.unwrap();
     let body = told.child("body", ns::CLIENT).unwrap().text().into_owned();
-    assert_eq!(body, "Somebody blocked loud in this room and reports: abuse\nHe shouts.");
+    assert_eq!(
+        body,
+        "Somebody blocked loud in this room and reports: abuse\nHe shouts."
+    );
     let report = told.child("report", ns::REPORTING).unwrap();
     assert_eq!(report.attr("reason"), Some("urn:xmpp:reporting:abuse"));
     assert!(!format!("{told:?}").contains("hag"), "{told:?}");

@@ -45,7 +45,10 @@ async fn entered(client: &mut Client, nick: &str) -> bool {
         None => true,
         Some(_) => {
             let error = answer.child("error", ns::CLIENT).unwrap();
-            assert!(error.has_child("forbidden", ns::STANZA_ERRORS), "{answer:?}");
+            assert!(
+                error.has_child("forbidden", ns::STANZA_ERRORS),
+                "{answer:?}"
+            );
             false
         }
     }
@@ -109,7 +112,10 @@ async fn whom_a_list_names_does_not_enter_rooms() {
     assert!(!entered(&mut late, "late").await);
 
     // Who is a member comes in all the same.
-    let member = format!("<query xmlns='{}'><item affiliation='member' jid='{late_jid}'/></query>", ns::MUC_ADMIN);
+    let member = format!(
+        "<query xmlns='{}'><item affiliation='member' jid='{late_jid}'/></query>",
+        ns::MUC_ADMIN
+    );
     crone.request("set", Some(ROOM), el(&member)).await.unwrap();
     assert!(entered(&mut late, "late").await);
 

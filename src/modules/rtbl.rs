@@ -286,7 +286,10 @@ mod tests {
     #[test]
     fn a_list_is_a_service_and_a_node() {
         let list = List::parse("xmppbl.org muc_bans_sha256").unwrap();
-        assert_eq!((list.service.as_str(), list.node.as_str()), ("xmppbl.org", "muc_bans_sha256"));
+        assert_eq!(
+            (list.service.as_str(), list.node.as_str()),
+            ("xmppbl.org", "muc_bans_sha256")
+        );
         for text in ["", "xmppbl.org", "xmppbl.org ", "a@b@c node"] {
             assert!(List::parse(text).is_none(), "{text:?}");
         }

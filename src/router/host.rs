@@ -17,19 +17,19 @@ impl Router {
     pub(super) fn to_host(self: &Arc<Self>, host: &Arc<Host>, envelope: Box<Envelope>) {
         match envelope.stanza.kind {
             Kind::Iq(_) => self.iq_to_host(host, envelope),
-            Kind::Message(MessageType::Error | MessageType::Headline) | Kind::Presence(_) => {
-                self.finish(envelope);
-            }
-            Kind::Message(_) => self.message_to_host(host, envelope),
+            Kind::Message(MessageType::Error) | Kind::Presence(_) => self.finish(envelope),
+            Kind::Message(kind) => self.message_to_host(host, envelope, kind),
         }
     }
 
-    fn message_to_host(self: &Arc<Self>, host: &Host, envelope: Box<Envelope>) {
+    fn message_to_host(self: &Arc<Self>, host: &Host, envelope: Box<Envelope>, kind: MessageType) {
         let handler = host.tables.host_message(&envelope.stanza);
         let verdict = handler.map(|handler| handler(&envelope));
         match verdict {
             Some(Verdict::Consume) => self.finish(envelope),
             Some(Verdict::Bounce(error)) => self.bounce(&envelope, &error),
+            // A headline is not given back.
+            _ if kind == MessageType::Headline => self.finish(envelope),
             Some(Verdict::Continue | Verdict::Later(_)) | None => {
                 self.bounce(&envelope, &unknown());
             }

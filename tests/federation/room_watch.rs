@@ -37,13 +37,18 @@ async fn who_falls_out_of_a_room_elsewhere_is_told() {
     let romeo = here.account("romeo").await.unwrap();
     let mut romeo = online(&here, &romeo).await;
     let (address, client) = (room.jid.to_string(), romeo.jid.to_string());
-    let join = format!("<presence to='{address}'><x xmlns='{}'/></presence>", ns::MUC);
+    let join = format!(
+        "<presence to='{address}'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
     let entering = |el: &Element| el.attr("from") == Some(&client);
     let of_room = |el: &Element| el.attr("from") == Some(&address);
 
     romeo.send(join.as_str()).await.unwrap();
     next(&mut room, "presence", entering).await;
-    room.send(own(&address, &client, "").as_str()).await.unwrap();
+    room.send(own(&address, &client, "").as_str())
+        .await
+        .unwrap();
     next(&mut romeo, "presence", of_room).await;
     // The room is silent, and is asked. It says that he is there, and is asked again later.
     for answer in ["<iq type='result'", "<iq type='error'"] {
@@ -64,6 +69,11 @@ async fn who_falls_out_of_a_room_elsewhere_is_told() {
     let codes = x.children().filter_map(|el| el.attr("code"));
     assert_eq!(codes.collect::<Vec<_>>(), ["110", "333"]);
     // Nobody asks any more, and the answers were not his.
-    room.expect_nothing(Duration::from_millis(1_500)).await.unwrap();
-    romeo.expect_nothing(Duration::from_millis(10)).await.unwrap();
+    room.expect_nothing(Duration::from_millis(1_500))
+        .await
+        .unwrap();
+    romeo
+        .expect_nothing(Duration::from_millis(10))
+        .await
+        .unwrap();
 }

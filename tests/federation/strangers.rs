@@ -126,7 +126,10 @@ async fn a_room_that_one_entered_is_no_stranger_when_one_has_left() {
     let refused = error(&mut world.alice, "i0").await;
     assert_eq!(refused.condition, Condition::ServiceUnavailable);
 
-    let join = format!("<presence to='{address}'><x xmlns='{}'/></presence>", ns::MUC);
+    let join = format!(
+        "<presence to='{address}'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
     world.bob.send(join.as_str()).await.unwrap();
     let entering = |el: &Element| el.is("presence", ns::CLIENT);
     world.alice.wait_for("him", entering).await.unwrap();
@@ -153,7 +156,11 @@ async fn an_invitation_waits_as_what_is_said_does() {
     let invitation = from_room(&bob, "i", INVITATION);
     world.alice.send(invitation.as_str()).await.unwrap();
     world.bob.expect_nothing(QUIET).await.unwrap();
-    world.bob.send(chat(&world.alice.jid.bare(), "who is there?")).await.unwrap();
+    world
+        .bob
+        .send(chat(&world.alice.jid.bare(), "who is there?"))
+        .await
+        .unwrap();
     let heard = next_message(&mut world.bob).await;
     assert_eq!(heard.attr("id"), Some("i"));
     assert!(heard.has_child("delay", ns::DELAY), "{heard:?}");

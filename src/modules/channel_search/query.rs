@@ -84,7 +84,10 @@ impl Query {
             None | Some("" | BY_USERS) => true,
             Some(BY_ADDRESS) => false,
             Some(_) => {
-                return Err(refused(Condition::FeatureNotImplemented, "invalid-sort-key"));
+                return Err(refused(
+                    Condition::FeatureNotImplemented,
+                    "invalid-sort-key",
+                ));
             }
         };
         let text = form.value("q").map(str::trim);
@@ -159,7 +162,9 @@ fn words(text: &str) -> Result<Vec<String>, StanzaError> {
         .map(str::to_lowercase)
         .collect();
     if words.is_empty() || words.len() > WORDS || text.len() > TEXT {
-        let text = format!("Search for at least one word of letters or digits, and at most {WORDS} words of {TEXT} bytes");
+        let text = format!(
+            "Search for at least one word of letters or digits, and at most {WORDS} words of {TEXT} bytes"
+        );
         return Err(refused(Condition::BadRequest, "invalid-search-terms").with_text(text));
     }
     Ok(words)
@@ -283,7 +288,9 @@ mod tests {
             channel("b@x", "", 5),
         ];
         let order = |found: &[Channel]| {
-            let first = found.iter().map(|channel| channel.address.get(..1).unwrap());
+            let first = found
+                .iter()
+                .map(|channel| channel.address.get(..1).unwrap());
             first.collect::<String>()
         };
         read(&[("q", "x")]).unwrap().sort(&mut found);

@@ -331,9 +331,8 @@ impl Reporting {
 
 impl Report {
     fn to_element(&self) -> Element {
-        let text = |(_, text): &(String, String)| {
-            Element::new("text", ns::REPORTING).with_text(text)
-        };
+        let text =
+            |(_, text): &(String, String)| Element::new("text", ns::REPORTING).with_text(text);
         let texts = self.text.iter().map(text);
         let messages = self.messages.iter().map(|(by, id)| {
             let el = Element::new("stanza-id", ns::STANZA_ID);

@@ -264,7 +264,11 @@ mod tests {
             let other = rooms.answered(&answer("other", condition), 200);
             assert_eq!(other, Answer::NotOurs);
             let gone = matches!(meant, Answer::Gone(_));
-            assert_eq!(rooms.answered(&answer("1", condition), 200), meant, "{condition}");
+            assert_eq!(
+                rooms.answered(&answer("1", condition), 200),
+                meant,
+                "{condition}"
+            );
             assert_eq!(rooms.is_empty(), gone);
             let again = rooms.answered(&answer("1", condition), 200);
             assert_eq!(again, Answer::NotOurs);

@@ -85,7 +85,9 @@ impl Module for RoomWatch {
     type Config = Config;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
-        let watched = deps.shared.of(&deps.host, || Ok::<_, ModuleError>(Watched::default()))?;
+        let watched = deps
+            .shared
+            .of(&deps.host, || Ok::<_, ModuleError>(Watched::default()))?;
         Ok(RoomWatch {
             silence: config.silence.get(),
             rooms: config.rooms as usize,
@@ -267,12 +269,16 @@ impl RoomWatch {
         if !some {
             self.watched.remove(&turn.account.jid);
         }
-        questions.into_iter().for_each(|question| turn.send(question));
+        questions
+            .into_iter()
+            .for_each(|question| turn.send(question));
     }
 
     fn may_ask(&self) -> bool {
         let take = |left: u32| left.checked_sub(1);
-        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.is_ok()
     }
 }

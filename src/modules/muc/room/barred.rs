@@ -32,9 +32,7 @@ impl Room {
             self.end_if_empty(out);
             return Some(Ok(()));
         }
-        Some(Err(
-            StanzaError::from(Condition::Forbidden).with_text(WHY)
-        ))
+        Some(Err(StanzaError::from(Condition::Forbidden).with_text(WHY)))
     }
 
     /// Puts out all who are barred.
