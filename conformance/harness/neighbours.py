@@ -59,6 +59,10 @@ key = "{work}/server.key"
 NUMBERS = itertools.count(1)
 
 
+def rooms_of(domain):
+    return f"conference.{domain}"
+
+
 def loopback():
     """An address that nobody else uses."""
     high, low = (os.getpid() >> 8) & 63, os.getpid() & 255
@@ -111,9 +115,9 @@ class Neighbours:
     @classmethod
     async def settle(
         cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", queue_messages=1000, peer=True,
-        second=None
+        second=None, rooms=False
     ):
-        """`second` is another domain of ours. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
+        """`second` is another domain of ours; with `rooms` each has some, at a domain of their own. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
         self = cls(case)
         certified = proof == "EXTERNAL"
         self.names = await NameServer.start(case, loopback())
@@ -124,7 +128,8 @@ class Neighbours:
         folders = {domain: self.folder / domain for domain in (OURS, THEIRS)}
         for domain, folder in folders.items():
             folder.mkdir()
-            sign(self.ca, folder, [domain, second] if second and domain == OURS else [domain], kind.usage)
+            names = [domain, *([second] if second and domain == OURS else []), *([rooms_of(domain)] if rooms else [])]
+            sign(self.ca, folder, names, kind.usage)
         self.own = Waxwing(case.server.binary, folders[OURS], loopback())
         self.own.ca = self.ca
         self.own.configure(
@@ -138,8 +143,13 @@ class Neighbours:
             more=SECOND.format(work=folders[OURS], domain=second) if second else "",
         )
         self.peer = kind(folders[THEIRS], loopback(), THEIRS, ca, self.ca, self.names)
+        self.plugins = ("xep_0045", "xep_0004") if rooms else ()
+        self.peer.rooms = rooms_of(THEIRS) if rooms else None
         self.peer.configure(certified=certified, bidi=bidi)
         self.true_names(direct)
+        if rooms:
+            for domain, host in ((OURS, self.peer.finds(f"xmpp.{OURS}", self.own.servers)), (THEIRS, f"xmpp.{THEIRS}")):
+                self.names.service(rooms_of(domain), (5, 5, Peer.server_port, host))
         if second:
             self.names.service(second, (5, 5, Peer.server_port, self.peer.finds(f"xmpp.{OURS}", self.own.servers)))
         case.closing(self.leave)
@@ -173,7 +183,7 @@ class Neighbours:
 
     async def enter(self, server, account):
         # What the waxwing has acknowledged is its to deliver.
-        plugins = ("xep_0054", "xep_0092", *(["xep_0198"] if server is self.own else []))
+        plugins = ("xep_0054", "xep_0092", *self.plugins, *(["xep_0198"] if server is self.own else []))
         client = Client(server, f"{account.address}/r", account.password, ca=self.ca, plugins=plugins)
         self.case.closing(client.close)
         await client.login()

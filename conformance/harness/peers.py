@@ -45,6 +45,11 @@ VirtualHost "{domain}"
     ssl = {{ certificate = "{folder}/server.pem"; key = "{folder}/server.key"; cafile = "{authorities}" }}
 """
 
+PROSODY_ROOMS = """
+Component "{rooms}" "muc"
+    ssl = {{ certificate = "{folder}/server.pem"; key = "{folder}/server.key"; cafile = "{authorities}" }}
+"""
+
 EJABBERD = """
 loglevel: debug
 hosts: ["{domain}"]
@@ -87,6 +92,8 @@ class Peer:
         self.authorities, self.ca = authorities, ca
         self.process = None
         self.accounts = 0
+        # The domain of its rooms, if it has any.
+        self.rooms = None
 
     def values(self):
         return {
@@ -174,6 +181,8 @@ class Prosody(Peer):
             less="",
             certified="true" if certified else "false",
         )
+        if self.rooms:
+            text += PROSODY_ROOMS.format(**self.values(), rooms=self.rooms)
         (self.folder / "prosody.cfg.lua").write_text(text)
 
     def command(self):
@@ -190,6 +199,8 @@ class Ejabberd(Peer):
     def configure(self, *, certified, bidi):
         # It knows no bidi. Without dialback nothing but a certificate proves a domain.
         more = "" if certified else "  mod_s2s_dialback: {}\n"
+        if self.rooms:
+            more += f"  mod_muc: {{host: {self.rooms}, access_create: all}}\n"
         (self.folder / "ejabberd.yml").write_text(EJABBERD.format(**self.values(), more=more))
         address = "{" + self.names.host.replace(".", ",") + "}"
         (self.folder / "inetrc").write_text(

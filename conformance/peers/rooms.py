@@ -1,0 +1,103 @@
+"""Rooms across servers: ours are used by their people and theirs by ours."""
+
+import slixmpp
+
+from check import equal, expect
+from neighbours import OURS, THEIRS, Neighbours, rooms_of, with_each
+from xmpp import PATIENCE, condition
+
+
+async def enter(client, room, nick):
+    """What it is shown: who is there, and what was said."""
+    _, _, others, history = await client["xep_0045"].join_muc_wait(room, nick, timeout=PATIENCE)
+    return {other["from"].resource for other in others}, [message["body"] for message in history]
+
+
+async def refused(guest, room):
+    """Not all rooms say in the error what was refused, by which slixmpp would know it."""
+    join = guest.make_presence(pto=f"{room}/guest")
+    join.enable("muc_join")
+    join.send()
+    error = await guest.presence(f"{room}/guest", "error")
+    equal(error["error"]["condition"], "forbidden", "condition")
+
+
+async def made(owner, room):
+    """A room that stays when nobody is in it."""
+    await enter(owner, room, "owner")
+    form = await owner["xep_0045"].get_room_config(room)
+    form["type"] = "submit"
+    form.get_fields()["muc#roomconfig_persistentroom"]["value"] = True
+    await owner["xep_0045"].set_room_config(room, form)
+
+
+async def say(sender, receivers, room, body):
+    sender.send_message(room, body, mtype="groupchat")
+    for receiver in receivers:
+        message = await receiver.message(body)
+        equal((message["from"].bare, message["type"]), (str(room), "groupchat"), "from and type")
+
+
+async def shared(owner, guest, room):
+    """Two people of two servers in a room: they talk, and who keeps order is obeyed."""
+    await made(owner, room)
+    there, _ = await enter(guest, room, "guest")
+    equal(there, {"owner", "guest"}, f"occupants of {room}")
+    for number, sender in enumerate((owner, guest, owner)):
+        await say(sender, (owner, guest), room, f"{number} in {room}")
+    order = owner["xep_0045"]
+    await order.set_role(room, "guest", "none", reason="Avaunt")
+    for client in (owner, guest):
+        gone = await client.presence(f"{room}/guest", "unavailable")
+        expect(307 in gone["muc"]["status_codes"], f"no kick at {client.boundjid}: {gone}")
+    await enter(guest, room, "guest")
+    await order.set_affiliation(room, "outcast", jid=guest.boundjid.bare)
+    for client in (owner, guest):
+        gone = await client.presence(f"{room}/guest", "unavailable")
+        expect(301 in gone["muc"]["status_codes"], f"no ban at {client.boundjid}: {gone}")
+    await refused(guest, room)
+    await order.set_affiliation(room, "member", jid=guest.boundjid.bare)
+    _, history = await enter(guest, room, "guest")
+    equal([body for body in history if body], [f"{number} in {room}" for number in range(3)], "history")
+
+
+@with_each("rooms: theirs are used by our people and ours by theirs, who keeps order is obeyed by all")
+async def rooms(case, kind):
+    here = await Neighbours.settle(case, kind, rooms=True)
+    romeo, juliet = await here.people()
+    await shared(romeo, juliet, slixmpp.JID(f"cave@{rooms_of(OURS)}"))
+    await shared(juliet, romeo, slixmpp.JID(f"heath@{rooms_of(THEIRS)}"))
+
+
+@with_each("a kill in the middle: who comes back finds in both rooms what was said, and who is no occupant any more hears it")
+async def over_a_kill(case, kind):
+    here = await Neighbours.settle(case, kind, rooms=True)
+    romeo, juliet = await here.people()
+    ours, theirs = slixmpp.JID(f"cave@{rooms_of(OURS)}"), slixmpp.JID(f"heath@{rooms_of(THEIRS)}")
+    await made(romeo, ours)
+    await made(juliet, theirs)
+    await enter(juliet, ours, "guest")
+    await enter(romeo, theirs, "guest")
+    for room in (ours, theirs):
+        await say(romeo, (romeo, juliet), room, f"before, in {room}")
+    here.own.process.kill()
+    await here.own.process.wait()
+    await romeo.over()
+    juliet.send_message(theirs, "he is away", mtype="groupchat")
+    await juliet.message("he is away")
+    await here.own.serve()
+    romeo = await here.romeo()
+    # Not all rooms let in again who is there by their account.
+    romeo.send_presence(pto=f"{theirs}/guest", ptype="unavailable")
+    for room, nick, said in ((ours, "owner", 1), (theirs, "guest", 2)):
+        _, history = await enter(romeo, room, nick)
+        equal([body for body in history if body], [f"before, in {room}", "he is away"][:said], f"history of {room}")
+    # Her server was not told: a ping of herself says it (XEP-0410), and she enters again.
+    ping = juliet.Iq()
+    ping["type"], ping["to"] = "get", f"{ours}/guest"
+    ping.enable("ping")
+    equal(condition(await juliet.request(ping)), "not-acceptable", "a ping of who is no occupant")
+    _, history = await enter(juliet, ours, "guest")
+    equal([body for body in history if body], [f"before, in {ours}"], "history")
+    for room in (ours, theirs):
+        await say(romeo, (romeo, juliet), room, f"after, in {room}")
