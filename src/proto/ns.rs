@@ -323,6 +323,12 @@ pub const SOCIAL_FEED: &str = "urn:xmpp:pubsub-social-feed:1";
 pub const SOCIAL_FEED_GALLERY: &str = "urn:xmpp:pubsub-social-feed:gallery:1";
 /// XEP-0503: the type of a space.
 pub const SPACES: &str = "urn:xmpp:spaces:0";
+/// XEP-0497: subscriptions to trees of nodes, and to what is said of them.
+pub const EXTENDED_SUBSCRIPTIONS: &str = "urn:xmpp:pubsub-ext-sub:0";
+/// XEP-0499: lists of what depends on a node.
+pub const EXTENDED_DISCO: &str = "urn:xmpp:pubsub-ext-disco:0";
+/// XEP-0496: relations between nodes.
+pub const NODE_RELATIONS: &str = "urn:xmpp:pubsub-relationships:0";
 /// XEP-0470: what is attached to an item.
 pub const ATTACHMENTS: &str = "urn:xmpp:pubsub-attachments:1";
 /// XEP-0470: a summary of what is attached to an item.

@@ -39,6 +39,7 @@ pub const BUILT_IN: &[Space] = &[
     Space::NODE_TOTALS,
     Space::NODE_TIE,
     Space::NODE_GONE,
+    Space::NODE_BELOW,
     Space::NODE_USAGE,
     Space::UPLOAD_USAGE,
     Space::PUSH,

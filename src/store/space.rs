@@ -108,6 +108,8 @@ spaces! {
     NODE_GONE = 0x67;
     /// owner, what, jid → how much is used (a counter).
     NODE_USAGE = 0x68;
+    /// owner, number, relation, name → nothing: the node of this name has this relation to that one.
+    NODE_BELOW = 0x6a;
     /// domain of a service → number of the owner of its nodes, and back.
     NODE_HOST = 0x69;
     /// file → whose, name, size, type, hash, end; host → bytes of all files (a counter); account, uid → nothing: it has files.

@@ -8,7 +8,7 @@ use crate::proto::error::{Condition, StanzaError};
 use crate::proto::ns;
 use crate::state::nodes::{Actor, House, Scene, Served, disco};
 use crate::state::owned::{Line, Place, WriteError};
-use crate::xml::Element;
+use crate::xml::{El, Element};
 
 /// Requests of an account about its own nodes that may wait, and those of all others.
 const OWN: u32 = 200;
@@ -106,8 +106,12 @@ impl Pep {
     pub(super) fn nodes(&self, request: &Request<'_>, turn: &Turn<'_>) -> Option<Inlined> {
         let desk = self.desk.clone();
         let (house, actor, _) = self.scene(request, turn)?;
+        // What is wanted of them (XEP-0499).
+        let form = request.payload.child("x", ns::DATA_FORM);
+        let form = form.map(El::to_element);
         Some(Box::pin(async move {
-            let query = Arc::new(Element::new("query", ns::DISCO_ITEMS));
+            let query = Element::new("query", ns::DISCO_ITEMS);
+            let query = Arc::new(query.with_children(form));
             let act = move |scene: Scene<'_>| disco::items(scene, query.root());
             let served = desk.act(&house, &actor, act).await;
             let Ok(Some(answer)) = served.answer else {

@@ -11,7 +11,7 @@ use crate::proto::ns;
 use crate::proto::stanza::Stanza;
 use crate::runtime::random;
 use crate::state::capabilities::{Noted, Resources};
-use crate::state::nodes::{Access, AccessModel, Actor, Audience, House, Notice, Relation};
+use crate::state::nodes::{Access, Actor, Audience, House, Notice, Relation};
 use crate::state::roster::Roster;
 use crate::xml::Element;
 
@@ -154,9 +154,7 @@ fn contacts(turn: &Turn<'_>, access: &Access) -> Vec<Jid> {
         return Vec::new();
     };
     let admitted = |contact: &&Jid| {
-        let item = roster
-            .item(contact)
-            .filter(|_| access.model == AccessModel::Roster);
+        let item = roster.item(contact).filter(|_| access.goes_by_groups());
         let groups = item.into_iter().flat_map(|item| &item.groups);
         let relation = Relation {
             sees_presence: true,

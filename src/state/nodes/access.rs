@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{AccessModel, PublishModel};
 use super::error::{exact, unsupported};
 use super::record::{self, Node, Shelf};
+use super::relations::DEPTH;
 use super::subscription::{self, State};
 use super::{House, Kind};
 use crate::choice;
@@ -65,6 +66,12 @@ pub struct Access {
     pub groups: Vec<String>,
     /// Bare addresses with their affiliations.
     pub affiliations: Vec<(Jid, Affiliation)>,
+    /// Who may publish.
+    pub publish: PublishModel,
+    /// Where subscriptions are that tell who was approved.
+    approved: Vec<Shelf>,
+    /// What the nodes above it decide by, who must admit as well (XEP-0496 §4.4).
+    above: Vec<Access>,
 }
 
 impl Access {
@@ -73,6 +80,19 @@ impl Access {
     /// # Errors
     /// The store's.
     pub fn of(view: &dyn Snapshot, house: &House, node: &Node) -> Result<Access, StoreError> {
+        let mut access = Access::of_one(view, house, node)?;
+        let mut parent = node.config.parent.clone();
+        while !parent.is_empty() && access.above.len() < DEPTH {
+            let Some(node) = record::node(view, house.owner, &parent)? else {
+                break;
+            };
+            access.above.push(Access::of_one(view, house, &node)?);
+            parent = node.config.parent;
+        }
+        Ok(access)
+    }
+
+    fn of_one(view: &dyn Snapshot, house: &House, node: &Node) -> Result<Access, StoreError> {
         let mut affiliations = affiliations(view, house.rules(node))?;
         if house.kind == Kind::Personal {
             // Whose account it is, owns its nodes.
@@ -83,6 +103,12 @@ impl Access {
             model: node.config.access_model,
             groups: node.config.roster_groups_allowed.clone(),
             affiliations,
+            publish: node.config.publish_model,
+            approved: match node.beside {
+                Some(_) => vec![house.shelf(node), house.rules(node)],
+                None => vec![house.shelf(node)],
+            },
+            above: Vec::new(),
         })
     }
 
@@ -107,13 +133,97 @@ impl Access {
     /// Whether somebody in this relation is told of events: for who is subscribed, or would be. A
     /// node of the model "authorize" admits whoever was approved, so the subscribed alone.
     pub fn admits(&self, jid: &Jid, relation: &Relation) -> bool {
+        // Who was approved at a node above is looked up in the store alone.
+        let above = |above: &Access| {
+            let seen = above.affiliation(jid).sees();
+            (seen || above.model != AccessModel::Authorize) && above.admits_here(jid, relation)
+        };
+        self.admits_here(jid, relation) && self.above.iter().all(above)
+    }
+
+    fn admits_here(&self, jid: &Jid, relation: &Relation) -> bool {
         let affiliation = self.affiliation(jid);
         affiliation.sees() || (!affiliation.is_blind() && self.refusal(relation).is_none())
     }
 
-    /// Whether [`Access::admits`] looks at the relation.
-    pub fn goes_by_relation(&self) -> bool {
+    /// The same for who is subscribed, as the store knows him.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn lets_in(
+        &self,
+        view: &dyn Snapshot,
+        house: &House,
+        jid: &Jid,
+    ) -> Result<bool, StoreError> {
+        if !self.admits_here(jid, &self.relation(view, house, jid)?) {
+            return Ok(false);
+        }
+        for above in &self.above {
+            if above.enter(view, house, jid)?.is_err() || !above.has_approved(view, jid)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether groups of a roster matter.
+    pub fn goes_by_groups(&self) -> bool {
+        let mut all = std::iter::once(self).chain(&self.above);
+        all.any(|access| access.model == AccessModel::Roster)
+    }
+
+    fn goes_by_relation(&self) -> bool {
         matches!(self.model, AccessModel::Presence | AccessModel::Roster)
+    }
+
+    /// Why somebody is kept out of this node, whatever those above it say.
+    fn enter(
+        &self,
+        view: &dyn Snapshot,
+        house: &House,
+        jid: &Jid,
+    ) -> Result<Result<(), StanzaError>, StoreError> {
+        let affiliation = self.affiliation(jid);
+        if affiliation.sees() {
+            return Ok(Ok(()));
+        }
+        if affiliation.is_blind() {
+            return Ok(Err(Condition::Forbidden.into()));
+        }
+        let relation = self.relation(view, house, jid)?;
+        Ok(self.refusal(&relation).map_or(Ok(()), Err))
+    }
+
+    /// Whether somebody has been approved, where that is needed (§4.5).
+    fn has_approved(&self, view: &dyn Snapshot, jid: &Jid) -> Result<bool, StoreError> {
+        Ok(self.model != AccessModel::Authorize
+            || self.affiliation(jid).sees()
+            || self.is_subscribed(view, jid)?)
+    }
+
+    /// Whether somebody may publish to this node, whatever those above it say (§7.1.3.1).
+    fn takes(&self, view: &dyn Snapshot, jid: &Jid) -> Result<bool, StoreError> {
+        Ok(match self.affiliation(jid) {
+            Affiliation::Owner | Affiliation::Publisher | Affiliation::PublishOnly => true,
+            Affiliation::Outcast => false,
+            Affiliation::Member | Affiliation::Nobody => match self.publish {
+                PublishModel::Publishers => false,
+                PublishModel::Subscribers => self.is_subscribed(view, jid)?,
+                PublishModel::Open => true,
+            },
+        })
+    }
+
+    /// Whether somebody, or one of his resources, is subscribed.
+    fn is_subscribed(&self, view: &dyn Snapshot, jid: &Jid) -> Result<bool, StoreError> {
+        for shelf in &self.approved {
+            let all = subscription::of(view, *shelf, jid)?;
+            if all.iter().any(|(_, sub)| sub.state == State::Subscribed) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Why the access model keeps somebody out (§6.1.3, §6.5.9).
@@ -217,7 +327,8 @@ impl<'a> Door<'a> {
             return Ok(Err(error));
         }
         // Who was approved at a node is so at those beside it.
-        let approved = self.node.beside.is_some() && self.is_subscribed()?;
+        let approved =
+            self.node.beside.is_some() && self.access.has_approved(self.view, self.jid)?;
         Ok(Ok(approved
             || self.affiliation.sees()
             || self.access.model != AccessModel::Authorize))
@@ -228,13 +339,12 @@ impl<'a> Door<'a> {
         if let Err(error) = self.enter()? {
             return Ok(Err(error));
         }
-        let approved = self.access.model != AccessModel::Authorize
-            || self.affiliation.sees()
-            || self.is_subscribed()?;
-        Ok(match approved {
-            true => Ok(()),
-            false => Err(exact(Condition::NotAuthorized, "not-subscribed")),
-        })
+        for access in self.all() {
+            if !access.has_approved(self.view, self.jid)? {
+                return Ok(Err(exact(Condition::NotAuthorized, "not-subscribed")));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Whether he may know that the node is there, in lists.
@@ -243,37 +353,27 @@ impl<'a> Door<'a> {
     }
 
     fn enter(&self) -> Result<Result<(), StanzaError>, StoreError> {
-        if self.affiliation.sees() {
-            return Ok(Ok(()));
+        for access in self.all() {
+            if let Err(error) = access.enter(self.view, self.house, self.jid)? {
+                return Ok(Err(error));
+            }
         }
-        if self.affiliation.is_blind() {
-            return Ok(Err(Condition::Forbidden.into()));
-        }
-        let relation = self.access.relation(self.view, self.house, self.jid)?;
-        Ok(self.access.refusal(&relation).map_or(Ok(()), Err))
+        Ok(Ok(()))
     }
 
-    /// Whether he may publish (§7.1.3.1).
+    /// Whether he may publish (§7.1.3.1; XEP-0496 §4.4).
     pub(super) fn publish(&self) -> Result<bool, StoreError> {
-        Ok(match self.affiliation {
-            Affiliation::Owner | Affiliation::Publisher | Affiliation::PublishOnly => true,
-            Affiliation::Outcast => false,
-            Affiliation::Member | Affiliation::Nobody => match self.node.config.publish_model {
-                PublishModel::Publishers => false,
-                PublishModel::Subscribers => self.is_subscribed()?,
-                PublishModel::Open => true,
-            },
-        })
+        for access in self.all() {
+            if !access.takes(self.view, self.jid)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// Whether he, or one of his resources, is subscribed, be it to the node beside which this one stands.
-    fn is_subscribed(&self) -> Result<bool, StoreError> {
-        let (own, rules) = (self.house.shelf(self.node), self.house.rules(self.node));
-        let mut all = subscription::of(self.view, own, self.jid)?;
-        if rules != own {
-            all.extend(subscription::of(self.view, rules, self.jid)?);
-        }
-        Ok(all.iter().any(|(_, sub)| sub.state == State::Subscribed))
+    /// The node and those above it.
+    fn all(&self) -> impl Iterator<Item = &Access> {
+        std::iter::once(&self.access).chain(&self.access.above)
     }
 }
 

@@ -87,6 +87,8 @@ pub(super) fn follow(
             node.config.access_model = target.config.access_model;
             node.config.roster_groups_allowed = target.config.roster_groups_allowed;
             node.config.publish_model = target.config.publish_model;
+            node.config.link = beside.target().to_owned();
+            node.config.parent = target.config.parent;
             node.beside = Some(target.number);
             node
         }))
@@ -98,7 +100,14 @@ pub(super) fn may_become(before: &Config, after: &Config) -> bool {
         let access: (AccessModel, _) = (config.access_model, config.publish_model);
         let items = (config.persist_items, config.max_items, config.item_expire);
         let room = (config.max_payload_size, config.publish_node_full);
-        (access, config.roster_groups_allowed.clone(), items, room)
+        let bonds = (config.link.clone(), config.parent.clone());
+        (
+            access,
+            config.roster_groups_allowed.clone(),
+            items,
+            room,
+            bonds,
+        )
     };
     kept(before) == kept(after)
 }

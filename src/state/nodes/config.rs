@@ -135,6 +135,12 @@ pub struct Config {
     pub notification_type: Delivery,
     /// Whether items name their publisher.
     pub itemreply: ItemReply,
+    /// The node that it extends (XEP-0496); empty if there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub link: String,
+    /// The node above it (XEP-0496); empty at the root.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub parent: String,
     /// Whether only who is online hears of events; it is as the service is.
     pub presence_based_delivery: bool,
 }
@@ -172,6 +178,8 @@ impl Config {
             send_last_published_item: SendLast::OnSub,
             notification_type: Delivery::Headline,
             itemreply: ItemReply::Nobody,
+            link: String::new(),
+            parent: String::new(),
             presence_based_delivery: false,
         }
     }

@@ -3,9 +3,12 @@
 use super::access::{Affiliation, Door};
 use super::attachments;
 use super::error::NodeError;
+use super::extended::Extended;
 use super::items::{self, Span};
 use super::kinds::Filter;
+use super::reach;
 use super::record::{self, Node};
+use super::relations::{self, DEPTH};
 use super::{Answer, Kind, NAME, Outcome, Scene, Work, finish, present};
 use crate::proto::disco::{Identity, Info};
 use crate::proto::error::Condition;
@@ -51,10 +54,15 @@ pub const FEATURES: &[&str] = &[
 ];
 
 /// Other features of every house of nodes.
-pub const OTHERS: &[&str] = &[ns::ATTACHMENTS];
+pub const OTHERS: &[&str] = &[
+    ns::ATTACHMENTS,
+    ns::NODE_RELATIONS,
+    ns::EXTENDED_SUBSCRIPTIONS,
+    ns::EXTENDED_DISCO,
+];
 
 /// FORM_TYPE of what is told of a node.
-const META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
+pub(super) const META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
 
 /// §5.3, §5.4: what a node is.
 ///
@@ -101,7 +109,7 @@ impl Work<'_> {
         Ok(Some(info.to_element(Some(name))))
     }
 
-    fn meta_data(&self, node: &Node, door: &Door<'_>) -> Result<Form, StoreError> {
+    pub(super) fn meta_data(&self, node: &Node, door: &Door<'_>) -> Result<Form, StoreError> {
         let totals = self.shelf(node).totals(self.scene.view)?;
         let config = &node.config;
         let text = |name: &str, value: &str| Field::text(&format!("pubsub#{name}"), value);
@@ -117,6 +125,8 @@ impl Work<'_> {
                 form = form.with_field(text(name, value));
             }
         }
+        form.fields.extend(relations::fields(config));
+        form = form.with_field(Field::text(reach::MAX_DEPTH, &DEPTH.to_string()));
         let of = |wanted: Affiliation| {
             let all = door.access.affiliations.iter();
             all.filter(move |(_, affiliation)| *affiliation == wanted)
@@ -143,9 +153,12 @@ impl Work<'_> {
         let request = set.unwrap_or_default();
         let mut answer = Element::new("query", ns::DISCO_ITEMS);
         answer.set_attr("node", query.attr("node"));
-        let (entries, page) = match query.attr("node") {
-            Some(name) => self.list_items(name, &request)?,
-            None => self.list_nodes(&request, &Filter::of(query)?)?,
+        let filter = Filter::of(query)?;
+        let extended = Extended::of(query)?;
+        let (entries, page) = match (extended, query.attr("node")) {
+            (Some(wanted), name) => self.list_extended(name, &wanted, &filter, &request)?,
+            (None, Some(name)) => self.list_items(name, &request)?,
+            (None, None) => self.list_nodes(&request, &filter)?,
         };
         let answer = answer.with_children(entries);
         let page = page.filter(|page| asked || page.count.is_none());

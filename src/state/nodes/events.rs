@@ -2,8 +2,8 @@
 
 use super::access::Access;
 use super::config::{Config, Delivery};
+use super::reach::{self, What};
 use super::record::Node;
-use super::subscription;
 use super::{Audience, House, Kind, Notice, Scene, Work};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
@@ -43,20 +43,24 @@ pub(super) fn subscription(node: &str, jid: &Jid, state: &str) -> Element {
 }
 
 /// Who is told of what happens at a node: subscribers who still may see it.
-pub(super) fn audience(scene: &Scene<'_>, name: &str, node: &Node) -> Result<Audience, StoreError> {
+pub(super) fn audience(
+    scene: &Scene<'_>,
+    name: &str,
+    node: &Node,
+    what: What,
+) -> Result<Audience, StoreError> {
     let Scene { view, house, .. } = *scene;
     let access = Access::of(view, house, node)?;
     let mut subscribers = Vec::new();
-    for (jid, subscription) in subscription::all(view, house.shelf(node))? {
-        if subscription.is_told(scene.now)
-            && access.admits(&jid, &access.relation(view, house, &jid)?)
-        {
+    for jid in reach::hearers(scene, node, what)? {
+        if access.lets_in(view, house, &jid)? {
             subscribers.push(jid);
         }
     }
-    Ok(match house.kind {
-        Kind::Service => Audience::These(subscribers),
-        Kind::Personal => Audience::Interested {
+    Ok(match (house.kind, what) {
+        // Only who asked for it hears what is said of a node.
+        (Kind::Service, _) | (_, What::Metadata) => Audience::These(subscribers),
+        (Kind::Personal, _) => Audience::Interested {
             node: name.into(),
             access,
             subscribers,
@@ -73,7 +77,7 @@ impl Work<'_> {
         event: Element,
     ) -> Result<(), StoreError> {
         if node.config.deliver_notifications {
-            let to = audience(&self.scene, name, node)?;
+            let to = audience(&self.scene, name, node, What::Items)?;
             self.notices.push(Notice {
                 message: message(self.scene.house, &node.config, event),
                 to,

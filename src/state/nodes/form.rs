@@ -5,6 +5,7 @@ use super::config::{
     AccessModel, Amount, Config, Delivery, ItemReply, PublishModel, SendLast, WhenFull,
 };
 use super::error::{exact, invalid_options, unsupported};
+use super::relations;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Field, FieldType, Form, FormType};
 use crate::proto::jid::Jid;
@@ -104,7 +105,13 @@ impl Config {
             return Err(unfit(field));
         }
         let Some(name) = field.var.strip_prefix("pubsub#") else {
-            return Ok(Taken::Unknown);
+            let node = || field.value().unwrap_or_default().to_owned();
+            match field.var.as_str() {
+                relations::LINK => self.link = node(),
+                relations::PARENT => self.parent = node(),
+                _ => return Ok(Taken::Unknown),
+            }
+            return Ok(Taken::Yes);
         };
         if self.set_text(name, field)? || self.set_switch(name, field)? {
             return Ok(Taken::Yes);
@@ -260,6 +267,8 @@ fn texts(config: &Config) -> Vec<Field> {
         Field::new(FieldType::JidMulti, "pubsub#contact")
             .with_label("Whom to ask")
             .with_values(config.contact.iter()),
+        text(relations::LINK, &config.link, "The node that it extends"),
+        text(relations::PARENT, &config.parent, "The node above it"),
     ]
 }
 

@@ -91,7 +91,11 @@ fn one(view: &dyn Snapshot, shelf: Shelf, below: u64) -> Result<Batch, StoreErro
             batch.delete(Space::NODE_TIE, &tie);
         }
     }
-    for space in [Space::NODE_ITEM_PLACE, Space::NODE_TOTALS] {
+    for space in [
+        Space::NODE_ITEM_PLACE,
+        Space::NODE_TOTALS,
+        Space::NODE_BELOW,
+    ] {
         for (key, _) in view.scan(space, &all, Direction::Forward, STEP)? {
             batch.delete(space, &key);
         }

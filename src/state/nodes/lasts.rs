@@ -34,7 +34,7 @@ pub fn last_items<'n>(
             continue;
         }
         let access = Access::of(view, house, &node)?;
-        if access.admits(jid, &access.relation(view, house, jid)?) {
+        if access.lets_in(view, house, jid)? {
             notices.extend(last(view, house, name, &node, jid, now)?);
         }
     }

@@ -5,7 +5,8 @@ use super::attachments::{self, Beside};
 use super::config::Config;
 use super::error::{NodeError, exact, unsupported};
 use super::form::inside;
-use super::record::{self, Node, Tie, Used};
+use super::reach::What;
+use super::record::{self, Bond, Node, Tie, Used};
 use super::{Answer, Audience, NAME, Notice, Work, events, garbage, subscription};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::FormType;
@@ -53,13 +54,25 @@ impl Work<'_> {
         if found.is_some_and(|node| node.moved.is_none()) {
             return Err(Condition::Conflict.into());
         }
-        self.make(&name, config)?;
+        self.make_related(&name, config)?;
         let create = Element::new("create", ns::PUBSUB).with_attr("node", &name);
         Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(create)))
     }
 
+    /// Makes a node with the relations that its configuration says.
+    pub(super) fn make_related(&mut self, name: &str, config: Config) -> Result<Node, NodeError> {
+        let mut node = self.make(name, config)?;
+        let before = self.scene.house.defaults.clone();
+        self.relate(name, &before, &mut node)?;
+        record::put_node(&mut self.batch, self.scene.house.owner, name, &node);
+        if !node.config.parent.is_empty() {
+            self.tell_metadata(name, None, &node)?;
+        }
+        Ok(node)
+    }
+
     /// Makes a node that belongs to who asks, where there is none or one that has moved.
-    pub(super) fn make(&mut self, name: &str, config: Config) -> Result<Node, NodeError> {
+    fn make(&mut self, name: &str, config: Config) -> Result<Node, NodeError> {
         let house = self.scene.house;
         let creator = self.scene.actor.jid.bare();
         let key = record::node_key(house.owner, name);
@@ -142,7 +155,9 @@ impl Work<'_> {
                 .with_text(text)
                 .into());
         }
+        self.relate(&name, &before, &mut node)?;
         record::put_node(&mut self.batch, self.scene.house.owner, &name, &node);
+        self.tell_metadata(&name, Some(&before), &node)?;
         self.fit(&name, &node)?;
         if node.config.notify_config {
             let mut event =
@@ -191,7 +206,7 @@ impl Work<'_> {
 
     /// §8.4: a node is deleted, and may say where to go instead.
     pub(super) fn delete(&mut self, act: El<'_>) -> Answer {
-        let (name, mut node) = self.owned(act)?;
+        let (name, node) = self.owned(act)?;
         let redirect = act.child("redirect", ns::PUBSUB_OWNER);
         let uri = redirect.and_then(|el| el.attr("uri"));
         match Beside::of(&name) {
@@ -205,30 +220,44 @@ impl Work<'_> {
         if uri.is_some_and(|uri| uri.len() > URI || uri.is_empty()) {
             return Err(Condition::NotAcceptable.into());
         }
+        // XEP-0496 §4.3, §4.4: what depends on it goes with it.
+        for dependent in self.dependent(&node, &[Bond::Link, Bond::Parent])? {
+            let found = record::node(self.scene.view, self.scene.house.owner, &dependent)?;
+            if let Some(node) = found.filter(|node| node.moved.is_none()) {
+                self.unbind(&dependent, &node)?;
+                self.remove(&dependent, node, None)?;
+            }
+        }
+        self.unbind(&name, &node)?;
+        self.remove(&name, node, uri)?;
+        Ok(None)
+    }
+
+    /// Removes a node with all it has.
+    fn remove(&mut self, name: &str, mut node: Node, uri: Option<&str>) -> Result<(), NodeError> {
         let house = self.scene.house;
         let shelf = house.shelf(&node);
         let totals = shelf.totals(self.scene.view)?;
         let less = record::difference(0, totals.bytes);
         record::use_more(&mut self.batch, house.owner, Used::Bytes, "", less);
         if node.config.notify_delete {
-            self.tell_deleted(&name, &node, uri)?;
+            self.tell_deleted(name, &node, uri)?;
         }
         match uri {
             Some(uri) => {
                 // It counts as a node of its maker until another one has its name.
                 node.moved = Some(uri.to_owned());
-                record::put_node(&mut self.batch, house.owner, &name, &node);
+                record::put_node(&mut self.batch, house.owner, name, &node);
             }
             None => {
-                let key = record::node_key(house.owner, &name);
+                let key = record::node_key(house.owner, name);
                 self.batch.delete(Space::NODE, &key);
                 record::use_more(&mut self.batch, house.owner, Used::Nodes, &node.creator, -1);
             }
         }
         garbage::mark(&mut self.batch, shelf, garbage::ALL);
         self.garbage = true;
-        self.detach_all(&name, true)?;
-        Ok(None)
+        self.detach_all(name, true)
     }
 
     /// §8.4.2: subscribers of any state hear of it.
@@ -243,12 +272,12 @@ impl Work<'_> {
             event =
                 event.with_child(Element::new("redirect", ns::PUBSUB_EVENT).with_attr("uri", uri));
         }
-        let mut to = events::audience(&self.scene, name, node)?;
+        let mut to = events::audience(&self.scene, name, node, What::Deletion)?;
         let all = subscription::all(self.scene.view, self.shelf(node))?;
-        let all = all.into_iter().map(|(jid, _)| jid).collect();
-        match &mut to {
-            Audience::These(subscribers) | Audience::Interested { subscribers, .. } => {
-                *subscribers = all;
+        let (Audience::These(subscribers) | Audience::Interested { subscribers, .. }) = &mut to;
+        for (jid, _) in all {
+            if !subscribers.contains(&jid) {
+                subscribers.push(jid);
             }
         }
         self.notices.push(Notice {

@@ -6,7 +6,7 @@ use super::access::{Affiliation, affiliations, named_affiliation};
 use super::attachments::Beside;
 use super::config::Config;
 use super::items::{self, Head, Span};
-use super::record::{self, Node, Shelf, Tie, Totals, Used};
+use super::record::{self, Bond, Node, Shelf, Tie, Totals, Used};
 use super::subscription::{self, State, Subscription};
 use crate::hooks::Uid;
 use crate::proto::form::{Form, FormType};
@@ -164,6 +164,7 @@ impl Arriving {
                 let mut node = node;
                 let form = Form::parse(setting.child("x", ns::DATA_FORM)?).ok()?;
                 node.config.adopt(&form);
+                self.bind(batch, name, &node.config)?;
                 record::put_node(batch, self.owner, name, &node);
                 self.nodes.insert(name.to_owned(), (node, totals));
                 return Some(());
@@ -228,6 +229,21 @@ impl Arriving {
         let more = record::difference(bytes, 0);
         record::use_more(batch, self.owner, Used::Bytes, "", more);
         self.keep(batch, name, node, totals);
+        Some(())
+    }
+
+    /// Writes down on which nodes one depends (XEP-0496), which may come later.
+    fn bind(&mut self, batch: &mut Batch, name: &str, config: &Config) -> Option<()> {
+        if Beside::of(name).is_some() {
+            return Some(());
+        }
+        for (bond, on) in [(Bond::Link, &config.link), (Bond::Parent, &config.parent)] {
+            if !on.is_empty() {
+                let (node, _) = self.node(batch, on)?;
+                let key = record::bond_key(self.shelf(&node), bond, name);
+                batch.put(Space::NODE_BELOW, &key, Vec::new());
+            }
+        }
         Some(())
     }
 

@@ -76,7 +76,7 @@ impl Work<'_> {
                 let config = options.map_or(Ok(defaults.clone()), |form| {
                     defaults.for_kind_in(form).demanded(form)
                 })?;
-                self.make(name, config)?
+                self.make_related(name, config)?
             }
             None => return Err(Condition::ItemNotFound.into()),
         };

@@ -180,6 +180,37 @@ pub fn ties(
     rows.into_iter().map(tie).collect()
 }
 
+/// How a node is bound to another one (XEP-0496 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bond {
+    /// It extends it.
+    Link = 0,
+    /// It is below it.
+    Parent = 1,
+}
+
+/// Key of what says that the node of a name is bound to another one, by the number of that.
+pub fn bond_key(to: Shelf, bond: Bond, name: &str) -> Key {
+    to.key().u8(bond as u8).str(name)
+}
+
+/// The names of the nodes that are bound so to one, at most `limit`.
+pub fn bound(
+    view: &dyn Snapshot,
+    to: Shelf,
+    bond: Bond,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let prefix = to.key().u8(bond as u8);
+    let range = Range::prefix(prefix.clone());
+    let rows = view.scan(Space::NODE_BELOW, &range, Direction::Forward, limit)?;
+    let name = |(key, _): (Vec<u8>, Vec<u8>)| {
+        let name = key.get(prefix.len()..).unwrap_or_default();
+        Ok(Fields::of(name).str().ok_or_else(odd)?.to_owned())
+    };
+    rows.into_iter().map(name).collect()
+}
+
 /// What an owner uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Used {

@@ -6,6 +6,7 @@ use super::access::named_jid;
 use super::bounces::Bounced;
 use super::error::invalid_options;
 use super::form::{inside, submitted};
+use super::reach::Reach;
 use super::record::{self, Shelf};
 use crate::choice;
 use crate::proto::datetime;
@@ -39,6 +40,9 @@ pub struct Subscription {
     /// When it ends, Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire: Option<u64>,
+    /// Of what besides the node's own items it hears.
+    #[serde(default, skip_serializing_if = "Reach::is_plain")]
+    pub reach: Reach,
     /// Whether events came back lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounced: Option<Bounced>,
@@ -59,6 +63,7 @@ impl Subscription {
             state,
             deliver: true,
             expire: None,
+            reach: Reach::default(),
             bounced: None,
         }
     }
@@ -90,6 +95,8 @@ impl Subscription {
             .with_form_type(OPTIONS)
             .with_field(deliver)
             .with_field(expire)
+            .with_field(self.reach.kinds())
+            .with_field(self.reach.levels())
     }
 
     /// Takes the options that were submitted inside an element; a lease is no longer than `longest`
@@ -118,6 +125,7 @@ impl Subscription {
                 self.expire = Some(end.min(now.saturating_add(longest)));
             }
         }
+        self.reach.take(&form)?;
         for var in ["pubsub#digest", "pubsub#include_body"] {
             if matches!(form.value(var), Some("1" | "true")) {
                 return Err(invalid_options(format!("{var} cannot be had")));

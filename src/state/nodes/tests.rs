@@ -7,6 +7,8 @@ mod bounces;
 mod config;
 mod garbage;
 mod limits;
+mod reach;
+mod relations;
 
 use std::sync::Arc;
 

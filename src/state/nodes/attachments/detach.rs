@@ -107,6 +107,16 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The names of the nodes beside one.
+    pub(crate) fn beside(&self, target: &str) -> Result<Vec<String>, NodeError> {
+        let Some((name, summary)) = self.summary(target)? else {
+            return Ok(Vec::new());
+        };
+        let ids = self.summed(&summary)?.into_iter();
+        let nodes = ids.map(|id| self.attachments_of(target, &id));
+        Ok(std::iter::once(name).chain(nodes).collect())
+    }
+
     /// The summary beside a node, if it has one.
     fn summary(&self, target: &str) -> Result<Option<(String, Node)>, NodeError> {
         if Beside::of(target).is_some() {
