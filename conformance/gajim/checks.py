@@ -7,11 +7,13 @@ import zlib
 from pathlib import Path
 
 from breaks import Wire
-from check import check, equal
+from check import Skip, check, equal
 from desktop import PYTHON, Desktop
+from sealed import equipped, hear, published, say
 from terminal import own_folder
 from xmpp import PATIENCE, befriend, login
 
+OMEMO = Path("/usr/share/gajim/plugins/omemo")
 SCRIPT = Path(__file__).with_name("client.py")
 NAME = "org.gajim.Gajim"
 PATH = "/org/gajim/Gajim"
@@ -21,7 +23,7 @@ WINDOW = f"{PATH}/window/1"
 ROSE = (224, 17, 95)
 
 
-def profile(folder, server, account):
+def profile(folder, server, account, plugins, contacts):
     """What Gajim would have written when somebody had entered the account."""
     localpart, domain = account.address.split("@")
     app = {"use_keyring": False, "check_for_update": False, "sounds_on": False, "autoaway": False, "autoxa": False}
@@ -36,22 +38,22 @@ def profile(folder, server, account):
             "soundevents": {},
             "status_presets": {},
             "proxies": {},
-            "plugins": {},
+            "plugins": {name: {"active": True} for name in plugins},
             "workspaces": {"here": {"name": "Verona"}},
         }.items():
             settings.execute("INSERT INTO settings VALUES (?, ?)", (name, json.dumps(value)))
-        all_settings = {"account": one, "contact": {}, "group_chat": {}}
+        all_settings = {"account": one, "contact": contacts or {}, "group_chat": {}}
         settings.execute("INSERT INTO account_settings VALUES (?, ?)", (localpart, json.dumps(all_settings)))
         settings.execute("PRAGMA user_version=5")
 
 
 class Gajim:
     @classmethod
-    async def start(cls, case, account, ca=None, wire=None):
+    async def start(cls, case, account, ca=None, wire=None, plugins=(), contacts=None):
         self = cls()
         self.account = account.address.split("@")[0]
         folder = own_folder(case.server.work)
-        profile(folder / "config/gajim", wire or case.server, account)
+        profile(folder / "config/gajim", wire or case.server, account, plugins, contacts)
         self.desktop = await Desktop.start(case, folder)
         await self.desktop.open(case, [PYTHON, SCRIPT, ca or case.server.ca, "--separate"])
         await self.desktop.sees("Accounts", "Verona")
@@ -118,6 +120,25 @@ async def chat(case):
     juliet.send_message(message["from"], "you do wrong your hand too much", mtype="chat")
     await gajim.desktop.sees("my lips, two blushing pilgrims", "you do wrong your hand too much")
     await gajim.desktop.picture(case.server.work / "gajim-chat.png", colour=ROSE, pixels=500)
+
+
+@check("gajim", "OMEMO (its plugin): publishes its keys, hears from slixmpp-omemo and writes to it")
+async def omemo(case):
+    if not OMEMO.exists():
+        raise Skip("Gajim's plugin is not here")
+    account = await case.account("romeo")
+    juliet = await equipped(case, await case.account("juliet"))
+    romeo = await login(case, account, priority=-1)
+    await befriend(juliet, romeo)
+    await romeo.close()
+    friend = juliet.boundjid.bare
+    gajim = await Gajim.start(case, account, plugins=["omemo"], contacts={friend: {"encryption": "OMEMO"}})
+    await published(juliet, account.address)
+    await gajim.chat(friend)
+    await gajim.say("with love's light wings")
+    equal(await hear(juliet), "with love's light wings", "body")
+    await say(juliet, account.address, "how cam'st thou hither?")
+    await gajim.desktop.sees("how cam'st thou hither?")
 
 
 @check("gajim", "what another device of the account sends and gets")

@@ -1,9 +1,10 @@
 """Profanity in a terminal, with slixmpp on the other side."""
 
 from check import check, equal, expect
+from sealed import equipped, hear, published, say
 from server import Account
 from terminal import Terminal, own_folder
-from xmpp import login
+from xmpp import befriend, login
 
 RC = """
 [connection]
@@ -203,3 +204,22 @@ async def room(case):
     await terminal.sees("what man art thou?")
     await muc.set_role(room, "romeo", "none", reason="Hark")
     await terminal.sees("Kicked from", "Hark")
+
+
+@check("profanity", "OMEMO: adds its keys to those of another device, writes to slixmpp-omemo and hears from it")
+async def omemo(case):
+    juliet = await equipped(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    # Where there is no list of devices yet, this version publishes none.
+    phone = await equipped(case, account)
+    await befriend(juliet, phone)
+    terminal = await online(case, account)
+    terminal.type("/omemo trustmode blind")
+    terminal.type("/omemo gen")
+    await published(juliet, account.address, devices=2)
+    terminal.type(f"/omemo start {juliet.boundjid.bare}")
+    await terminal.sees("[OMEMO]")
+    terminal.type("with love's light wings")
+    equal(await hear(juliet), "with love's light wings", "body")
+    await say(juliet, account.address, "how cam'st thou hither?")
+    await terminal.sees("how cam'st thou hither?")

@@ -3,9 +3,8 @@
 import asyncio
 import hashlib
 
-from slixmpp import JID
-
-from check import Skip, check, equal, expect, within
+from check import check, equal, within
+from sealed import equipped, hear, say
 from xmpp import PATIENCE, befriend, login
 
 BOOKMARKS = "urn:xmpp:bookmarks:1"
@@ -79,89 +78,10 @@ async def publish_bookmark(client):
     )
 
 
-def keeper():
-    """The OMEMO plugin, as slixmpp-omemo wants it completed."""
-    try:
-        from omemo.storage import Just, Nothing, Storage
-        from slixmpp_omemo import XEP_0384
-        from slixmpp_omemo.xep_0384 import TrustLevel
-    except ImportError as missing:
-        raise Skip(f"slixmpp-omemo is not here: {missing}") from None
-
-    class Memory(Storage):
-        def __init__(self):
-            super().__init__()
-            self.values = {}
-
-        async def _load(self, key):
-            return Just(self.values[key]) if key in self.values else Nothing()
-
-        async def _store(self, key, value):
-            self.values[key] = value
-
-        async def _delete(self, key):
-            self.values.pop(key, None)
-
-    class Omemo(XEP_0384):
-        name, description = "xep_0384", "OMEMO"
-        dependencies = XEP_0384.dependencies
-        default_config = {"fallback_message": "encrypted"}
-
-        def plugin_init(self):
-            self.memory = Memory()
-            super().plugin_init()
-
-        @property
-        def storage(self):
-            return self.memory
-
-        @property
-        def _btbv_enabled(self):
-            return True
-
-        async def _devices_blindly_trusted(self, trusted, identifier):
-            pass
-
-        async def _prompt_manual_trust(self, undecided, identifier):
-            manager = await self.get_session_manager()
-            for device in undecided:
-                await manager.set_trust(device.bare_jid, device.identity_key, TrustLevel.TRUSTED.value)
-
-    return Omemo
-
-
-async def equipped(case, name, omemo):
-    from slixmpp.plugins.base import register_plugin
-
-    register_plugin(omemo)
-    account = await case.account(name)
-    client = await login(case, account, "omemo", available=False, plugins=["xep_0115", "xep_0163", "xep_0380"])
-    client.register_plugin("xep_0384")
-    await online(client)
-    client["xep_0384"].session_bind(client.boundjid)
-    await within(PATIENCE, client["xep_0384"].get_session_manager(), "keys to be published")
-    return client
-
-
 @check("slixmpp", "OMEMO (slixmpp-omemo): two people publish keys and write to each other")
 async def omemo(case):
-    plugin = keeper()
-    romeo = await equipped(case, "romeo", plugin)
-    juliet = await equipped(case, "juliet", plugin)
+    romeo, juliet = [await equipped(case, await case.account(name)) for name in ("romeo", "juliet")]
     await befriend(romeo, juliet)
     for one, other in ((romeo, juliet), (juliet, romeo)):
-        message = one.make_message(mto=other.boundjid.bare, mbody="wherefore", mtype="chat")
-        message.set_from(one.boundjid)
-        friend = JID(other.boundjid.bare)
-        await one["xep_0384"].refresh_device_lists({friend})
-        encrypted, errors = await one["xep_0384"].encrypt_message(message, friend)
-        expect(encrypted, f"nothing was encrypted: {errors}")
-        encrypted.send()
-        sealed = lambda got, of=other: bool(of["xep_0384"].is_encrypted(got))
-        body = ""
-        while not body:
-            # Who hears from somebody for the first time answers with a message that is empty.
-            got = await other.find(other.messages, sealed, "an encrypted message")
-            plain, _ = await other["xep_0384"].decrypt_message(got)
-            body = plain["body"]
-        equal(body, "wherefore", "body")
+        await say(one, other.boundjid.bare, "wherefore")
+        equal(await hear(other), "wherefore", "body")
