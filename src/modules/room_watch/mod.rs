@@ -48,7 +48,7 @@ pub struct RoomWatch {
     watched: Arc<Watched>,
     clock: Clock,
     floor: Arc<dyn Floor>,
-    metrics: Registry,
+    fallen_out: Counter,
     full: Counter,
 }
 
@@ -96,7 +96,7 @@ impl Module for RoomWatch {
             watched,
             clock: deps.clock.clone(),
             floor: deps.floor.clone(),
-            metrics: deps.metrics.clone(),
+            fallen_out: fallen_out_counter(&deps.metrics),
             full: deps.metrics.limit("modules.room_watch.rooms"),
         })
     }
@@ -199,13 +199,7 @@ impl RoomWatch {
             Answer::NotOurs => return Verdict::Continue,
             Answer::There | Answer::Unknown => {}
             Answer::Gone(address) => {
-                self.metrics
-                    .counter(
-                        "waxwing_rooms_fallen_out_total",
-                        "Times that a client was no longer in a room at another server, and was told so.",
-                        &[],
-                    )
-                    .count();
+                self.fallen_out.count();
                 turn.send(fallen_out(&address, &envelope.to));
             }
         }
@@ -281,6 +275,14 @@ impl RoomWatch {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.is_ok()
     }
+}
+
+fn fallen_out_counter(metrics: &Registry) -> Counter {
+    metrics.counter(
+        "waxwing_rooms_fallen_out_total",
+        "Times that a client was no longer in a room at another server, and was told so.",
+        &[],
+    )
 }
 
 /// §3.2.
