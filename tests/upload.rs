@@ -686,6 +686,40 @@ async fn files_go_with_their_account() {
     server.stop().await;
 }
 
+/// XEP-0424: what is taken back takes its file along, if the configuration says so and the file is the sender's.
+#[tokio::test]
+async fn files_go_with_their_messages() {
+    let server = start(&["modules.upload.retracted=true"]).await;
+    let mut alice = online(&server, "alice").await;
+    let mut bob = online(&server, "bob").await;
+    let mut web = web(&server).await;
+    let mut slots = Vec::new();
+    for client in [&mut alice, &mut bob] {
+        let slot = slot(client, "a.txt", 3).await;
+        assert_eq!(put(&mut web, &slot.put, &[], b"abc").await.status, 201);
+        slots.push(slot);
+    }
+    let (own, other) = (slots[0].get.clone(), slots[1].get.clone());
+    let to = bob.jid.bare();
+    for (id, path) in [("m1", &own), ("m2", &other)] {
+        let message = format!(
+            "<message to='{to}' type='chat' id='{id}'><body>https://localhost:5443{path}</body></message>"
+        );
+        alice.send(message.as_str()).await.unwrap();
+    }
+    for id in ["m2", "m1"] {
+        let retract = format!(
+            "<message to='{to}' type='chat' id='r{id}'><retract xmlns='{}' id='{id}'/></message>",
+            ns::RETRACT
+        );
+        alice.send(retract.as_str()).await.unwrap();
+    }
+    files_become(&server, 1).await;
+    for (path, status) in [(own, 404), (other, 200)] {
+        assert_eq!(web.get(&path).await.status, status, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn scripts_of_other_pages_may_upload() {
     let server = start(&[]).await;

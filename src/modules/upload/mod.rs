@@ -5,6 +5,7 @@
 
 mod answer;
 mod commands;
+mod retraction;
 mod slots;
 mod url;
 mod web;
@@ -70,6 +71,9 @@ settings! {
         pub keep_ephemeral: Period = Period::days(7) => within(Period::seconds(0)..=Period::days(36_500));
         /// Whether clients may ask that a file be kept for good ("permanent").
         pub permanent: bool = false;
+        /// Whether a file goes when the message that shared it is retracted, as far as the archive of who sent it has that
+        /// message and it was not encrypted. Whoever the file was sent on to loses it too.
+        pub retracted: bool = false;
         /// Requests of an account that may wait.
         pub waiting: u32 = 64 => within(1..=10_000);
     }
@@ -237,6 +241,9 @@ impl Module for Upload {
         commands::offer(shared, r);
         if shared.base.is_none() {
             return;
+        }
+        if shared.config.retracted {
+            retraction::offer(shared, r);
         }
         r.service(shared.domain.clone(), "upload", self.clone());
         let size = shared.config.size.0.max(shared.config.profile_size.0);

@@ -23,6 +23,11 @@ impl Base {
         format!("{}/{token}/{}", self.0, in_path(name))
     }
 
+    /// The token in the address of a file.
+    pub(super) fn token_of<'a>(&self, address: &'a str) -> Option<&'a str> {
+        token_in(address.strip_prefix(&self.0)?)
+    }
+
     /// The address to upload it to.
     pub(super) fn to_upload(&self, token: &str, key: &str, name: &str) -> String {
         format!("{}?key={key}", self.of(token, name))
@@ -73,6 +78,8 @@ mod tests {
         let url = base.of(TOKEN, "très cool.jpg");
         let expected = format!("https://example.org:5443/upload/{TOKEN}/tr%C3%A8s%20cool.jpg");
         assert_eq!(url, expected);
+        assert_eq!(base.token_of(&url), Some(TOKEN));
+        assert_eq!(base.token_of(&url.replace("5443", "5444")), None);
         let put = base.to_upload(TOKEN, "k", "a");
         assert_eq!(
             put,

@@ -15,6 +15,16 @@ pub struct Original {
     value: Vec<u8>,
 }
 
+impl Original {
+    /// The message as it was.
+    ///
+    /// # Errors
+    /// An entry that cannot be read.
+    pub fn stanza(&self, uid: Uid) -> Result<Stanza, StoreError> {
+        Raw::read(&key(uid, self.mid), &self.value)?.stanza()
+    }
+}
+
 /// Finds the newest message of an account's archive to which its sender, by bare address, gave an id.
 ///
 /// # Errors
