@@ -1,5 +1,8 @@
 //! The registrar: what a module may claim. A duplicate claim fails the start.
 
+mod questions;
+mod streams;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +15,7 @@ use super::command::{Command, Offered};
 use super::envelope::Envelope;
 use super::http::{HttpRequest, HttpResponse, HttpRoute};
 use super::kinds::{
-    Crossing, Disco, Event, Inlined, Missed, Path, Phase, Reply, Request, SessionEvent, Sift,
-    Stranger, Taken, To, Toll, Verb, Verdict, Which,
+    Crossing, Event, Missed, Path, Phase, SessionEvent, Sift, Taken, To, Toll, Verdict, Which,
 };
 use super::parts::{Part, Parts};
 use super::service::{Service, ServiceEntry};
@@ -22,15 +24,11 @@ use super::tables::Tables;
 use super::turn::Turn;
 use super::{Info, Module, ModuleError};
 use crate::proto::disco::Identity;
-use crate::proto::error::Condition;
 use crate::proto::form::Form;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
 use crate::store::{Snapshot, StoreError};
-use crate::stream::InlineRequest;
-use crate::stream::sasl::exchange::MechanismFactory;
-use crate::stream::sasl::offer::is_built_in;
-use crate::stream::tables::{BindInline, Feature, FeatureContext, Inline, Stage, Tag, When};
+use crate::stream::tables::Tag;
 use crate::xml::Element;
 
 type Frozen = Box<dyn FnOnce(&Tables) + Send>;
@@ -174,124 +172,6 @@ impl Registrar<'_> {
     pub fn disco_form(&mut self, at: To, form: Form) {
         let disco = self.builder.tables.disco.entry(at).or_default();
         disco.add_form(form);
-    }
-
-    /// Answers an iq to the host.
-    pub fn host_iq(
-        &mut self,
-        verb: Verb,
-        (ns, name): (&'static str, &'static str),
-        f: impl Fn(&Request<'_>) -> Reply + Send + Sync + 'static,
-    ) {
-        let table = &mut self.builder.tables.host_iq;
-        let free = table.claim((ns, name), verb, Arc::new(f));
-        self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to the host"));
-    }
-
-    /// Handles messages to the host that have such a child.
-    pub fn host_message(
-        &mut self,
-        (ns, name): (&'static str, &'static str),
-        f: impl Fn(&Envelope) -> Verdict + Send + Sync + 'static,
-    ) {
-        let table = &mut self.builder.tables.host_messages;
-        let free = table.claim((ns, name), (), Arc::new(f));
-        self.refuse_if(!free, || {
-            format!("messages with {{{ns}}}{name} to the host")
-        });
-    }
-
-    /// Answers iqs to the host and to accounts before those who claimed them; `None` leaves one to them.
-    pub fn divert(
-        &mut self,
-        f: impl Fn(To, &Request<'_>) -> Option<Reply> + Send + Sync + 'static,
-    ) {
-        self.builder.tables.diverts.push(Arc::new(f));
-    }
-
-    /// Changes what disco tells at the moment, where it was asked for no node.
-    pub fn disco_now(
-        &mut self,
-        f: impl Fn(To, &mut crate::proto::disco::Info) + Send + Sync + 'static,
-    ) {
-        self.builder.tables.disco_now.push(Arc::new(f));
-    }
-
-    /// Answers what disco asks of nodes of the host; `None` for a node that is somebody else's.
-    pub fn host_node(
-        &mut self,
-        f: impl Fn(&Request<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
-    ) {
-        self.builder.tables.host_nodes.push(Arc::new(f));
-    }
-
-    /// Answers what disco asks of nodes of an account, in that account's turn and whoever asks; `None` for a
-    /// node that is somebody else's.
-    pub fn account_node(
-        &mut self,
-        f: impl Fn(&Request<'_>, &mut Turn<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
-    ) {
-        self.builder.tables.account_nodes.push(Arc::new(f));
-    }
-
-    /// Answers, as [`Registrar::account_node`] does, for nodes that nobody else knows.
-    pub fn other_account_nodes(
-        &mut self,
-        f: impl Fn(&Request<'_>, &mut Turn<'_>, Disco, &str) -> Option<Reply> + Send + Sync + 'static,
-    ) {
-        self.builder.tables.other_account_nodes.push(Arc::new(f));
-    }
-
-    /// Adds items to what disco lists of an account, in that account's turn, for who may have its presence.
-    pub fn account_items(
-        &mut self,
-        f: impl Fn(&Request<'_>, &mut Turn<'_>) -> Option<Inlined> + Send + Sync + 'static,
-    ) {
-        self.builder.tables.account_items.push(Arc::new(f));
-    }
-
-    /// Answers an iq to an account, in that account's turn.
-    pub fn account_iq(
-        &mut self,
-        to: To,
-        verb: Verb,
-        (ns, name): (&'static str, &'static str),
-        f: impl Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + Sync + 'static,
-    ) {
-        let table = &mut self.builder.tables.account_iq;
-        let free = table.claim((ns, name), (to, verb), Arc::new(f));
-        self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to {to:?}"));
-    }
-
-    /// Answers, as [`Registrar::account_iq`] does, where the payload has this attribute, before who answers all of its
-    /// name.
-    pub fn account_iq_about(
-        &mut self,
-        to: To,
-        verb: Verb,
-        (ns, name): (&'static str, &'static str),
-        attribute: &'static str,
-        f: impl Fn(&Request<'_>, &mut Turn<'_>) -> Reply + Send + Sync + 'static,
-    ) {
-        let table = &mut self.builder.tables.account_iq_about;
-        let free = table.claim((ns, name), (to, verb, attribute), Arc::new(f));
-        self.refuse_if(!free, || {
-            format!("{verb:?} {{{ns}}}{name} with {attribute} to {to:?}")
-        });
-    }
-
-    /// Says how a question to an account that is not there is refused, where a stranger's question to
-    /// one that is there is refused otherwise than with `service-unavailable`: nobody learns from
-    /// the answer whether there is an account.
-    pub fn unknown(
-        &mut self,
-        verb: Verb,
-        (ns, name): (&'static str, &'static str),
-        refusal: Condition,
-    ) {
-        let table = &mut self.builder.tables.unknown;
-        let free = table.claim((ns, name), verb, refusal);
-        self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to nobody"));
     }
 
     /// Loads a part of every account when it is loaded, on a thread that may read the store; `None`
@@ -498,94 +378,6 @@ impl Registrar<'_> {
             service,
         });
         self.refuse_if(taken, || format!("the address {domain}"));
-    }
-
-    /// Announces a feature of client streams; `make` may leave it out for a stream.
-    pub fn stream_feature(
-        &mut self,
-        stage: Stage,
-        make: impl Fn(&FeatureContext<'_>) -> Option<Element> + Send + Sync + 'static,
-    ) {
-        let make = Box::new(make);
-        self.builder.stream.features.push(Feature { stage, make });
-    }
-
-    /// Answers an iq with this payload before login, on secured streams. What comes before login is
-    /// slow, bounded for each stream, and must be bounded by the module for each address.
-    pub fn stranger_iq(
-        &mut self,
-        (ns, name): (&'static str, &'static str),
-        f: impl Fn(&Stranger) -> Reply + Send + Sync + 'static,
-    ) {
-        self.builder.stream.strangers.push(Tag { name, ns });
-        let table = &mut self.builder.tables.strangers;
-        let free = table.claim((ns, name), (), Arc::new(f));
-        self.refuse_if(!free, || format!("{{{ns}}}{name} before login"));
-    }
-
-    /// Answers such iqs before login before who claimed them; `None` leaves one to that module.
-    pub fn stranger_first(
-        &mut self,
-        (ns, name): (&'static str, &'static str),
-        f: impl Fn(&Stranger) -> Option<Reply> + Send + Sync + 'static,
-    ) {
-        let tag = Tag { name, ns };
-        self.builder.stream.strangers.push(tag);
-        let table = &mut self.builder.tables.strangers_first;
-        table.push((tag, Arc::new(f)));
-    }
-
-    /// Adds a SASL mechanism.
-    pub fn mechanism(&mut self, mechanism: impl MechanismFactory + 'static) {
-        let name = mechanism.name();
-        let mechanisms = &mut self.builder.stream.mechanisms;
-        let taken = is_built_in(name) || mechanisms.iter().any(|other| other.name() == name);
-        mechanisms.push(Arc::new(mechanism));
-        self.refuse_if(taken, || format!("the SASL mechanism {name}"));
-    }
-
-    /// Answers a request inside `<authenticate/>` (XEP-0388) with elements for `<success/>`.
-    /// `announce` makes what stands for it inside `<inline/>`.
-    pub fn inline(
-        &mut self,
-        when: When,
-        (ns, name): (&'static str, &'static str),
-        announce: impl Fn(&FeatureContext<'_>) -> Option<Element> + Send + Sync + 'static,
-        f: impl Fn(&InlineRequest, &Element) -> Inlined + Send + Sync + 'static,
-    ) {
-        self.builder.stream.inlines.push(Inline {
-            tags: vec![Tag { name, ns }],
-            make: Box::new(announce),
-            when,
-        });
-        let table = &mut self.builder.tables.inlines;
-        let free = table.claim((ns, name), (), Arc::new(f));
-        self.refuse_if(!free, || format!("{{{ns}}}{name} inside <authenticate/>"));
-    }
-
-    /// Answers a request inside `<bind/>` (XEP-0386), in the account's turn, with an element for
-    /// `<bound/>`; it is announced as the feature `ns`.
-    pub fn bind_inline(
-        &mut self,
-        (ns, name): (&'static str, &'static str),
-        f: impl Fn(&Element, SessionId, &mut Turn<'_>) -> Option<Element> + Send + Sync + 'static,
-    ) {
-        self.builder.stream.bind_inlines.push(BindInline {
-            tags: vec![Tag { name, ns }],
-            var: ns,
-        });
-        let table = &mut self.builder.tables.bind_inlines;
-        let free = table.claim((ns, name), (), Arc::new(f));
-        self.refuse_if(!free, || format!("{{{ns}}}{name} inside <bind/>"));
-    }
-
-    /// Adds elements to `<bound/>` of every client that binds by XEP-0386, without being asked to; the
-    /// session is there when they are made.
-    pub fn bound(
-        &mut self,
-        f: impl Fn(SessionId, &mut Turn<'_>) -> Option<Inlined> + Send + Sync + 'static,
-    ) {
-        self.builder.tables.bounds.push(Arc::new(f));
     }
 
     fn transit(
