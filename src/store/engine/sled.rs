@@ -16,6 +16,10 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+/// How often it is tried again while the lock is taken.
+const LOCKED: usize = 100;
 
 pub(crate) struct Sled {
     slot: Slot<Tree>,
@@ -47,6 +51,20 @@ impl Sled {
     }
 }
 
+/// Opens it. Whoever has the store's own lock is alone; but a program that another thread is just starting may hold what was
+/// let go a moment ago, until it has begun.
+fn alone(config: &sled::Config) -> sled::Result<sled::Db> {
+    for _ in 0..LOCKED {
+        match config.open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+    config.open()
+}
+
 impl Tree {
     fn open(path: &Path, cache_bytes: u64) -> Result<Tree, EngineError> {
         // Its resident memory is about three times what it is told.
@@ -54,7 +72,7 @@ impl Tree {
             .path(path)
             .cache_capacity(cache_bytes / 3)
             .flush_every_ms(None);
-        let database = config.open().map_err(failure)?;
+        let database = alone(&config).map_err(failure)?;
         let file = File::open(path.join("db")).map_err(io)?;
         for name in ["db", "conf"] {
             File::open(path.join(name))
