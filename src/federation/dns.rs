@@ -141,10 +141,16 @@ impl Dns<'_> {
             }
             Dns::Plain(resolver) => resolver,
         };
-        // It goes on when nobody waits for it any more: the next one to ask finds the answer.
-        let (asking, asked) = (resolver.clone(), name.clone());
-        let looked = tokio::spawn(async move { asking.lookup(asked, kind).await });
-        let data = match looked.await.map_err(|error| no_answer(&error))? {
+        let looked = match kind {
+            // It goes on when nobody waits for it any more: the next one to ask finds the answer.
+            RecordType::A | RecordType::AAAA => {
+                let (asking, asked) = (resolver.clone(), name.clone());
+                let looking = tokio::spawn(async move { asking.lookup(asked, kind).await });
+                looking.await.map_err(|error| no_answer(&error))?
+            }
+            _ => resolver.lookup(name.clone(), kind).await,
+        };
+        let data = match looked {
             Ok(lookup) => {
                 let of =
                     |record: &&hickory_resolver::proto::rr::Record| record.record_type() == kind;
