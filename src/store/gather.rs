@@ -35,7 +35,9 @@ impl Pace {
     /// A sync began.
     pub(crate) fn synced(&mut self, at: Instant) {
         let from = self.next.map_or(at, |next| next.max(at));
-        self.next = from.checked_add(self.interval);
+        // What began early because there was enough is no debt: nothing waits for longer than an interval after a sync.
+        let latest = at.checked_add(self.interval * (SPARE + 1));
+        self.next = from.checked_add(self.interval).min(latest);
     }
 
     /// From when on the next sync may begin; `None` if it may in any case.
@@ -153,6 +155,19 @@ mod tests {
         hand.advance(INTERVAL * 1000);
         (0..SPARE).for_each(|_| pace.synced(clock.now()));
         assert_eq!(pace.free(), Some(clock.now()));
+    }
+
+    #[test]
+    fn after_a_busy_time_nothing_waits_longer_than_an_interval() {
+        let (clock, hand) = Clock::manual();
+        let mut pace = Pace::new(INTERVAL);
+        for _ in 0..10_000 {
+            hand.advance(INTERVAL / 10);
+            pace.synced(clock.now());
+        }
+        let mut gathering = Gathering::default();
+        gathering.add(&batch(9), false, clock.now());
+        assert_eq!(gathering.due(&pace), Due::At(clock.now() + INTERVAL));
     }
 
     #[test]
