@@ -17,11 +17,9 @@ use waxwing::admin::Password;
 use waxwing::config::{Request, load};
 use waxwing::hooks::{Listed, Uid};
 use waxwing::proto::{Jid, ns};
-use waxwing::runtime::clock::Clock;
 use waxwing::server::Server;
 use waxwing::state::blocklist::BlockList;
-use waxwing::store::testing::memory;
-use waxwing::store::{Batch, Options, Store};
+use waxwing::store::Batch;
 use waxwing::xml::Element;
 
 #[path = "../examples/client/mod.rs"]
@@ -30,8 +28,8 @@ mod client;
 use client::{Client, Security};
 
 const PASSWORD: &str = "pencil";
-/// Messages of one round, so many under way at a time, and rounds of each kind.
-const MESSAGES: usize = 20_000;
+/// Messages of one round that are not stored, and that are; so many under way at a time, and rounds of each kind.
+const MESSAGES: [usize; 2] = [20_000, 5_000];
 const WINDOW: usize = 50;
 const ROUNDS: usize = 15;
 /// Checks of one measurement.
@@ -41,6 +39,8 @@ struct Pair {
     blocked: usize,
     alice: Client,
     bob: Client,
+    /// Messages so far.
+    said: usize,
     /// Nanoseconds a message, round by round.
     costs: Vec<f64>,
 }
@@ -124,9 +124,7 @@ async fn start(folder: &std::path::Path, entries: usize) -> Server {
         .map(Listed::settings)
         .collect();
     let loaded = load(&request, &modules).unwrap_or_else(|error| panic!("{error}"));
-    let store = Store::with_engine(memory(), Options::memory(), Clock::system());
-    let server = Server::start_on(store.unwrap(), &loaded.config, &[]).await;
-    server.unwrap()
+    Server::start(&loaded.config).await.unwrap()
 }
 
 async fn pair(server: &Server, address: SocketAddr, blocked: usize, stored: bool) -> Pair {
@@ -157,6 +155,7 @@ async fn pair(server: &Server, address: SocketAddr, blocked: usize, stored: bool
         blocked,
         alice,
         bob,
+        said: 0,
         costs: Vec::new(),
     }
 }
@@ -169,13 +168,21 @@ impl Pair {
             true => "",
             false => "<no-store xmlns='urn:xmpp:hints'/>",
         };
-        let message = format!(
-            "<message to='{to}' type='chat' id='m'><body>{}</body>{hint}</message>",
-            "x".repeat(100)
-        );
-        let many = message.repeat(WINDOW);
+        let body = "x".repeat(100);
+        let messages = MESSAGES[usize::from(stored)];
+        let windows: Vec<String> = (0..messages / WINDOW)
+            .map(|_| {
+                // The same id would be the same message again.
+                let ids = self.said..self.said + WINDOW;
+                self.said = ids.end;
+                let message = |id| {
+                    format!("<message to='{to}' type='chat' id='m{id}'><body>{body}</body>{hint}</message>")
+                };
+                ids.map(message).collect()
+            })
+            .collect();
         let used = cpu();
-        for _ in 0..MESSAGES / WINDOW {
+        for many in &windows {
             self.alice.send(many.as_str()).await.unwrap();
             let mut left = WINDOW;
             while left > 0 {
@@ -183,7 +190,7 @@ impl Pair {
                 left -= usize::from(next.is("message", ns::CLIENT));
             }
         }
-        (cpu() - used).as_nanos() as f64 / MESSAGES as f64
+        (cpu() - used).as_nanos() as f64 / messages as f64
     }
 }
 

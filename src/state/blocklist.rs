@@ -10,6 +10,27 @@ use crate::store::{Batch, Direction, Key, Range, Snapshot, Space, StoreError};
 #[derive(Debug, Default)]
 pub struct BlockList {
     entries: HashSet<Jid>,
+    kinds: Kinds,
+}
+
+/// How many entries there are of each kind: no look-up for what cannot be found.
+#[derive(Debug, Default)]
+struct Kinds {
+    /// With a resource.
+    full: usize,
+    /// Bare JIDs of accounts.
+    bare: usize,
+    domains: usize,
+}
+
+impl Kinds {
+    fn of(&mut self, entry: &Jid) -> &mut usize {
+        match (entry.is_full(), entry.node()) {
+            (true, _) => &mut self.full,
+            (false, Some(_)) => &mut self.bare,
+            (false, None) => &mut self.domains,
+        }
+    }
 }
 
 impl BlockList {
@@ -26,16 +47,26 @@ impl BlockList {
         };
         let entries: Option<HashSet<Jid>> = rows.iter().map(entry).collect();
         let entries = entries.ok_or_else(|| StoreError::Format("a block list".to_owned()))?;
-        Ok((!entries.is_empty()).then_some(BlockList { entries }))
+        let mut kinds = Kinds::default();
+        for entry in &entries {
+            *kinds.of(entry) += 1;
+        }
+        Ok((!entries.is_empty()).then_some(BlockList { entries, kinds }))
     }
 
     /// Whether an entity is blocked. An entry is a full JID, which is that resource alone; a bare JID,
     /// with all its resources; a domain with a resource, which is that alone; or a domain, with all
     /// there is. At most three look-ups, however long the list.
     pub fn blocks(&self, entity: &Jid) -> bool {
-        self.entries.contains(entity.as_str())
-            || (entity.is_full() && self.entries.contains(entity.bare_str()))
-            || (entity.node().is_some() && self.entries.contains(entity.domain()))
+        let Kinds {
+            full,
+            bare,
+            domains,
+        } = self.kinds;
+        let node = entity.node().is_some();
+        (full > 0 && entity.is_full() && self.entries.contains(entity.as_str()))
+            || (bare > 0 && node && self.entries.contains(entity.bare_str()))
+            || (domains > 0 && self.entries.contains(entity.domain()))
     }
 
     /// Whether this very entry is there.
@@ -62,6 +93,7 @@ impl BlockList {
     pub fn add(&mut self, batch: &mut Batch, uid: Uid, entry: &Jid) -> bool {
         let new = self.entries.insert(entry.clone());
         if new {
+            *self.kinds.of(entry) += 1;
             batch.put(Space::BLOCK_LIST, &key(uid, entry), Vec::new());
         }
         new
@@ -71,6 +103,8 @@ impl BlockList {
     pub fn remove(&mut self, batch: &mut Batch, uid: Uid, entry: &Jid) -> bool {
         let was = self.entries.remove(entry);
         if was {
+            let kind = self.kinds.of(entry);
+            *kind = kind.saturating_sub(1);
             batch.delete(Space::BLOCK_LIST, &key(uid, entry));
         }
         was
