@@ -17,6 +17,7 @@
 //! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
 //! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
 //! | [`http`] | the HTTP side: metrics for a collector; what features ask of the web | hooks, net |
+//! | [`socks`] | SOCKS5: connections that wait for each other and are joined | hooks, net |
 //! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`federation`] | other servers: found, called, believed; links; what is kept for those that are away | net, session, router, state |
@@ -105,6 +106,7 @@ pub mod router;
 pub mod runtime;
 pub mod server;
 pub mod session;
+pub mod socks;
 pub mod state;
 pub mod store;
 pub mod stream;

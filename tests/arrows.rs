@@ -30,6 +30,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["runtime", "metrics", "xml", "proto", "hooks", "net"],
     ),
     (
+        "socks",
+        &["runtime", "metrics", "xml", "proto", "hooks", "net"],
+    ),
+    (
         "session",
         &[
             "runtime", "metrics", "xml", "proto", "store", "stream", "hooks", "state",

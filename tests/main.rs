@@ -12,6 +12,7 @@ mod arrows;
 mod backup;
 mod backup_load;
 mod bosh;
+mod bytestreams;
 mod caps;
 mod client_access;
 mod command_line;

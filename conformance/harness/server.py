@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +42,17 @@ allowed = true
 [modules.pubsub]
 enabled = true
 
+[modules.bytestreams]
+address = "127.0.0.3:{proxy_port}"
+
 [admin]
 admins = ["boss@{domain}"]
 
 [[listen]]
 address = "127.0.0.1:0"
+
+[[listen]]
+address = "127.0.0.3:{proxy_port}"
 
 [[listen]]
 kind = "component"
@@ -110,7 +117,8 @@ class Server:
             make_ca(ca)
         sign(self.ca, self.work, [DOMAIN, PLAIN_DOMAIN, GUEST_DOMAIN])
         domains = {"domain": DOMAIN, "plain_domain": PLAIN_DOMAIN, "guest_domain": GUEST_DOMAIN}
-        (self.work / "waxwing.toml").write_text(CONFIG.format(work=self.work, **domains))
+        text = CONFIG.format(work=self.work, proxy_port=free_port("127.0.0.3"), **domains)
+        (self.work / "waxwing.toml").write_text(text)
         await self.serve()
 
     async def serve(self):
@@ -122,7 +130,7 @@ class Server:
             text = self.log.read_text(errors="replace")[begin:]
             if self.process.returncode is not None:
                 break
-            port = lambda who: re.search(rf"{who} can connect address=127\.0\.0\.\d:(\d+)", text)
+            port = lambda who: re.search(rf"{who} can connect address=127\.0\.0\.[12]:(\d+)", text)
             if (clients := port("clients")) and (components := port("components")):
                 self.port, self.component_port = int(clients[1]), int(components[1])
                 return
@@ -186,6 +194,12 @@ class Server:
         self.accounts.append(account)
         await self.admin("user", "add", account.address, "--stdin", line=account.password)
         return account
+
+
+def free_port(address):
+    """A port that is told to clients has to be known before the server starts."""
+    with socket.create_server((address, 0)) as listening:
+        return listening.getsockname()[1]
 
 
 def openssl(*arguments):

@@ -12,6 +12,7 @@ use super::ModuleError;
 use super::command::{Act, Password};
 use super::elsewhere::Link;
 use super::envelope::{Envelope, TurnFn};
+use super::meetings::Meetings;
 use super::shared::Shared;
 use super::web::Web;
 use crate::config::{AccountLimits, Administration};
@@ -49,6 +50,10 @@ pub struct Deps {
     pub shared: Arc<Shared>,
     /// The way to the web.
     pub web: Arc<dyn Web>,
+    /// Where connections meet that are joined.
+    pub meetings: Arc<dyn Meetings>,
+    /// The port on which clients reach the host by TCP; none where that is not known.
+    pub port: Option<u16>,
     /// Where web clients reach the host, such as `https://example.org:5443`; none where they do not.
     pub url: Option<String>,
     /// Where its accounts log in by other ways than TCP.

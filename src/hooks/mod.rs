@@ -15,6 +15,7 @@ pub mod facts;
 pub mod http;
 pub mod kinds;
 mod listed;
+pub mod meetings;
 pub mod parts;
 pub mod registrar;
 pub mod service;
@@ -42,6 +43,7 @@ pub use kinds::{
     Stranger, Taken, To, Toll, Verb, Verdict, Which,
 };
 pub use listed::Listed;
+pub use meetings::{MeetingTerms, Meetings, NotJoined};
 pub use parts::{Part, Parts};
 pub use registrar::{Builder, Registrar};
 pub use shared::Shared;

@@ -368,6 +368,11 @@ impl Registrar<'_> {
         self.refuse_if(!free, || name);
     }
 
+    /// Has connections wait for each other, to be joined ([`super::Deps::meetings`]).
+    pub fn meetings(&mut self) {
+        self.builder.tables.meetings = true;
+    }
+
     /// Serves a domain of its own.
     pub fn service(&mut self, domain: Jid, kind: &'static str, service: Arc<dyn Service>) {
         let tables = &mut self.builder.tables;

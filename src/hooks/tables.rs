@@ -128,6 +128,7 @@ pub struct Tables {
     pub(super) diverts: Vec<Divert>,
     pub(super) disco_now: Vec<DiscoNow>,
     pub(super) http: HttpRoutes,
+    pub(super) meetings: bool,
 }
 
 impl Tables {
@@ -144,6 +145,11 @@ impl Tables {
     /// Who answers requests of web clients.
     pub fn http(&self) -> &HttpRoutes {
         &self.http
+    }
+
+    /// Whether connections wait here to be joined.
+    pub fn meetings(&self) -> bool {
+        self.meetings
     }
 
     /// Who changes what disco tells at the moment.

@@ -12,6 +12,7 @@ pub mod archive_trim;
 pub mod avatars;
 pub mod blocking;
 pub mod bookmarks;
+pub mod bytestreams;
 pub mod caps;
 pub mod carbons;
 pub mod channel_search;
@@ -96,6 +97,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<rtbl::Rtbl>(),
     Listed::of::<room_watch::RoomWatch>(),
     Listed::of::<upload::Upload>(),
+    Listed::of::<bytestreams::Bytestreams>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),

@@ -26,7 +26,8 @@ pub use listen::{Inherited, ListenError, bind, bind_or_take};
 pub use options::{ConnectionLimits, ListenerOptions, Rates, Subnet, SubnetError, Timeouts};
 pub use pipe::Carrier;
 pub use serve::{
-    Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers, serve_web,
+    Fronts, Listeners, Surroundings, serve_bound, serve_client, serve_components, serve_servers,
+    serve_web,
 };
 pub use stats::NetStats;
 pub use web::{Caller, Door, Front, Opened, Serving, Stop, WebStream};

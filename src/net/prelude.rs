@@ -1,4 +1,5 @@
-//! What comes before XMPP or TLS: the PROXY header of a trusted proxy, and the first byte, which tells TLS from XML (XEP-0368).
+//! What comes before XMPP or TLS: the PROXY header of a trusted proxy, and the first byte, which tells TLS from XML (XEP-0368) and
+//! both from SOCKS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +11,20 @@ use super::proxy::{self, Announced, ProxyError};
 /// A TLS record of type handshake begins with it (RFC 8446 §5.1); XML never does.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// SOCKS5 begins with its version (RFC 1928 §3).
+const SOCKS: u8 = 5;
+
+/// What the first byte tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// TLS.
+    Tls,
+    /// SOCKS5.
+    Socks,
+    /// Text: XML or HTTP.
+    Text,
+}
+
 /// How a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Beginning {
@@ -17,8 +32,8 @@ pub(super) struct Beginning {
     pub(super) address: SocketAddr,
     /// Whether a proxy named it.
     pub(super) announced: bool,
-    /// Whether the first byte is that of TLS.
-    pub(super) tls: bool,
+    /// What its first byte is.
+    pub(super) kind: Kind,
 }
 
 /// Why there is no beginning.
@@ -53,6 +68,10 @@ pub(super) async fn begin(
     Ok(Beginning {
         address: named.unwrap_or(peer),
         announced: named.is_some(),
-        tls: first == [TLS_HANDSHAKE],
+        kind: match first {
+            [TLS_HANDSHAKE] => Kind::Tls,
+            [SOCKS] => Kind::Socks,
+            _ => Kind::Text,
+        },
     })
 }

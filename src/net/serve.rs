@@ -40,18 +40,35 @@ pub(super) struct Live {
 /// Who connects.
 #[derive(Clone)]
 pub(super) enum Role {
-    /// Also those that speak HTTP, if there is somebody who serves them.
-    Client(Option<Arc<dyn Front>>),
+    /// Also those that speak otherwise.
+    Client(Fronts),
     Server(Arc<dyn Office>),
     Component(Arc<dyn Porter>),
     Web(Arc<dyn Front>),
+}
+
+/// Who serves those that connect where clients do and speak no XMPP.
+#[derive(Clone, Default)]
+pub struct Fronts {
+    /// HTTP.
+    pub web: Option<Arc<dyn Front>>,
+    /// SOCKS5, without TLS.
+    pub socks: Option<Arc<dyn Front>>,
 }
 
 impl Live {
     /// Who serves HTTP beside XMPP here.
     pub(super) fn front(&self) -> Option<&Arc<dyn Front>> {
         match &self.role {
-            Role::Client(front) if self.options.web => front.as_ref(),
+            Role::Client(fronts) if self.options.web => fronts.web.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Who serves SOCKS beside XMPP here.
+    pub(super) fn socks(&self) -> Option<&Arc<dyn Front>> {
+        match &self.role {
+            Role::Client(fronts) => fronts.socks.as_ref(),
             _ => None,
         }
     }
@@ -94,7 +111,7 @@ pub fn serve_client(
     settings: Arc<Settings>,
     around: Surroundings,
 ) -> Result<Listeners, ListenError> {
-    serve(options, settings, around, Role::Client(None))
+    serve(options, settings, around, Role::Client(Fronts::default()))
 }
 
 /// Listens for other servers on all addresses of `options`, which may be none, and calls them. Call it on the runtime.
@@ -117,17 +134,16 @@ fn serve(
     Ok(serve_sockets(sockets, options, settings, around, role))
 }
 
-/// Accepts clients from sockets that are bound already, also those that speak HTTP if `options` say so; the addresses in
-/// them are not looked at. Call it on the runtime.
+/// Accepts clients from sockets that are bound already, also those that speak SOCKS, or HTTP if `options` say so; the addresses
+/// in them are not looked at. Call it on the runtime.
 pub fn serve_bound(
     sockets: Vec<TcpListener>,
     options: ListenerOptions,
     settings: Arc<Settings>,
-    front: Arc<dyn Front>,
+    fronts: Fronts,
     around: Surroundings,
 ) -> Listeners {
-    let role = Role::Client(Some(front));
-    serve_sockets(sockets, options, settings, around, role)
+    serve_sockets(sockets, options, settings, around, Role::Client(fronts))
 }
 
 /// Accepts web clients from sockets that are bound already; the addresses in `options` are not looked at. Call it on the

@@ -1,4 +1,5 @@
-//! Connections that speak HTTP: how they are told from XMPP, and the door through which they go over to the HTTP room.
+//! Connections that speak HTTP or SOCKS: how the first are told from XMPP, and the door through which they go over to the room
+//! that serves them.
 
 use std::future::Future;
 use std::io;
@@ -45,14 +46,14 @@ pub(super) fn is_http(first: &[u8]) -> bool {
     })
 }
 
-/// Serves web clients; the HTTP room implements it.
+/// Serves connections that speak no XMPP; the rooms of HTTP and SOCKS implement it.
 pub trait Front: Send + Sync {
     /// Serves a connection until it is over, or has become a WebSocket for XMPP. It must end by itself in bounded time if
     /// the peer does nothing, and soon once the server stops.
     fn serve(&self, caller: Caller) -> Serving;
 }
 
-/// A web client's connection being served.
+/// A connection being served.
 pub type Serving = Pin<Box<dyn Future<Output = Option<Opened>> + Send>>;
 
 /// A WebSocket: what goes on as XMPP.
@@ -67,7 +68,7 @@ pub struct Opened {
     pub page: bool,
 }
 
-/// A connection that speaks HTTP.
+/// A connection that speaks no XMPP.
 pub struct Caller {
     /// Its bytes, decrypted.
     pub stream: WebStream,
@@ -111,7 +112,7 @@ impl Stop {
     }
 }
 
-/// The bytes of a connection that speaks HTTP. A write that makes no progress for too long is an error.
+/// The bytes of a connection that speaks no XMPP. A write that makes no progress for too long is an error.
 pub struct WebStream {
     io: Io,
     /// Read already, and how much of it was handed on.

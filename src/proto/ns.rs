@@ -142,6 +142,8 @@ pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
 pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// XEP-0191: blocking command.
 pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0065: SOCKS5 bytestreams.
+pub const BYTESTREAMS: &str = "http://jabber.org/protocol/bytestreams";
 /// XEP-0191: the condition "blocked".
 pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
 /// XEP-0199: ping.

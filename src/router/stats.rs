@@ -131,6 +131,8 @@ pub struct Ground {
     pub accounts: Arc<dyn crate::hooks::AccountActs>,
     /// The way to the web.
     pub web: Arc<dyn crate::hooks::Web>,
+    /// Where connections meet.
+    pub meetings: Arc<dyn crate::hooks::Meetings>,
     /// Where files lie.
     pub disk: crate::hooks::Disk,
 }
@@ -154,6 +156,7 @@ impl Router {
             local,
             accounts,
             web,
+            meetings,
             disk,
         } = ground;
         Deps {
@@ -167,6 +170,8 @@ impl Router {
             metrics: self.stats.metrics.clone(),
             floor: self.clone(),
             web: web.clone(),
+            meetings: meetings.clone(),
+            port: None,
             url,
             streams: Vec::new(),
             shared: self.shared.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::acts::ServerActs;
-use super::{accounts, hosts, settings};
+use super::{Offered, accounts, hosts, settings};
 use crate::admin::{Finding, Level};
 use crate::config::{Administration, Loaded};
 use crate::hooks::Listed;
@@ -11,6 +11,7 @@ use crate::metrics::Registry;
 use crate::net::tls::{self, TlsOptions, TlsStore};
 use crate::router::{Hosts, Router};
 use crate::runtime::clock::Clock;
+use crate::socks::Socks;
 use crate::store::{Options, Store};
 use crate::stream::Secret;
 
@@ -65,7 +66,13 @@ fn built(loaded: &Loaded, extra: &[Listed]) -> Result<Hosts, String> {
     let acts = Arc::new(acts);
     let administration = Arc::new(Administration::of(config));
     let none = Secret::new(Vec::new());
-    let hosts = hosts(config, &router, &acts, &administration, &none, extra);
+    let offered = Offered {
+        acts: &acts,
+        administration: &administration,
+        local: &none,
+        socks: &Socks::new(settings::socks(config, false), &Registry::default()),
+    };
+    let hosts = hosts(config, &router, offered, extra);
     let hosts = hosts.map_err(|error| error.to_string());
     router.close();
     hosts

@@ -18,6 +18,7 @@ use crate::net::tls::TlsStore;
 use crate::net::{Admission, Inherited, Listeners, Surroundings};
 use crate::router::Router;
 use crate::runtime::clock::Clock;
+use crate::socks::Socks;
 use crate::state::accounts::Accounts;
 use crate::store::Store;
 use crate::stream::Secret;
@@ -35,6 +36,7 @@ pub(super) struct Live {
     pub(super) admission: Arc<Admission>,
     pub(super) around: Surroundings,
     pub(super) front: Arc<Front>,
+    pub(super) socks: Socks,
     pub(super) memory: Arc<Memory>,
     pub(super) metrics: Registry,
     /// Of stream settings.

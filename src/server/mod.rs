@@ -39,6 +39,7 @@ use crate::net::{Admission, Inherited, NetStats, Surroundings, bind_or_take};
 use crate::proto::jid::Jid;
 use crate::router::{self, Router};
 use crate::runtime::clock::Clock;
+use crate::socks::Socks;
 use crate::state::accounts::Accounts;
 use crate::state::guesses::Guesses;
 use crate::state::secret::server_secret;
@@ -144,7 +145,15 @@ impl Server {
             Some(router.clone()),
         ));
         let local = local::secret(&config.server.data_dir).map_err(StartError)?;
-        let hosts = hosts(config, &router, &acts, &administration, &local, extra)?;
+        let socks = Socks::new(settings::socks(config, false), &metrics);
+        let offered = Offered {
+            acts: &acts,
+            administration: &administration,
+            local: &local,
+            socks: &socks,
+        };
+        let hosts = hosts(config, &router, offered, extra)?;
+        socks.set(settings::socks(config, meet(&hosts)));
         let stream_settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts(config, &hosts)?),
             limits: settings::stream(config),
@@ -199,6 +208,7 @@ impl Server {
             admission,
             around,
             front: Arc::new(front),
+            socks,
             memory,
             metrics,
             key: secret,
@@ -429,15 +439,32 @@ fn guests(config: &Config) -> acts::GuestHosts {
         .collect()
 }
 
+/// What the server has for its hosts.
+struct Offered<'s> {
+    acts: &'s Arc<ServerActs>,
+    administration: &'s Arc<Administration>,
+    local: &'s Secret,
+    socks: &'s Socks,
+}
+
+/// Whether a host has connections wait for each other.
+fn meet(hosts: &router::Hosts) -> bool {
+    hosts.values().any(|host| host.tables.meetings())
+}
+
 /// Builds the modules of every host and freezes its tables.
 fn hosts(
     config: &Config,
     router: &Arc<Router>,
-    acts: &Arc<ServerActs>,
-    administration: &Arc<Administration>,
-    local: &Secret,
+    offered: Offered<'_>,
     extra: &[Listed],
 ) -> Result<router::Hosts, StartError> {
+    let Offered {
+        acts,
+        administration,
+        local,
+        socks,
+    } = offered;
     let offering: Arc<dyn Acts> = acts.clone();
     let ground = router::Ground {
         limits: config.limits.account.clone(),
@@ -445,6 +472,7 @@ fn hosts(
         local: local.clone(),
         accounts: Arc::new(hand::Hand(acts.clone())),
         web: Arc::new(Client::new(settings::web(config))),
+        meetings: Arc::new(socks.clone()),
         disk: settings::disk(config),
     };
     let mut hosts = router::Hosts::new();
@@ -452,6 +480,7 @@ fn hosts(
         let jid = Jid::parse(domain).map_err(|e| StartError(e.to_string()))?;
         let mut deps = router.deps(&jid, &ground, settings::url(config, domain));
         deps.streams = settings::entrances(config, domain);
+        deps.port = settings::client_port(config, domain);
         let mut builder = Builder::new(jid.clone());
         for module in modules::LIST.iter().chain(extra) {
             module

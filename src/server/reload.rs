@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use super::live::{Live, State};
-use super::{federation, guests, hosts, settings, stream_hosts};
+use super::{Offered, federation, guests, hosts, meet, settings, stream_hosts};
 use crate::admin::{Reloaded, log};
 use crate::components::Programs;
 use crate::config::{Administration, Config, Listen, ListenKind, Loaded, diff, without_restart};
 use crate::federation::Terms;
 use crate::http::{Exposition, serve_metrics};
 use crate::net::{
-    ConnectionLimits, Listeners, bind_or_take, serve_bound, serve_components, serve_web, tls,
+    ConnectionLimits, Fronts, Listeners, bind_or_take, serve_bound, serve_components, serve_web,
+    tls,
 };
 use crate::router::Hosts;
 use crate::stream::Settings;
@@ -59,15 +60,14 @@ impl Live {
             .prepare(settings::tls(config, sources))
             .map_err(|error| error.to_string())?;
         let administration = Arc::new(Administration::of(config));
-        let hosts = hosts(
-            config,
-            &self.router,
-            &self.acts,
-            &administration,
-            &self.local,
-            &self.extra,
-        )
-        .map_err(|error| error.to_string())?;
+        let offered = Offered {
+            acts: &self.acts,
+            administration: &administration,
+            local: &self.local,
+            socks: &self.socks,
+        };
+        let hosts =
+            hosts(config, &self.router, offered, &self.extra).map_err(|error| error.to_string())?;
         let stream_hosts = stream_hosts(config, &hosts).map_err(|error| error.to_string())?;
         let settings = Arc::new(Settings {
             hosts: Arc::new(stream_hosts),
@@ -123,6 +123,8 @@ impl Live {
         reloaded.certificates = self.tls.apply(ready.certificates);
         self.router.set_limits(settings::router(config));
         self.front.set(settings::front(config, &ready.hosts));
+        let meet = meet(&ready.hosts);
+        self.socks.set(settings::socks(config, meet));
         self.router.set_hosts(ready.hosts);
         self.components.reload(Programs::new(&config.components));
         self.accounts.set_iterations(config.auth.scram_iterations);
@@ -192,7 +194,11 @@ impl Live {
         let (settings, around) = (settings.clone(), self.around.clone());
         match listen.kind {
             ListenKind::Client => {
-                serve_bound(sockets, options, settings, self.front.clone(), around)
+                let fronts = Fronts {
+                    web: Some(self.front.clone()),
+                    socks: Some(Arc::new(self.socks.clone())),
+                };
+                serve_bound(sockets, options, settings, fronts, around)
             }
             ListenKind::Http => serve_web(sockets, options, settings, self.front.clone(), around),
             ListenKind::Component => {

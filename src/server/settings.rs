@@ -13,6 +13,7 @@ use crate::net::{ConnectionLimits, ListenerOptions, Rates, Subnet, Timeouts};
 use crate::proto::jid::Jid;
 use crate::router;
 use crate::session::seat::SeatLimits;
+use crate::socks::SocksOptions;
 use crate::store::{EngineKind, Options};
 use crate::stream::{Mechanisms, ScramHash, StreamLimits};
 use crate::xml;
@@ -200,6 +201,35 @@ pub(super) fn front(config: &Config, hosts: &router::Hosts) -> FrontOptions {
         idle_timeout: http.idle_timeout.0,
         body_timeout: http.body_timeout.0,
     }
+}
+
+/// How connections of SOCKS5 are served, if they are at all.
+pub(super) fn socks(config: &Config, open: bool) -> SocksOptions {
+    let limits = &config.limits;
+    SocksOptions {
+        open,
+        waiting: limits.bytestreams.waiting as usize,
+        waiting_per_address: limits.bytestreams.waiting_per_address as usize,
+        exempt: limits
+            .connections
+            .exempt
+            .iter()
+            .filter_map(subnet)
+            .collect(),
+        hello: limits.stream.header_timeout.0,
+        wait: limits.bytestreams.wait.0,
+    }
+}
+
+/// The port on which clients of a domain reach this server by TCP, where the listeners tell.
+pub(super) fn client_port(config: &Config, domain: &str) -> Option<u16> {
+    let reached = |listen: &&Listen| {
+        let local = listen.address.ip().is_loopback() && domain != "localhost";
+        listen.kind == ListenKind::Client && listen.proxies.is_empty() && !local
+    };
+    let mut ports = config.listen.iter().filter(reached);
+    let port = ports.next().map(|listen| listen.address.port());
+    port.filter(|port| *port != 0)
 }
 
 /// Where web clients of a domain reach this server; `None` if they do not.

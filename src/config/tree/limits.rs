@@ -21,6 +21,18 @@ settings! {
         pub account: AccountLimits = AccountLimits::default();
         /// One stream of a component.
         pub component: ComponentLimits = ComponentLimits::default();
+        /// Connections of bytestreams.
+        pub bytestreams: BytestreamLimits = BytestreamLimits::default();
+    }
+
+    /// Connections of bytestreams (XEP-0065) that wait to be joined two by two. What goes beyond is closed at once.
+    pub struct BytestreamLimits {
+        /// All together.
+        pub waiting: u32 = 1_000 => within(2..=1_000_000);
+        /// Those of one address (of one /64 for IPv6); limits.connections.exempt is not counted.
+        pub waiting_per_address: u32 = 20 => within(2..=1_000_000);
+        /// How long one may wait.
+        pub wait: Period = Period::minutes(2) => within(Period::seconds(1)..=Period::minutes(60));
     }
 
     /// One stream of a component. Who sends faster is read more slowly.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::{Connection, Place, Stage};
-use crate::net::prelude::{self, Beginning, PreludeError};
+use crate::net::prelude::{self, Beginning, Kind, PreludeError};
 use crate::net::serve::Role;
 use crate::net::socket::{Io, Socket};
 use crate::net::stats::count;
@@ -25,7 +25,7 @@ pub(super) enum Opening {
     /// The first byte.
     First(Boxed<Result<(TcpStream, Beginning), PreludeError>>),
     /// Its turn, because many connect at once.
-    Turn(Box<(Turn, TcpStream, bool)>),
+    Turn(Box<(Turn, TcpStream, Kind)>),
     /// TLS, from the first byte or after STARTTLS.
     Handshake(Boxed<Result<(Io, Tls), HandshakeError>>),
 }
@@ -107,10 +107,11 @@ impl Connection {
             }
         }
         match self.shared.admission.turn(self.peer) {
-            None => self.begin(stream, beginning.tls),
+            None => self.begin(stream, beginning.kind),
             Some(turn) => {
                 self.clocks.stage = None;
-                self.stage = Stage::Opening(Opening::Turn(Box::new((turn, stream, beginning.tls))));
+                let waiting = Box::new((turn, stream, beginning.kind));
+                self.stage = Stage::Opening(Opening::Turn(waiting));
             }
         }
     }
@@ -122,18 +123,20 @@ impl Connection {
         }
         let ended = std::mem::replace(&mut self.stage, Stage::Ended);
         if let Stage::Opening(Opening::Turn(waiting)) = ended {
-            let (_, stream, tls) = *waiting;
-            self.begin(stream, tls);
+            let (_, stream, kind) = *waiting;
+            self.begin(stream, kind);
         }
     }
 
-    fn begin(&mut self, stream: TcpStream, tls: bool) {
+    fn begin(&mut self, stream: TcpStream, kind: Kind) {
         let socket = Socket::new(stream);
-        if tls {
-            self.start_handshake(socket);
-        } else {
-            self.io = Io::Plain(socket);
-            self.begin_talk(None);
+        if kind == Kind::Tls {
+            return self.start_handshake(socket);
+        }
+        self.io = Io::Plain(socket);
+        match self.live.socks().filter(|_| kind == Kind::Socks).cloned() {
+            Some(socks) => self.hand_over_to(socks, Vec::new(), None),
+            None => self.begin_talk(None),
         }
     }
 

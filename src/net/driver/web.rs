@@ -1,5 +1,5 @@
-//! Connections that turn out to speak HTTP: they are served by the HTTP room, within the same task, place and count, and come
-//! back if they become WebSockets.
+//! Connections that turn out to speak HTTP, or SOCKS: they are served by another room, within the same task, place and count,
+//! and come back if they become WebSockets.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use super::{Connection, Place, Stage, buffers};
 use crate::net::limits::Ticket;
 use crate::net::pipe::Pipe;
-use crate::net::serve::{Live, Role, Shared};
+use crate::net::serve::{Fronts, Live, Role, Shared};
 use crate::net::socket::Io;
-use crate::net::web::{self, Caller, Door, Opened, Stop, WebStream};
+use crate::net::web::{self, Caller, Door, Front, Opened, Stop, WebStream};
 use crate::stream::{Machine, Peer, Tls};
 
 impl Connection {
@@ -46,10 +46,24 @@ impl Connection {
 
     /// From here on it is a web client's. How many of those there may be is bounded there.
     pub(super) fn hand_over(&mut self, before: Vec<u8>, tls: Option<Tls>) {
-        let front = match &self.live.role {
-            Role::Web(front) | Role::Client(Some(front)) => front.clone(),
-            _ => return self.abandon(),
-        };
+        match &self.live.role {
+            Role::Web(front)
+            | Role::Client(Fronts {
+                web: Some(front), ..
+            }) => {
+                self.hand_over_to(front.clone(), before, tls);
+            }
+            _ => self.abandon(),
+        }
+    }
+
+    /// From here on it is no XMPP.
+    pub(super) fn hand_over_to(
+        &mut self,
+        front: Arc<dyn Front>,
+        before: Vec<u8>,
+        tls: Option<Tls>,
+    ) {
         self.ticket.authenticated();
         self.machine = None;
         self.todo.clear();
