@@ -7,6 +7,7 @@
 )]
 
 mod administration;
+mod api;
 mod archives;
 mod arrows;
 mod backup;

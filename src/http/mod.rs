@@ -1,5 +1,5 @@
-//! HTTP: the front for web clients, XMPP in their requests, the listener that a metrics collector reads (Prometheus text format 0.0.4), and requests
-//! to others.
+//! HTTP: the front for web clients, XMPP in their requests, the listener that a metrics collector reads (Prometheus text format
+//! 0.0.4), and requests to others.
 mod bosh;
 mod client;
 mod front;
@@ -9,4 +9,4 @@ mod public;
 pub use bosh::BoshOptions;
 pub use client::{Client, ClientOptions};
 pub use front::{Front, FrontOptions, ProxyHeader, WebHost};
-pub use metrics::{Exposition, serve_metrics};
+pub use metrics::{Exposition, Readiness, serve_metrics};

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod announcements;
+pub mod api;
 pub mod archive;
 pub mod archive_preferences;
 pub mod archive_search;
@@ -101,6 +102,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),
+    Listed::of::<api::Api>(),
     Listed::of::<disco::Disco>(),
     Listed::of::<caps::Caps>(),
     Listed::of::<pep::Pep>(),

@@ -1,6 +1,7 @@
 //! The running server as it can be changed: everything that a reload reaches.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::components::Components;
 use crate::config::{Listen, Loaded};
 use crate::federation::House;
 use crate::hooks::Listed;
-use crate::http::{Exposition, Front};
+use crate::http::{Exposition, Front, Readiness};
 use crate::metrics::Registry;
 use crate::net::tls::TlsStore;
 use crate::net::{Admission, Inherited, Listeners, Surroundings};
@@ -50,6 +51,8 @@ pub(super) struct Live {
     pub(super) started: u64,
     pub(super) state: Mutex<State>,
     pub(super) ends: Ends,
+    /// Once the server stops.
+    pub(super) stopping: Arc<AtomicBool>,
 }
 
 /// What a reload exchanges.
@@ -67,6 +70,16 @@ pub(super) struct State {
 }
 
 impl Live {
+    /// Whether it takes work, for whoever asks from outside.
+    pub(super) fn readiness(&self) -> Readiness {
+        let (stopping, store) = (self.stopping.clone(), self.store.clone());
+        Arc::new(move || match () {
+            () if stopping.load(Ordering::Relaxed) => Err("the server stops"),
+            () if store.read_only() => Err("the store takes no changes"),
+            () => Ok(()),
+        })
+    }
+
     /// The state; held while a reload is under way, so that one follows the other.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -20,6 +20,7 @@ mod supervisor;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -220,6 +221,7 @@ impl Server {
                 ..State::default()
             }),
             ends: Default::default(),
+            stopping: Default::default(),
         });
         acts.operate(&live);
         let mut server = Server { live, acts, tasks };
@@ -284,8 +286,9 @@ impl Server {
 
     fn expose(&self, config: &Config) -> Result<(), StartError> {
         if let Some(address) = config.metrics.listen {
-            let exposition = serve_metrics(address, self.live.metrics.clone())
-                .map_err(|error| StartError(format!("metrics.listen: {error}")))?;
+            let exposition =
+                serve_metrics(address, self.live.metrics.clone(), self.live.readiness())
+                    .map_err(|error| StartError(format!("metrics.listen: {error}")))?;
             self.live.state().exposition = Some((address, exposition));
         }
         Ok(())
@@ -352,6 +355,7 @@ impl Server {
     /// Ends all streams with `system-shutdown`, writes everything, and closes the store.
     pub async fn stop(self) {
         let live = &self.live;
+        live.stopping.store(true, Ordering::Relaxed);
         let (listeners, patience) = {
             let mut state = live.state();
             (std::mem::take(&mut state.listeners), state.patience)

@@ -100,7 +100,7 @@ impl Live {
         let exposed = state.exposition.as_ref().map(|(address, _)| *address);
         let exposition = match config.metrics.listen {
             Some(address) if exposed != Some(address) => {
-                let new = serve_metrics(address, self.metrics.clone());
+                let new = serve_metrics(address, self.metrics.clone(), self.readiness());
                 Some(new.map_err(|error| format!("metrics.listen: {error}"))?)
             }
             _ => None,

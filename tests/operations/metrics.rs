@@ -100,6 +100,9 @@ async fn nothing_else_is_there_to_be_had() {
         ("GET /metrics/x", "404"),
         ("POST /metrics", "405"),
         ("HEAD /metrics", "200"),
+        ("GET /healthz", "200"),
+        ("GET /readyz", "200"),
+        ("POST /readyz", "405"),
         ("nonsense", "400"),
     ] {
         let (head, _) = http(address, request).await;

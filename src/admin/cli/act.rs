@@ -67,6 +67,7 @@ fn about(group: &str) -> &'static str {
         "motd" => "The message of the day",
         "welcome" => "What new accounts are told",
         "report" => "What people report of spam and abuse",
+        "token" => "Tokens for administration over HTTP: add, list, remove",
         "upload" => "Files that people uploaded: list, delete",
         "blacklist" => "With whom nothing is exchanged",
         "whitelist" => "With whom alone something is exchanged",

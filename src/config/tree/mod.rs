@@ -152,7 +152,8 @@ settings! {
         pub format: LogFormat = LogFormat::Text => restart();
     }
 
-    /// Figures for Prometheus and its like, at http://ADDRESS/metrics. They name no accounts; docs/metrics.md lists them.
+    /// Figures for Prometheus and its like, at http://ADDRESS/metrics. They name no accounts; docs/metrics.md lists them. At
+    /// /healthz is said whether the server lives, at /readyz whether it takes work.
     pub struct Metrics {
         /// Where to listen; without it nowhere. There is no password: use a loopback address or a private network.
         pub listen: Option<SocketAddr> = None => example("\"127.0.0.1:5280\"");

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::config::Period;
-use crate::hooks::command::{Caller, Given, Kind, Offered, Permission, Report, Values};
+use crate::hooks::command::{Caller, Given, Kind, Offered, Permission, Values};
 use crate::hooks::{Deps, Disco, Info, Module, ModuleError, Registrar, Reply, Request, To, Verb};
 use crate::proto::disco::Identity;
 use crate::proto::error::{Condition, StanzaError};
@@ -19,7 +19,7 @@ use crate::proto::jid::Jid;
 use crate::proto::{disco, ns};
 use crate::runtime::clock::Clock;
 use crate::settings;
-use crate::state::act::run;
+use crate::state::act::gather;
 use crate::state::admins::Admins;
 use crate::state::audit::Audit;
 use crate::xml::{El, Element};
@@ -354,7 +354,7 @@ impl Commands {
         form::read(offered.command, given).map_err(|error| bad().with_text(error.to_string()))
     }
 
-    /// Does it on a task of its own: once begun, it is not left half done because the answer comes late.
+    /// Does it.
     async fn act(
         self: &Arc<Self>,
         caller: &Caller,
@@ -366,19 +366,10 @@ impl Commands {
                 given.insert(argument.name.to_owned(), Values::from(self.host.as_str()));
             }
         }
-        let (this, caller, offered) = (self.clone(), caller.clone(), offered.clone());
-        let rows = self.rows;
-        let work = tokio::spawn(async move {
-            let (report, lines) = Report::new();
-            // The report goes with the work: its end is the end of the lines.
-            let work = async move {
-                let host = Some(&this.host);
-                run(&offered, &given, &caller, host, &report, &this.audit).await
-            };
-            let (result, lines) = tokio::join!(work, outcome::collect(lines, rows));
-            Outcome { result, lines }
-        });
-        work.await.unwrap_or_else(|_| Outcome::broken())
+        let bounds = (self.rows, outcome::BYTES);
+        gather(offered, given, caller, &self.host, &self.audit, bounds)
+            .await
+            .into()
     }
 
     fn ended(&self, offered: &Offered, id: &str, done: Outcome) -> Result<Reply, StanzaError> {

@@ -1,12 +1,11 @@
 //! What a command said, as notes and a form of results; why it was not done, as an error.
 
-use tokio::sync::mpsc;
-
 use super::refused;
 use crate::hooks::command::{ActError, Command, Line};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Field, FieldType, Form, FormType};
 use crate::proto::ns;
+use crate::state::act::Done;
 use crate::xml::Element;
 
 /// What came of a command.
@@ -16,46 +15,22 @@ pub(super) struct Outcome {
 }
 
 /// Bytes of one answer: well below what clients and servers take as one stanza.
-const BYTES: usize = 128 * 1024;
+pub(super) const BYTES: usize = 128 * 1024;
 
-/// Takes what a command says, as far as an answer holds it; the rest is dropped, and said to be.
-pub(super) async fn collect(mut lines: mpsc::Receiver<Line>, rows: usize) -> Vec<Line> {
-    let (mut kept, mut bytes, mut left_out) = (Vec::new(), 0, 0_u64);
-    while let Some(line) = lines.recv().await {
-        if matches!(line, Line::Progress { .. } | Line::Data(_)) {
-            continue;
+impl From<Done> for Outcome {
+    fn from(done: Done) -> Self {
+        let mut lines = done.lines;
+        if done.left_out > 0 {
+            lines.push(Line::Said(format!("{} more are not shown.", done.left_out)));
         }
-        bytes += size(&line);
-        if kept.len() < rows && bytes <= BYTES {
-            kept.push(line);
-        } else {
-            left_out += 1;
+        Outcome {
+            result: done.result,
+            lines,
         }
-    }
-    if left_out > 0 {
-        kept.push(Line::Said(format!("{left_out} more are not shown.")));
-    }
-    kept
-}
-
-fn size(line: &Line) -> usize {
-    match line {
-        Line::Columns(all) | Line::Row(all) => all.iter().map(|text| text.len() + 60).sum(),
-        Line::Fact(name, value) => name.len() + value.len() + 60,
-        Line::Said(text) => text.len() + 30,
-        _ => 0,
     }
 }
 
 impl Outcome {
-    /// The work fell over.
-    pub(super) fn broken() -> Self {
-        Outcome {
-            result: Err(ActError::Failed("it failed unexpectedly".to_owned())),
-            lines: Vec::new(),
-        }
-    }
-
     /// Whether other arguments may do.
     pub(super) fn is_bad_argument(&self) -> bool {
         matches!(self.result, Err(ActError::Bad(_))) && self.lines.is_empty()
