@@ -30,7 +30,7 @@ pub const BUILT_IN: &[Space] = &[
     Space::LOG_BY_CONTACT,
     Space::LOG_BY_FOREIGN_ID,
     Space::LOG_PREFERENCES,
-    Space::LOG_TOTALS,
+    Space::LOG_MEASURED,
     Space::NODE,
     Space::NODE_ITEM,
     Space::NODE_ITEM_PLACE,

@@ -74,8 +74,8 @@ spaces! {
     LOG_BY_FOREIGN_ID = 0x42;
     /// uid → rules.
     LOG_PREFERENCES = 0x43;
-    /// uid → count, bytes, oldest.
-    LOG_TOTALS = 0x44;
+    /// uid → bytes of the log up to an id.
+    LOG_MEASURED = 0x44;
     /// service, room → rid, and what the list of rooms shows.
     ROOM = 0x50;
     /// rid → address, configuration, subject.

@@ -143,7 +143,6 @@ impl Incoming {
     /// Makes the account.
     pub async fn finish(mut self, left_out: &mut LeftOut) -> Result<(), ImportError> {
         self.flush().await?;
-        log::recount(&self.store, self.arrival.uid()).await?;
         if matches!(&self.login, Login::Keys(keys) if keys.is_empty()) {
             left_out.note(
                 "account without a password that can be used: set one with `waxwing user passwd`",

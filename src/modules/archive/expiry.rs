@@ -51,8 +51,8 @@ impl Archive {
                 .store
                 .reading(move |snapshot| some_accounts(snapshot, &range))
                 .await?;
-            for (uid, bytes) in accounts {
-                self.expire(uid, bytes).await?;
+            for uid in accounts {
+                self.expire(uid).await?;
             }
             match last {
                 Some(last) => after = Some(last),
@@ -61,7 +61,7 @@ impl Archive {
         }
     }
 
-    async fn expire(&self, uid: Uid, bytes: u64) -> Result<(), StoreError> {
+    async fn expire(&self, uid: Uid) -> Result<(), StoreError> {
         let store = &self.deps.store;
         let age = u64::try_from(self.config.age.0.as_millis()).unwrap_or(u64::MAX);
         if age > 0 {
@@ -69,26 +69,25 @@ impl Archive {
             log::remove(store, uid, Mid::first_of(eldest).before(), u64::MAX).await?;
         }
         let most = self.config.bytes.get();
-        if most > 0 && bytes > most {
-            log::remove(store, uid, Mid::MAX, bytes - most).await?;
+        if most > 0 {
+            let excess = log::measure(store, uid).await?.saturating_sub(most);
+            log::remove(store, uid, Mid::MAX, excess).await?;
         }
         Ok(())
     }
 }
 
-/// Some accounts with the bytes of their archives, and where to go on.
-#[allow(clippy::type_complexity)]
+/// Some accounts, and where to go on.
 fn some_accounts(
     snapshot: &dyn Snapshot,
     range: &Range,
-) -> Result<(Option<Vec<u8>>, Vec<(Uid, u64)>), StoreError> {
+) -> Result<(Option<Vec<u8>>, Vec<Uid>), StoreError> {
     let rows = snapshot.scan(Space::ACCOUNT, range, Direction::Forward, ACCOUNTS)?;
     let last = rows.last().map(|(key, _)| key.clone());
     let mut accounts = Vec::with_capacity(rows.len());
     for (key, _) in rows {
         if let Some(record) = accounts::read(snapshot, &Key::from(key.as_slice()))? {
-            let uid = Uid(record.uid);
-            accounts.push((uid, log::bytes_of(snapshot, uid)?));
+            accounts.push(Uid(record.uid));
         }
     }
     Ok((last, accounts))

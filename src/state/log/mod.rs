@@ -5,22 +5,22 @@
 //! offline delivery, redelivery and crash recovery read. An entry that no archive keeps goes when it
 //! was taken; one that is kept is found by its contact and by the ids its sender gave it.
 
+mod measure;
 mod preferences;
 mod query;
 mod removal;
 mod tombstone;
-mod totals;
 mod waiting;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
+pub use measure::{Note, kept_bytes, listed, measure};
 pub use preferences::{Default as DefaultRule, Preferences};
 pub use query::{Found, MOST_SCANNED, Page, Query, QueryError, ends};
 pub use removal::{Removed, remove};
 pub use tombstone::{Original, bury, find};
-pub use totals::{bytes_of, kept_bytes, listed, recount};
 pub use waiting::Waiting;
 
 use crate::hooks::{Entry, Uid};
@@ -87,11 +87,6 @@ pub fn keep(batch: &mut Batch, uid: Uid, way: Way, peer: &Jid, stanza: &Stanza, 
     for id in foreign(uid, stanza) {
         batch.append(Space::LOG_BY_FOREIGN_ID, &id, Vec::new());
     }
-    batch.add(
-        Space::LOG_TOTALS,
-        &account(uid),
-        i64::try_from(bytes).unwrap_or(i64::MAX),
-    );
     bytes
 }
 
@@ -112,7 +107,7 @@ fn encode(stanza: &Stanza, at: u64, flags: u8) -> Vec<u8> {
 }
 
 /// Adds a message of `own`, exchanged on another server at `at` (Unix milliseconds), under an id of its own; `undelivered` if
-/// no client has taken it. It may come twice, as what waits and as what is archived; at the end, [`recount`].
+/// no client has taken it. It may come twice, as what waits and as what is archived.
 pub fn import(
     batch: &mut Batch,
     uid: Uid,
@@ -269,8 +264,7 @@ struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     fn read(key: &[u8], value: &'a [u8]) -> Result<Raw<'a>, StoreError> {
-        let mid = key.get(8..).and_then(|mid| mid.try_into().ok());
-        let mid = Mid::from_bytes(mid.ok_or_else(odd)?);
+        let mid = Raw::mid(key)?;
         let [FORMAT, flags, rest @ ..] = value else {
             return Err(odd());
         };
@@ -281,6 +275,12 @@ impl<'a> Raw<'a> {
             at: u64::from_be_bytes(*at),
             xml,
         })
+    }
+
+    /// The id in the key of an entry.
+    fn mid(key: &[u8]) -> Result<Mid, StoreError> {
+        let mid = key.get(8..).and_then(|mid| mid.try_into().ok());
+        Ok(Mid::from_bytes(mid.ok_or_else(odd)?))
     }
 
     fn kept(&self) -> bool {

@@ -1,8 +1,9 @@
 //! What leaves an archive: the oldest first, never from the middle (XEP-0313 §3.2).
 
+use super::measure::Noted;
 use super::{KEEP, Raw, account, key};
 use crate::hooks::Uid;
-use crate::store::{Batch, Direction, Mid, Range, Snapshot, Space, Store, StoreError};
+use crate::store::{Batch, CommitError, Direction, Mid, Range, Snapshot, Space, Store, StoreError};
 
 /// Entries removed in one batch.
 const STEP: usize = 256;
@@ -29,8 +30,13 @@ pub async fn remove(store: &Store, uid: Uid, upto: Mid, bytes: u64) -> Result<Re
         let step = store
             .reading(move |snapshot| step(snapshot, uid, after, upto, left))
             .await?;
-        if !step.batch.is_empty() && store.commit(step.batch).await.is_err() {
-            return Err(StoreError::Busy);
+        if step.removed.messages > 0 {
+            match store.commit(step.batch).await {
+                Ok(_) => {}
+                // Others removed something: what is there now?
+                Err(CommitError::Precondition) => continue,
+                Err(_) => return Err(StoreError::Busy),
+            }
         }
         removed.messages += step.removed.messages;
         removed.bytes += step.removed.bytes;
@@ -64,6 +70,7 @@ fn step(
         last: None,
     };
     let full = rows.len() == STEP;
+    let (noted, mut counted) = (Noted::load(snapshot, uid)?, 0);
     for (at, value) in rows {
         let raw = Raw::read(&at, &value)?;
         step.last = full.then_some(raw.mid);
@@ -73,14 +80,16 @@ fn step(
         forget(&mut step.batch, snapshot, uid, &raw, &value)?;
         step.removed.messages += 1;
         step.removed.bytes += value.len() as u64;
+        if raw.mid <= noted.note.through {
+            counted += value.len() as u64;
+        }
         if step.removed.bytes >= bytes {
             step.last = None;
             break;
         }
     }
-    let less = i64::try_from(step.removed.bytes).unwrap_or(i64::MAX);
-    if less > 0 {
-        step.batch.add(Space::LOG_TOTALS, &account(uid), -less);
+    if step.removed.messages > 0 {
+        noted.removed(&mut step.batch, uid, counted);
     }
     Ok(step)
 }

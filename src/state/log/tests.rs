@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
+use super::measure::Noted;
 use super::*;
 use crate::proto::stanza::MessageType;
 use crate::runtime::clock::Clock;
-use crate::store::{Options, Store};
+use crate::store::{CommitError, Options, Store};
 
 const ME: Uid = Uid(7);
 
@@ -190,7 +191,7 @@ async fn what_is_removed_leaves_nothing_but_what_waits() {
     for n in 0..600 {
         mids.push(add(&store, "a@x/1", &n.to_string(), n % 2 == 0, n == 3).await);
     }
-    let total = || store.reading(|snapshot| bytes_of(snapshot, ME));
+    let total = || measure(&store, ME);
     let before = total().await.unwrap();
     let removed = remove(&store, ME, mids[299], u64::MAX).await.unwrap();
     assert_eq!(removed.messages, 300);
@@ -239,8 +240,7 @@ async fn a_tombstone_keeps_place_and_header_and_only_the_sender_digs() {
     let children: Vec<&str> = stanza.children().map(|child| child.name()).collect();
     assert_eq!(children, ["retracted"]);
     remove(&store, ME, Mid::MAX, u64::MAX).await.unwrap();
-    let total = store.reading(|snapshot| bytes_of(snapshot, ME));
-    assert_eq!(total.await.unwrap(), 0);
+    assert_eq!(measure(&store, ME).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -265,6 +265,63 @@ async fn preferences_read_back_and_never_wins() {
     ] {
         assert_eq!(rules.want(&jid(peer), None), wanted, "{peer}");
     }
+}
+
+/// Whatever was noted and removed meanwhile, the sum is what is there.
+#[tokio::test]
+async fn what_is_measured_is_what_is_there() {
+    let store = store();
+    let there = || async {
+        let all = Range::prefix(account(ME));
+        let rows = store.reading(move |view| view.page(Space::LOG, &all, usize::MAX));
+        let rows = rows.await.unwrap();
+        let kept = rows
+            .iter()
+            .map(|(key, value)| kept_bytes(key, value).unwrap());
+        kept.sum::<u64>()
+    };
+    let noted = || store.reading(|view| Noted::load(view, ME));
+    let mut mids = Vec::new();
+    for round in 0..3 {
+        for n in 0..6 {
+            let long = format!("{round}-{n}{}", "x".repeat(20_000));
+            mids.push(add(&store, "a@x/1", &long, false, n == 3).await);
+        }
+        let old = noted().await.unwrap().note;
+        assert_eq!(measure(&store, ME).await.unwrap(), there().await);
+        let note = noted().await.unwrap().note;
+        assert_eq!(note.through, mids[mids.len() - 1]);
+        assert!(note.bytes > old.bytes);
+        // Of what is noted and of what is not.
+        mids.push(add(&store, "a@x/1", "one more", false, false).await);
+        let upto = mids[2 * (round + 1)];
+        remove(&store, ME, upto, u64::MAX).await.unwrap();
+        assert_ne!(noted().await.unwrap().note, note);
+        assert_eq!(measure(&store, ME).await.unwrap(), there().await);
+        let from = jid("a@x");
+        let original = store.reading(move |s| find(s, ME, "one more", &from)).await;
+        let mut batch = Batch::new();
+        let stone = Element::new("retracted", ns::RETRACT);
+        bury(&mut batch, ME, original.unwrap().unwrap(), stone).unwrap();
+        store.commit(batch).await.unwrap();
+        assert_eq!(measure(&store, ME).await.unwrap(), there().await);
+    }
+}
+
+/// What was counted before something went is not noted after it.
+#[tokio::test]
+async fn a_count_that_a_removal_overtook_is_not_noted() {
+    let store = store();
+    let mid = add(&store, "a@x/1", "m", false, false).await;
+    let before = store.reading(|view| Noted::load(view, ME)).await.unwrap();
+    remove(&store, ME, mid, u64::MAX).await.unwrap();
+    let mut batch = Batch::new();
+    let mut note = before.note;
+    (note.bytes, note.through) = (100, mid);
+    before.replace(&mut batch, ME, note);
+    let late = store.commit(batch).await;
+    assert!(matches!(late, Err(CommitError::Precondition)), "{late:?}");
+    assert_eq!(measure(&store, ME).await.unwrap(), 0);
 }
 
 /// What comes in as waiting and as archived, in any order, is one message of the archive.
@@ -296,8 +353,7 @@ async fn what_is_imported_twice_counts_once() {
         );
     }
     store.commit(batch).await.unwrap();
-    recount(&store, ME).await.unwrap();
-    let told = store.reading(|view| bytes_of(view, ME)).await.unwrap();
+    let told = measure(&store, ME).await.unwrap();
     let all = Range::prefix(account(ME));
     let rows = store.reading(move |view| view.scan(Space::LOG, &all, Direction::Forward, 10));
     let rows = rows.await.unwrap();

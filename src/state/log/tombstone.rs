@@ -1,6 +1,6 @@
 //! Retracted messages leave a tombstone (XEP-0424 0.4.2 §4).
 
-use super::{Raw, account, encode, foreign_id, key};
+use super::{Raw, encode, foreign_id, key, measure};
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
 use crate::proto::ns;
@@ -60,10 +60,9 @@ pub fn bury(
     let raw = Raw::read(&place, &original.value)?;
     let stone = tombstone(raw.stanza()?, retracted);
     let value = encode(&stone, raw.at, raw.flags);
-    let grown = value.len() as i64 - original.value.len() as i64;
     batch.require_equals(Space::LOG, &place, original.value);
     batch.put(Space::LOG, &place, value);
-    batch.add(Space::LOG_TOTALS, &account(uid), grown);
+    measure::changed(batch, uid);
     Ok(())
 }
 
