@@ -54,9 +54,10 @@ impl Options {
         }
     }
 
-    /// A store in memory, for tests.
+    /// A store in memory, for tests: there is no sync to save.
     pub fn memory() -> Options {
         Options {
+            sync_interval: Duration::ZERO,
             free_space: Arc::new(|_| None),
             ..Options::new(EngineKind::Memory, PathBuf::new())
         }
