@@ -412,6 +412,11 @@ async fn all_rooms_are_found_at_once_only_where_that_is_allowed_and_not_too_ofte
         }
         other => panic!("not refused: {other:?}"),
     }
+    // Others do not wait for it.
+    let jid = server.account("hag").await.unwrap();
+    let mut hag = server.client(&jid).connect(server.addr).await.unwrap();
+    let found = hag.request("get", Some("localhost"), search("q", "x"));
+    assert!(found.await.unwrap().has_child("result", ns::CHANNEL_SEARCH));
 }
 
 /// Owners of services that are in memory: rooms, and what answers for their domain.

@@ -85,16 +85,23 @@ pub fn item(service: &Jid, node: &str, id: &str) -> String {
 
 /// The node and the item that a URI names, whatever service it names.
 pub fn read_item(uri: &str) -> Option<(String, String)> {
-    let (_, query) = uri.strip_prefix("xmpp:")?.split_once("?;")?;
-    let (mut node, mut id) = (None, None);
-    for pair in query.split(';') {
-        match pair.split_once('=')? {
-            ("node", value) => node = Some(decoded(value)?),
-            ("item", value) => id = Some(decoded(value)?),
-            _ => {}
-        }
-    }
-    Some((node?, id?))
+    let (_, query) = parts(uri)?;
+    Some((value(query, "node")?, value(query, "item")?))
+}
+
+/// The service and the node that a URI names.
+pub fn read_node(uri: &str) -> Option<(Jid, String)> {
+    let (service, query) = parts(uri)?;
+    Some((Jid::parse(&decoded(service)?).ok()?, value(query, "node")?))
+}
+
+fn parts(uri: &str) -> Option<(&str, &str)> {
+    uri.strip_prefix("xmpp:")?.split_once("?;")
+}
+
+fn value(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split(';').filter_map(|pair| pair.split_once('='));
+    decoded(pairs.find(|(key, _)| *key == name)?.1)
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ impl Bucket {
             .saturating_sub(self.time_for(self.burst))
     }
 
+    /// Whether nothing is missing.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at.is_none_or(|at| at <= now)
+    }
+
     /// How long it takes to earn `n` tokens; at most 136 years, so no overflow.
     fn time_for(&self, n: u32) -> Duration {
         Duration::from_nanos(u64::from(n) * 1_000_000_000 / u64::from(self.rate.max(1)))

@@ -90,6 +90,8 @@ spaces! {
     ROOM_PROFILE = 0x55;
     /// rid, number → who became what to the room.
     ROOM_CHANGE = 0x56;
+    /// service, room, jid → nick of a client of another server that is in the room. Relaxed.
+    ROOM_GUEST = 0x57;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

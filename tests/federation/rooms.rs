@@ -5,8 +5,9 @@ use std::time::Duration;
 use waxwing::proto::ns;
 use waxwing::xml::{Context, Element, Limits, parse};
 
-use super::world::{Authority, Site, online};
+use super::world::{Authority, Site, free_address, online};
 use crate::support::client::Client;
+use crate::support::process::Process;
 
 const DOMAIN: &str = "conference.verona.example";
 const ROOM: &str = "orchard@conference.verona.example";
@@ -17,8 +18,12 @@ fn el(text: &str) -> Element {
 
 /// Enters, and takes all up to the subject: who else is there.
 async fn enter(client: &mut Client, nick: &str) -> Vec<String> {
+    enter_at(client, ROOM, nick).await
+}
+
+async fn enter_at(client: &mut Client, room: &str, nick: &str) -> Vec<String> {
     let join = format!(
-        "<presence to='{ROOM}/{nick}'><x xmlns='{}'/></presence>",
+        "<presence to='{room}/{nick}'><x xmlns='{}'/></presence>",
         ns::MUC
     );
     client.send(join.as_str()).await.unwrap();
@@ -112,4 +117,82 @@ async fn who_comes_from_another_server_is_an_occupant_like_others() {
 fn has_code(stanza: &Element, code: &str) -> bool {
     let x = stanza.child("x", ns::MUC_USER);
     x.is_some_and(|x| x.children().any(|el| el.attr("code") == Some(code)))
+}
+
+/// A server in a process of its own that believes dialback, and where other servers reach it.
+fn start_process(peer: &Site) -> (Process, std::net::SocketAddr) {
+    let at = free_address();
+    let (ip, port) = (peer.address.ip(), peer.address.port());
+    let sets = [
+        "federation.enabled=true".to_owned(),
+        format!("federation.listen=[\"{at}\"]"),
+        format!(
+            "federation.peers=[{{domain = \"{}\", address = \"{ip}\", port = {port}}}]",
+            peer.domain
+        ),
+        "federation.demand=dialback-over-tls".to_owned(),
+    ];
+    let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    (Process::start(&["juliet"], &sets), at)
+}
+
+#[tokio::test]
+async fn who_was_in_a_room_over_a_kill_is_told_to_be_there_no_longer() {
+    const ROOM: &str = "orchard@conference.localhost";
+    let authority = Authority::new();
+    let mut mantua = Site::new(&authority, "mantua.example");
+    let (mut verona, at) = start_process(&mantua);
+    mantua.settings = "demand = \"dialback-over-tls\"\n".to_owned();
+    for domain in ["localhost", "conference.localhost"] {
+        mantua.settings += &format!(
+            "[[federation.peers]]\ndomain = \"{domain}\"\naddress = \"{}\"\nport = {}\n",
+            at.ip(),
+            at.port()
+        );
+    }
+    let there = mantua.start(&authority, &[]).await;
+    let mut juliet = verona.client("juliet").connect(verona.addr).await.unwrap();
+    enter_at(&mut juliet, ROOM, "juliet").await;
+    let x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+    let query = Element::new("query", ns::MUC_OWNER).with_child(x);
+    juliet.request("set", Some(ROOM), query).await.unwrap();
+    let (mut romeo, mut paris) = {
+        let accounts = ["romeo", "paris"].map(|name| there.account(name));
+        let [romeo, paris] = accounts;
+        let (romeo, paris) = (romeo.await.unwrap(), paris.await.unwrap());
+        (online(&there, &romeo).await, online(&there, &paris).await)
+    };
+    enter_at(&mut romeo, ROOM, "romeo").await;
+    enter_at(&mut paris, ROOM, "paris").await;
+    // Who has left is told nothing more.
+    let leave = format!("<presence type='unavailable' to='{ROOM}/paris'/>");
+    paris.send(leave.as_str()).await.unwrap();
+    let gone = |nick: &'static str| {
+        move |el: &Element| {
+            el.attr("type") == Some("unavailable")
+                && el.attr("from") == Some(&*format!("{ROOM}/{nick}"))
+        }
+    };
+    paris.wait_for("to have left", gone("paris")).await.unwrap();
+
+    verona.kill();
+    verona.restart();
+    let out = romeo.wait_for("to be told", gone("romeo")).await.unwrap();
+    assert!(has_code(&out, "110") && has_code(&out, "332"), "{out:?}");
+    // He enters again, if the room stays when nobody is there; this one does not.
+    let mut juliet = verona.client("juliet").connect(verona.addr).await.unwrap();
+    enter_at(&mut juliet, ROOM, "juliet").await;
+    let query = el(
+        "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>",
+    );
+    juliet.request("set", Some(ROOM), query).await.unwrap();
+    let others = enter_at(&mut romeo, ROOM, "romeo").await;
+    assert!(
+        others.ends_with(&[format!("{ROOM}/juliet"), format!("{ROOM}/romeo")]),
+        "{others:?}"
+    );
+    paris
+        .expect_nothing(Duration::from_millis(250))
+        .await
+        .unwrap();
 }

@@ -1,8 +1,9 @@
 //! XEP-0433: Extended Channel Search (0.1.0) over the public rooms of the host
 
+mod askers;
 mod query;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
@@ -12,12 +13,12 @@ use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::Form;
 use crate::proto::jid::Jid;
 use crate::proto::{ns, rsm};
-use crate::runtime::bucket::Bucket;
 use crate::settings;
 use crate::state::rooms::{self, Listing, Occupied};
 use crate::store::{Snapshot, StoreError};
 use crate::xml::Element;
 
+use askers::{Askers, Refused};
 use query::{Channel, Query};
 
 settings! {
@@ -29,12 +30,14 @@ settings! {
         pub page: u32 = 50 => within(1..=500);
         /// Rooms that are looked through; those behind them are not found.
         pub rooms: u32 = 10_000 => within(100..=1_000_000);
-        /// Searches in a second, of everybody together; ten times as many at once.
-        pub searches: u32 = 5 => within(1..=10_000);
+        /// Searches in a second of one account, or of all people of one other server; ten times as many at once.
+        pub searches: u32 = 1 => within(1..=1_000);
+        /// Searches in a second of everybody together; ten times as many at once.
+        pub searches_together: u32 = 20 => within(1..=10_000);
     }
 }
 
-/// Searches at the same time.
+/// Searches at the same time; the others wait.
 const AT_ONCE: usize = 2;
 
 /// Rooms read at once.
@@ -46,10 +49,11 @@ pub struct ChannelSearch {
     all: bool,
     page: usize,
     rooms: usize,
-    searches: Mutex<Bucket>,
-    places: Arc<Semaphore>,
+    askers: Askers,
+    places: Semaphore,
     occupied: Arc<Occupied>,
     full: Counter,
+    full_together: Counter,
 }
 
 impl Module for ChannelSearch {
@@ -66,13 +70,13 @@ impl Module for ChannelSearch {
             all: config.all,
             page: config.page as usize,
             rooms: config.rooms as usize,
-            searches: Mutex::new(Bucket::new(
-                config.searches,
-                config.searches.saturating_mul(10),
-            )),
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            askers: Askers::new(config.searches, config.searches_together),
+            places: Semaphore::new(AT_ONCE),
             occupied: Occupied::of(&deps.shared, &deps.host),
             full: deps.metrics.limit("modules.channel_search.searches"),
+            full_together: deps
+                .metrics
+                .limit("modules.channel_search.searches_together"),
             deps: deps.clone(),
         })
     }
@@ -104,15 +108,12 @@ impl ChannelSearch {
             (Ok(query), Ok(page)) => (query, page),
             (Err(error), _) | (_, Err(error)) => return error.into(),
         };
-        if let Some(wait) = self.too_often() {
-            return query::too_often(wait).into();
+        if let Some(seconds) = self.too_often(request.from) {
+            return query::too_often(seconds).into();
         }
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            return query::too_often(1).into();
-        };
         let (this, domain) = (self.clone(), domain.clone());
         Reply::Later(Box::pin(async move {
-            let _place = place;
+            let _place = this.places.acquire().await;
             match this.search(domain, query).await {
                 Ok(found) => this.shown(&found, &page),
                 Err(error) => {
@@ -123,18 +124,19 @@ impl ChannelSearch {
         }))
     }
 
-    /// After how many seconds there may be another search, if not now.
-    fn too_often(&self) -> Option<u64> {
-        let now = self.deps.clock.now();
-        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut after = searches.clone();
-        let wait = after.take(1, now);
-        if wait.is_zero() {
-            *searches = after;
-            return None;
+    /// After how many seconds there may be another search, if not now: an account of this host asks by itself, the people
+    /// of another server together.
+    fn too_often(&self, from: &Jid) -> Option<u64> {
+        let asker = match from.domain() == self.deps.host.domain() {
+            true => from.bare_str(),
+            false => from.domain(),
+        };
+        let refused = self.askers.count(asker, self.deps.clock.now()).err()?;
+        match refused {
+            Refused::TooOften(_) => self.full.count(),
+            Refused::AllTooOften(_) => self.full_together.count(),
         }
-        self.full.count();
-        Some(wait.as_secs().saturating_add(1))
+        Some(refused.seconds())
     }
 
     /// One page of what was found (§4.2.2.1).

@@ -29,7 +29,7 @@ use crate::metrics::{Counter, Registry};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::state::admins::Admins;
-use crate::state::rooms::{self, Occupied, Options, Rid, archive};
+use crate::state::rooms::{self, Occupied, Options, Rid, archive, guests};
 use crate::state::rtbl::Named;
 use crate::store::{Snapshot, Store, StoreError};
 use crate::{choice, settings};
@@ -325,7 +325,8 @@ impl service::Service for Rooms {
         match Jid::new(Some(key), self.0.domain.domain(), None) {
             Ok(jid) => {
                 let room = Room::new(jid, self.0.rules.clone(), None, Vec::new());
-                Box::new(RoomOwner::new(key, room, self.0.clone(), suspended))
+                let service = self.0.clone();
+                Box::new(RoomOwner::new(key, room, service, suspended, Vec::new()))
             }
             Err(_) => Box::new(HostOwner(self.0.clone())),
         }
@@ -345,12 +346,11 @@ impl service::Service for Rooms {
             Some(stored) => archive::newest(view, stored.record.rid, self.0.rules.history)?,
             None => Vec::new(),
         };
+        let lost = guests::of(view, &jid)?;
         let room = Room::new(jid, self.0.rules.clone(), stored, history);
+        let service = self.0.clone();
         Ok(Box::new(RoomOwner::new(
-            key,
-            room,
-            self.0.clone(),
-            suspended,
+            key, room, service, suspended, lost,
         )))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use smallvec::smallvec;
 
 use super::absent::{self, News};
 use super::room::{Actor, Kept, Now, Occupant, Out, Role, Room, Session};
@@ -19,7 +20,8 @@ use crate::proto::jid::Jid;
 use crate::proto::stanza::{Kind, PresenceType, Stanza};
 use crate::state::rooms::Rid;
 use crate::state::rooms::archive::{self, Said};
-use crate::store::Mid;
+use crate::state::rooms::guests::Guest;
+use crate::store::{Batch, Mid};
 
 /// A room in memory.
 pub struct RoomOwner {
@@ -36,6 +38,8 @@ pub struct RoomOwner {
     administers: Arc<Found<Jid, bool>>,
     /// What members learn who are not there.
     absent: Arc<absent::Desk>,
+    /// Clients of other servers that were there when the process before this one ended without a word.
+    lost: Vec<Guest>,
 }
 
 /// What was looked up for stanzas that come again.
@@ -67,6 +71,7 @@ impl RoomOwner {
         mut room: Room,
         service: Arc<Service>,
         suspended: Option<&[u8]>,
+        lost: Vec<Guest>,
     ) -> Self {
         if let Some(occupants) = suspended.and_then(|bytes| read(bytes, &service.domain, key)) {
             let locked = None;
@@ -81,6 +86,7 @@ impl RoomOwner {
             found: Arc::default(),
             administers: Arc::default(),
             absent: Arc::default(),
+            lost,
         };
         owner.show();
         owner
@@ -172,10 +178,28 @@ impl RoomOwner {
         }
     }
 
+    /// Clients that were lost are told so, but for one that is about to enter again.
+    fn tell_lost(&mut self, sender: &Jid, stanza: &Stanza, turn: &mut ServiceTurn<'_>) -> Batch {
+        let mut batch = Batch::new().relaxed();
+        for lost in std::mem::take(&mut self.lost) {
+            let returns = lost.0 == *sender && matches!(stanza.kind, Kind::Presence(_));
+            if let Some(told) = self.room.put_out_lost(&lost) {
+                self.room.forget_lost(&lost, &mut batch);
+                if !returns {
+                    turn.send_copies(Arc::new(told), smallvec![lost.0]);
+                }
+            }
+        }
+        batch
+    }
+
     fn follow(&mut self, out: Out, envelope: &Envelope, turn: &mut ServiceTurn<'_>) {
-        let writes = !out.batch.is_empty();
-        let queued = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
+        let floor = turn.floor;
+        let guests = self.room.write_guests(|jid| !floor.is_local(jid.domain()));
         turn.batch().merge(out.batch);
+        turn.batch().merge(guests);
+        let writes = !turn.batch().is_empty();
+        let queued = envelope.receipt.as_ref().is_some_and(|r| r.must_queue());
         let waits = writes || queued || self.under_way.load(Ordering::Acquire) > 0;
         if waits {
             turn.keep_order();
@@ -239,6 +263,8 @@ impl ServiceOwner for RoomOwner {
             number: &|| Rid::allocate(store),
             found: found.as_ref(),
         };
+        let lost = self.tell_lost(&actor.jid, &stanza, turn);
+        turn.batch().merge(lost);
         let mut out = self.room.handle(&actor, &envelope.to, &stanza, &now);
         if actor.jid == self.service.domain {
             let named = &self.service.named;
@@ -257,6 +283,9 @@ impl ServiceOwner for RoomOwner {
         for tell in out.tells {
             turn.send_copies(tell.stanza, tell.to);
         }
+        // Nobody who is told waits for the disk, which follows before the end; else they are told again.
+        let guests = self.room.write_guests(|jid| !floor.is_local(jid.domain()));
+        floor.store().hand_in(guests, |_| ());
         self.show();
     }
 

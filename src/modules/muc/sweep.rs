@@ -10,12 +10,15 @@ use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{IqType, Stanza};
 use crate::runtime::random;
-use crate::state::rooms::{self, Rid};
+use crate::state::rooms::{self, Rid, guests};
 use crate::store::{CommitError, StoreError};
 use crate::xml::Element;
 
 /// When, after the start.
 const SOON: Duration = Duration::from_secs(20);
+
+/// When people of other servers are told that they are not in a room any more.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Rooms read at once.
 const STEP: usize = 500;
@@ -30,12 +33,18 @@ enum SweepError {
 
 /// Has it done once.
 pub(super) fn begin(service: &Arc<Service>, r: &mut Registrar<'_>) {
-    let (service, begun) = (service.clone(), AtomicBool::new(false));
-    r.every(SOON, move || {
-        if begun.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let service = service.clone();
+    let this = service.clone();
+    once(r, AT_ONCE, move || {
+        let service = this.clone();
+        tokio::spawn(async move {
+            if let Err(error) = service.wake_left().await {
+                tracing::error!(service = %service.domain, %error, "who was in rooms cannot be read; run `waxwing check`");
+            }
+        });
+    });
+    let this = service.clone();
+    once(r, SOON, move || {
+        let service = this.clone();
         tokio::spawn(async move {
             if let Err(error) = service.sweep().await {
                 tracing::warn!(service = %service.domain, %error, "rooms that are no more were not cleared up; it is tried again at the next start");
@@ -44,7 +53,34 @@ pub(super) fn begin(service: &Arc<Service>, r: &mut Registrar<'_>) {
     });
 }
 
+fn once(r: &mut Registrar<'_>, after: Duration, f: impl Fn() + Send + Sync + 'static) {
+    let begun = AtomicBool::new(false);
+    r.every(after, move || {
+        if !begun.swap(true, Ordering::AcqRel) {
+            f();
+        }
+    });
+}
+
 impl Service {
+    /// Wakes rooms whose guests do not know that the process before this one is gone. Who is in a room has woken it.
+    async fn wake_left(&self) -> Result<(), StoreError> {
+        let mut after = None::<String>;
+        loop {
+            let (domain, from) = (self.domain.clone(), after.take());
+            let next = self
+                .store
+                .reading(move |view| guests::room_after(view, domain.domain(), from.as_deref()));
+            let Some(name) = next.await? else {
+                return Ok(());
+            };
+            if !self.live.occupied.has(&name) {
+                self.nudge(&name);
+            }
+            after = Some(name);
+        }
+    }
+
     async fn sweep(&self) -> Result<(), SweepError> {
         let domain = self.domain.clone();
         let left = self

@@ -3,6 +3,7 @@
 mod affiliation;
 pub mod archive;
 pub mod changes;
+pub mod guests;
 mod occupied;
 mod options;
 

@@ -100,6 +100,8 @@ pub struct Options {
     pub logged: bool,
     /// An associated node.
     pub pubsub: String,
+    /// The space that it is part of, a node (XEP-0503).
+    pub space: String,
 }
 
 impl Default for Options {
@@ -126,6 +128,7 @@ impl Default for Options {
             slow_mode: 0,
             logged: false,
             pubsub: String::new(),
+            space: String::new(),
         }
     }
 }

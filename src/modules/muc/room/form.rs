@@ -2,7 +2,7 @@
 
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Field, FieldType, Form, FormType};
-use crate::proto::ns;
+use crate::proto::{ns, uri};
 use crate::state::rooms::{Options, Roles, Talk};
 
 /// Choices for the number of occupants.
@@ -51,6 +51,7 @@ fn appearance(form: Form, o: &Options) -> Form {
         .with_field(
             Field::text("muc#roomconfig_pubsub", &o.pubsub).with_label("Associated node (URI)"),
         )
+        .with_field(Field::text(SPACE, &o.space).with_label("Space that the room is part of (URI)"))
 }
 
 fn entry(form: Form, o: &Options, most: usize) -> Form {
@@ -168,6 +169,9 @@ fn keeping(form: Form, o: &Options, history: usize) -> Form {
         )
 }
 
+/// XEP-0503 says only how the answer is shown (§5.5).
+const SPACE: &str = "{urn:xmpp:spaces:0}parent";
+
 /// The longest wait of slow mode, in seconds: a day.
 const SLOWEST: u64 = 86_400;
 
@@ -243,6 +247,7 @@ fn texts(checked: &Form, options: &mut Options, most: usize) -> Result<(), Stanz
         ("muc#roomconfig_roomdesc", &mut options.description),
         ("muc#roomconfig_lang", &mut options.lang),
         ("muc#roomconfig_pubsub", &mut options.pubsub),
+        (SPACE, &mut options.space),
     ] {
         let Some(field) = checked.field(var) else {
             continue;
@@ -250,6 +255,10 @@ fn texts(checked: &Form, options: &mut Options, most: usize) -> Result<(), Stanz
         let value = field.value().unwrap_or_default();
         if value.len() > most {
             return Err(unfit(format!("{var} has at most {most} bytes")));
+        }
+        if var == SPACE && !value.is_empty() && uri::read_node(value).is_none() {
+            let text = "A space is the node of a service: xmpp:SERVICE?;node=NODE";
+            return Err(unfit(text.to_owned()));
         }
         value.clone_into(place);
     }

@@ -42,7 +42,16 @@ impl Room {
         info.identities.push(identity.with_name(name));
         info.features = self.features();
         info.forms.push(self.about(wall));
+        info.forms.extend(self.space());
         Ok(info.to_element(None))
+    }
+
+    /// The space that it is part of (XEP-0503 §5.5).
+    fn space(&self) -> Option<Form> {
+        let space = self.options().map(|options| options.space.as_str());
+        let space = space.filter(|space| !space.is_empty())?;
+        let form = Form::new(FormType::Result).with_form_type(ns::SPACES);
+        Some(form.with_field(Field::text("parent", space).with_label("Space")))
     }
 
     /// The nickname that is kept for somebody (§7.12).
@@ -84,6 +93,7 @@ impl Room {
                 ]);
                 features.extend([ns::MODERATE, ns::MODERATE_OLD]);
             }
+            features.extend((!options.space.is_empty()).then_some(ns::SPACES));
             features.extend([
                 either(options.public, "muc_public", "muc_hidden"),
                 either(options.persistent, "muc_persistent", "muc_temporary"),
@@ -114,6 +124,11 @@ impl Room {
         let contacts = stored.affiliates.iter();
         let contacts = contacts
             .filter(|(_, known)| known.affiliation == Affiliation::Owner && options.non_anonymous);
+        // XEP-0503 §5.5: by this older clients find the space.
+        let node = match options.pubsub.as_str() {
+            "" => options.space.as_str(),
+            node => node,
+        };
         let texts = [
             (
                 "muc#roominfo_description",
@@ -121,11 +136,7 @@ impl Room {
                 options.description.as_str(),
             ),
             ("muc#roominfo_lang", "Language", options.lang.as_str()),
-            (
-                "muc#roomconfig_pubsub",
-                "Associated node",
-                options.pubsub.as_str(),
-            ),
+            ("muc#roomconfig_pubsub", "Associated node", node),
         ];
         for (var, label, value) in texts {
             if !value.is_empty() {

@@ -7,6 +7,7 @@ mod archive;
 mod bans;
 mod barred;
 mod form;
+mod guests;
 mod hats;
 mod info;
 mod invite;
@@ -357,6 +358,8 @@ impl Room {
                 self.occupants.enter(occupant);
             }
         }
+        // What was written down of them stands.
+        self.occupants.moved();
     }
 
     /// What is not in the store.

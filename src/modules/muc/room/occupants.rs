@@ -128,6 +128,8 @@ pub enum Rest {
 pub struct Occupants {
     by_nick: BTreeMap<Box<str>, Occupant>,
     nick_of: HashMap<Jid, Box<str>>,
+    /// Clients that came, went or have another nickname, since it was asked.
+    moved: Vec<Jid>,
 }
 
 impl Occupants {
@@ -170,7 +172,10 @@ impl Occupants {
     pub fn enter(&mut self, occupant: Occupant) {
         let key = fold(occupant.nick());
         for session in &occupant.sessions {
-            self.nick_of.insert(session.jid.clone(), key.clone());
+            let before = self.nick_of.insert(session.jid.clone(), key.clone());
+            if before.as_ref() != Some(&key) {
+                self.moved.push(session.jid.clone());
+            }
         }
         match self.by_nick.get_mut(&key) {
             Some(there) => {
@@ -191,6 +196,7 @@ impl Occupants {
         let there = self.by_nick.get_mut(&key)?;
         let at = there.sessions.iter().position(|known| known.jid == *full)?;
         let session = there.sessions.remove(at);
+        self.moved.push(full.clone());
         let rest = match there.sessions.len() {
             0 => Rest::Nobody,
             others if at < others => Rest::Same,
@@ -211,13 +217,20 @@ impl Occupants {
         let gone = self.by_nick.remove(&fold(nick))?;
         for session in &gone.sessions {
             self.nick_of.remove(&session.jid);
+            self.moved.push(session.jid.clone());
         }
         Some(gone)
     }
 
+    /// Clients that came, went or have another nickname, since this was asked the last time.
+    pub fn moved(&mut self) -> Vec<Jid> {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Takes all out.
     pub fn clear(&mut self) -> Vec<Occupant> {
-        self.nick_of.clear();
+        self.moved
+            .extend(self.nick_of.drain().map(|(client, _)| client));
         std::mem::take(&mut self.by_nick).into_values().collect()
     }
 }

@@ -8,6 +8,7 @@
 
 mod bans;
 mod barred;
+mod guests;
 mod members;
 mod more;
 mod versions;
