@@ -1,9 +1,12 @@
 //! What people say of themselves by publishing it: their names (XEP-0172) and their cards (XEP-0292).
 
-use waxwing::proto::{Condition, PresenceType, Stanza, ns};
+use std::time::Duration;
+
+use waxwing::proto::{Condition, Jid, PresenceType, Stanza, ns};
 use waxwing::xml::Element;
 
 use crate::pep::{ask, befriend, event, ids, items, leaf, publish, talker};
+use crate::support::client::Client;
 use crate::support::server::start_server;
 
 const VCARD4: &str = "urn:xmpp:vcard4";
@@ -99,4 +102,79 @@ async fn a_card_is_seen_by_everybody_and_those_of_others_by_nobody() {
     assert_eq!(ids(&own.unwrap()), ["romeo@localhost", "paris@localhost"]);
     let shut = ask(&mut orchard.client, "get", Some(&juliet), items(CONTACTS)).await;
     assert_eq!(shut.unwrap_err().condition, Condition::NotAllowed);
+}
+
+/// Asks for a vCard in its old form until its full name is this.
+async fn is_called(client: &mut Client, whom: &Jid, name: &str) -> Element {
+    for _ in 0..400 {
+        let vcard = Element::new("vCard", ns::VCARD);
+        if let Ok(answer) = ask(client, "get", Some(whom), vcard).await {
+            let vcard = answer.child("vCard", ns::VCARD).unwrap();
+            let full = vcard.child("FN", ns::VCARD).map(|el| el.text());
+            if full.as_deref() == Some(name) {
+                return vcard.to_element();
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{whom} is not called {name}");
+}
+
+#[tokio::test]
+async fn a_card_is_the_same_in_its_old_and_its_new_form() {
+    let server = start_server(&[]).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let romeo = server.account("romeo").await.unwrap();
+    let mut balcony = talker(&server, &juliet, "balcony", &[VCARD4]).await;
+    let mut orchard = talker(&server, &romeo, "orchard", &[]).await;
+    let old = |inside: &[(&str, &str)]| {
+        let leaves = inside
+            .iter()
+            .map(|(name, text)| leaf(name, ns::VCARD, text));
+        Element::new("vCard", ns::VCARD).with_children(leaves)
+    };
+    // A newer client publishes one for everybody: older clients see it.
+    let gender = Element::new("gender", ns::VCARD4)
+        .with_child(Element::new("sex", ns::VCARD4).with_child(leaf("text", ns::VCARD4, "F")));
+    let sent = card("Juliet").with_child(gender.clone());
+    let sent = publish(VCARD4, "card", sent, &[("access_model", "open")]);
+    ask(&mut balcony.client, "set", None, sent).await.unwrap();
+    event(&mut balcony.client, VCARD4).await;
+    is_called(&mut orchard.client, &juliet, "Juliet").await;
+    // An older client writes one: what only the new form knows stays, under the id that it has.
+    let written = old(&[("FN", "Juliet Capulet"), ("MAILER", "Exodus")]);
+    ask(&mut balcony.client, "set", None, written)
+        .await
+        .unwrap();
+    let (_, items) = event(&mut balcony.client, VCARD4).await;
+    assert_eq!(payload(&items), card("Juliet Capulet").with_child(gender));
+    let item = items.children().next().unwrap();
+    assert_eq!(item.attr("id"), Some("card"));
+    // And what only the old form knows.
+    let sent = publish(VCARD4, "card", card("Juliet Montague"), &[]);
+    ask(&mut balcony.client, "set", None, sent).await.unwrap();
+    event(&mut balcony.client, VCARD4).await;
+    let vcard = is_called(&mut orchard.client, &juliet, "Juliet Montague").await;
+    assert!(vcard.has_child("MAILER", ns::VCARD));
+
+    // One for contacts alone stays with them.
+    let paris = server.account("paris").await.unwrap();
+    let mut tomb = talker(&server, &paris, "tomb", &[VCARD4]).await;
+    let sent = publish(
+        VCARD4,
+        "card",
+        card("Count Paris"),
+        &[("access_model", "presence")],
+    );
+    ask(&mut tomb.client, "set", None, sent).await.unwrap();
+    event(&mut tomb.client, VCARD4).await;
+    let written = old(&[("FN", "Paris")]);
+    ask(&mut tomb.client, "set", None, written).await.unwrap();
+    let (_, items) = event(&mut tomb.client, VCARD4).await;
+    assert_eq!(payload(&items), card("Paris"));
+    let sent = publish(VCARD4, "card", card("Count Paris"), &[]);
+    ask(&mut tomb.client, "set", None, sent).await.unwrap();
+    event(&mut tomb.client, VCARD4).await;
+    let vcard = is_called(&mut orchard.client, &paris, "Paris").await;
+    assert_eq!(vcard, old(&[("FN", "Paris")]));
 }

@@ -53,6 +53,7 @@ pub mod strangers;
 pub mod time;
 pub mod upload;
 pub mod vcard;
+pub mod vcard4;
 pub mod version;
 pub mod web_push;
 
@@ -109,6 +110,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<node_archive::NodeArchive>(),
     Listed::of::<bookmarks::Bookmarks>(),
     Listed::of::<avatars::Avatars>(),
+    Listed::of::<vcard4::VCard4>(),
     Listed::of::<displayed::Displayed>(),
     Listed::of::<keys::Keys>(),
     Listed::of::<host_meta::HostMeta>(),

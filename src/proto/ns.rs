@@ -156,6 +156,8 @@ pub const EXTDISCO: &str = "urn:xmpp:extdisco:2";
 pub const PIE: &str = "urn:xmpp:pie:0";
 /// XEP-0292: vCard4 over XMPP.
 pub const VCARD4: &str = "urn:ietf:params:xml:ns:vcard-4.0";
+/// XEP-0292: the node of a card.
+pub const VCARD4_NODE: &str = "urn:xmpp:vcard4";
 /// XEP-0283: moved.
 pub const MOVED: &str = "urn:xmpp:moved:1";
 /// XEP-0319: last user interaction in presence.
@@ -317,6 +319,8 @@ pub const PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-opt
 pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
 /// XEP-0462: lists of nodes by their type.
 pub const PUBSUB_FILTER: &str = "urn:xmpp:pubsub-filter:0";
+/// RFC 4287: Atom.
+pub const ATOM: &str = "http://www.w3.org/2005/Atom";
 /// XEP-0277, XEP-0472: the type of a microblog.
 pub const MICROBLOG: &str = "urn:xmpp:microblog:0";
 /// XEP-0472: the type of a social feed.

@@ -1,10 +1,15 @@
 //! What an account has published and keeps, asked for and changed in its own name: for what the server converts between
 //! the forms that clients know. It takes the way of everybody's requests, so that limits, order and notifications are theirs.
 
+use std::collections::hash_map::RandomState;
+use std::convert::Infallible;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hooks::{AskError, Floor, Question};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::hooks::{AskError, Floor, Question, Shared};
 use crate::proto::error::Condition;
 use crate::proto::form::{Field, Form, FormType};
 use crate::proto::jid::Jid;
@@ -22,6 +27,37 @@ const PAGES: usize = 100;
 pub struct OwnNodes {
     floor: Arc<dyn Floor>,
     account: Jid,
+}
+
+/// Conversions of one account come one after the other: each reads what it changes.
+pub struct Lines {
+    locks: [Mutex<()>; 32],
+    hasher: RandomState,
+}
+
+impl Lines {
+    /// Those of a host, for all who convert.
+    pub fn of(shared: &Shared, host: &Jid) -> Arc<Lines> {
+        let made = shared.of(host, || {
+            Ok::<_, Infallible>(Lines {
+                locks: Default::default(),
+                hasher: RandomState::new(),
+            })
+        });
+        match made {
+            Ok(lines) => lines,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Waits for those who came before.
+    pub async fn enter(&self, account: &Jid) -> Option<MutexGuard<'_, ()>> {
+        let at = self.hasher.hash_one(account.bare_str()) as usize % self.locks.len();
+        match self.locks.get(at) {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        }
+    }
 }
 
 /// An item: its id, and what it holds.
@@ -138,6 +174,28 @@ impl OwnNodes {
         self.set(pubsub.with_child(options)).await
     }
 
+    /// Whether everybody may see a node (XEP-0060 §5.4).
+    ///
+    /// # Errors
+    /// That there was no answer.
+    pub async fn is_open(&self, node: &str) -> Result<bool, AskError> {
+        let query = Element::new("query", ns::DISCO_INFO).with_attr("node", node);
+        match self.get(query).await {
+            Ok(answer) => Ok(answer.is_some_and(|answer| is_open(answer.root()))),
+            Err(AskError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The account's vCard in the old form (XEP-0054); an empty one if it has none.
+    ///
+    /// # Errors
+    /// As of [`OwnNodes::get`].
+    pub async fn vcard(&self) -> Result<Element, AskError> {
+        let empty = Element::new("vCard", ns::VCARD);
+        Ok(self.get(empty.clone()).await?.unwrap_or(empty))
+    }
+
     /// Takes an item back, and says so to who hears of the node.
     ///
     /// # Errors
@@ -151,6 +209,12 @@ impl OwnNodes {
         let pubsub = Element::new("pubsub", ns::PUBSUB).with_child(retract);
         self.set(pubsub).await
     }
+}
+
+fn is_open(query: El<'_>) -> bool {
+    let forms = query.children().filter(|child| child.ns() == ns::DATA_FORM);
+    let mut forms = forms.filter_map(|x| Form::parse(x).ok());
+    forms.any(|form| form.value("pubsub#access_model") == Some("open"))
 }
 
 fn items_of<'a>(node: &str, ids: impl IntoIterator<Item = &'a str>) -> Element {

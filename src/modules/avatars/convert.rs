@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use crate::proto::form::Form;
 use crate::proto::ns;
 use crate::xml::{El, Element};
 
@@ -100,13 +99,6 @@ pub fn with_photo(vcard: El<'_>, photo: Option<Element>) -> Element {
     let mut vcard = vcard.to_element();
     vcard.retain_children(|child| !child.is("PHOTO", ns::VCARD));
     vcard.with_children(photo)
-}
-
-/// Whether disco says of a node that everybody may see it (XEP-0060 §5.4).
-pub fn is_open(query: El<'_>) -> bool {
-    let forms = query.children().filter(|child| child.ns() == ns::DATA_FORM);
-    let mut forms = forms.filter_map(|x| Form::parse(x).ok());
-    forms.any(|form| form.value("pubsub#access_model") == Some("open"))
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {

@@ -4,11 +4,7 @@
 mod convert;
 mod presence;
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
-
-use tokio::sync::Mutex;
 
 use self::convert::{Image, Metadata};
 use self::presence::Shown;
@@ -21,7 +17,7 @@ use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::settings;
-use crate::state::own_nodes::OwnNodes;
+use crate::state::own_nodes::{Lines, OwnNodes};
 use crate::state::owned::{AccountSpace, Quota};
 use crate::xml::Element;
 
@@ -39,9 +35,7 @@ pub struct Avatars {
     bytes: u64,
     /// What is shown in presence, by account.
     space: AccountSpace,
-    /// Conversions of one account come one after the other.
-    locks: [Mutex<()>; 32],
-    hasher: RandomState,
+    lines: Arc<Lines>,
 }
 
 impl Module for Avatars {
@@ -66,8 +60,7 @@ impl Module for Avatars {
                 module: Self::INFO.name,
                 reason: error.to_string(),
             })?,
-            locks: Default::default(),
-            hasher: RandomState::new(),
+            lines: Lines::of(&deps.shared, &deps.host),
         })
     }
 
@@ -123,11 +116,7 @@ impl Avatars {
     fn changed(self: &Arc<Self>, account: Jid, from: From) {
         let this = self.clone();
         tokio::spawn(async move {
-            let at = this.hasher.hash_one(account.bare_str()) as usize % this.locks.len();
-            let Some(lock) = this.locks.get(at) else {
-                return;
-            };
-            let _turn = lock.lock().await;
+            let _turn = this.lines.enter(&account).await;
             let own = OwnNodes::new(&this.deps.floor, &account);
             let converted = match from {
                 From::Node => this.to_vcard(&own).await,
@@ -150,7 +139,7 @@ impl Avatars {
             .map(|(_, payload)| Metadata::of(payload.root()));
         let mut image = None;
         if let Some(id) = metadata.as_ref().and_then(|metadata| metadata.id.as_ref())
-            && self.is_open(own).await?
+            && own.is_open(ns::AVATAR_DATA).await?
         {
             let data = own.item(ns::AVATAR_DATA, id).await?;
             image = data.and_then(|data| Image::of_data(data.root()));
@@ -159,7 +148,7 @@ impl Avatars {
                 return Ok(None);
             }
         }
-        let vcard = self.vcard(own).await?;
+        let vcard = own.vcard().await?;
         let before = Image::of_vcard(vcard.root());
         let hash = image.as_ref().map(Image::hash).unwrap_or_default();
         if before.map(|before| before.hash()).unwrap_or_default() != hash {
@@ -172,7 +161,7 @@ impl Avatars {
 
     /// §3.2. A vCard without a photo takes no published picture away: older clients write vCards as they know them.
     async fn to_node(&self, own: &OwnNodes) -> Result<Option<String>, AskError> {
-        let vcard = self.vcard(own).await?;
+        let vcard = own.vcard().await?;
         let Some(image) = Image::of_vcard(vcard.root()) else {
             return Ok(Some(String::new()));
         };
@@ -188,21 +177,6 @@ impl Avatars {
                 .await?;
         }
         Ok(Some(hash))
-    }
-
-    /// Whether everybody may see the pictures that are published.
-    async fn is_open(&self, own: &OwnNodes) -> Result<bool, AskError> {
-        let query = Element::new("query", ns::DISCO_INFO).with_attr("node", ns::AVATAR_DATA);
-        match own.get(query).await {
-            Ok(answer) => Ok(answer.is_some_and(|answer| convert::is_open(answer.root()))),
-            Err(AskError::Refused(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn vcard(&self, own: &OwnNodes) -> Result<Element, AskError> {
-        let empty = Element::new("vCard", ns::VCARD);
-        Ok(own.get(empty.clone()).await?.unwrap_or(empty))
     }
 
     /// Presence has this hash from now on.
