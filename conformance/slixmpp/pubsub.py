@@ -17,7 +17,8 @@ PUBLISH = "http://jabber.org/protocol/pubsub#publish-options"
 
 def entry(title):
     element = ET.Element(f"{{{ATOM}}}entry")
-    ET.SubElement(element, f"{{{ATOM}}}title").text = title
+    for name, text in {"title": title, "id": f"tag:verona.lit,2008:{title}", "updated": "2008-05-08T18:30:02Z"}.items():
+        ET.SubElement(element, f"{{{ATOM}}}{name}").text = text
     return element
 
 

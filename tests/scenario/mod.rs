@@ -88,6 +88,7 @@ files! {
     pubsub
     pubsub_access
     pubsub_kinds
+    pubsub_relations
     pubsub_subscriptions
     roster
     sasl

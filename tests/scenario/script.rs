@@ -104,8 +104,9 @@ impl Dialogue {
                 .steps
                 .iter()
                 .any(|step| step.action.xml().contains(&mark));
-            let repeats = name.contains(' ');
-            if name != "host" && !name.starts_with('=') && !repeats && !kept {
+            // Repeated text, and names of fields such as {urn:xmpp:spaces:0}parent.
+            let is_text = name.contains([' ', ':']);
+            if name != "host" && !name.starts_with('=') && !is_text && !kept {
                 self.accounts.insert(account(name));
             }
         }

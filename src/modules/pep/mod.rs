@@ -18,7 +18,7 @@ use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::settings;
-use crate::state::nodes::{Config as NodeConfig, Desk, House, Kind, Limits, disco};
+use crate::state::nodes::{Config as NodeConfig, Desk, House, Kind, Limits, Related, disco};
 use crate::state::owned::Owner;
 
 settings! {
@@ -45,6 +45,8 @@ settings! {
         pub lease: Period = Period::days(365) => within(Period::seconds(60)..=Period::days(3_650));
         /// Days on which events came back from a subscriber, after which its subscriptions end; they end at once if it is gone.
         pub bounces: u32 = 7 => within(1..=365);
+        /// Bounds of nodes that are about others.
+        pub related: Related = Related::default();
     }
 }
 
@@ -84,6 +86,7 @@ impl Module for Pep {
             ("XEP-0223", "1.1.1"),
             ("XEP-0292", "0.12.0"),
             ("XEP-0470", "0.2.0"),
+            ("XEP-0472", "0.2.1"),
             ("XEP-0496", "0.1.0"),
             ("XEP-0497", "0.1.0"),
             ("XEP-0499", "0.1.0"),
@@ -105,6 +108,7 @@ impl Module for Pep {
             page: config.page as usize,
             lease: u64::try_from(config.lease.0.as_millis()).unwrap_or(u64::MAX),
             bounces: config.bounces,
+            related: config.related,
         };
         Ok(Pep {
             desk: Desk::new(deps.store.clone(), deps.clock.clone()),

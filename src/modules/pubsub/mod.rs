@@ -17,7 +17,7 @@ use crate::hooks::service::{Service, ServiceOwner};
 use crate::hooks::{AccountActs, Deps, Envelope, Floor, Info, Module, ModuleError, Registrar};
 use crate::proto::jid::Jid;
 use crate::state::admins::Admins;
-use crate::state::nodes::{self, Actor, Config as NodeConfig, Desk, House, Kind, Limits};
+use crate::state::nodes::{self, Actor, Config as NodeConfig, Desk, House, Kind, Limits, Related};
 use crate::store::{CommitError, Store};
 use crate::{choice, settings};
 
@@ -55,6 +55,8 @@ settings! {
         pub waiting: u32 = 256 => within(1..=10_000);
         /// Questions to archives of nodes that are answered at the same time.
         pub queries: u32 = 64 => within(1..=10_000);
+        /// Bounds of nodes that are about others.
+        pub related: Related = Related::default();
     }
 }
 
@@ -179,6 +181,7 @@ fn limits(config: &Config) -> Limits {
         page: config.page as usize,
         lease: u64::try_from(config.lease.0.as_millis()).unwrap_or(u64::MAX),
         bounces: config.bounces,
+        related: config.related.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{AccessModel, PublishModel};
 use super::error::{exact, unsupported};
 use super::record::{self, Node, Shelf};
-use super::relations::DEPTH;
+use super::relations::DEEPEST;
 use super::subscription::{self, State};
 use super::{House, Kind};
 use crate::choice;
@@ -82,7 +82,13 @@ impl Access {
     pub fn of(view: &dyn Snapshot, house: &House, node: &Node) -> Result<Access, StoreError> {
         let mut access = Access::of_one(view, house, node)?;
         let mut parent = node.config.parent.clone();
-        while !parent.is_empty() && access.above.len() < DEPTH {
+        while !parent.is_empty() {
+            if access.above.len() >= DEEPEST {
+                // Nobody looks further: who is on no list of its own is kept out.
+                access.model = AccessModel::Whitelist;
+                access.publish = PublishModel::Publishers;
+                break;
+            }
             let Some(node) = record::node(view, house.owner, &parent)? else {
                 break;
             };

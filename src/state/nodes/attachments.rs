@@ -21,11 +21,6 @@ use crate::proto::{ns, uri};
 use crate::store::{Snapshot, StoreError};
 use crate::xml::El;
 
-/// Items of one node that may have attachments.
-const ATTACHED: u64 = 10_000;
-/// Bytes of what one entity attaches to one item.
-const PAYLOAD: u64 = 16 << 10;
-
 /// A node beside another one, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Beside {
@@ -172,10 +167,11 @@ impl Work<'_> {
                 .with_text(text)
                 .into());
         }
+        let most = house.limits.related.attached;
         if let Some(summary) = record::node(view, house.owner, &summary_of(target))?
-            && house.shelf(&summary).totals(view)?.items >= ATTACHED
+            && house.shelf(&summary).totals(view)?.items >= most.into()
         {
-            let text = format!("At most {ATTACHED} items of a node have attachments");
+            let text = format!("At most {most} items of a node have attachments");
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_text(text)
                 .into());
@@ -191,7 +187,7 @@ impl Work<'_> {
     /// Makes a node beside another one. It counts for nobody: there are only so many.
     fn make_beside(&mut self, name: &str, beside: &Node, kind: &str) -> Node {
         let house = self.scene.house;
-        let payload = (kind == ns::ATTACHMENTS).then_some(PAYLOAD);
+        let payload = (kind == ns::ATTACHMENTS).then_some(house.limits.related.attachment.0);
         let node = Node {
             number: self.scene.fresh.number(),
             created: self.scene.now,
@@ -228,7 +224,7 @@ impl Work<'_> {
             .filter(|el| el.is("attachments", ns::ATTACHMENTS));
         let payload = payload.ok_or_else(|| bad("The payload is <attachments/>"))?;
         let attached = Attached::read(payload);
-        match attached.fits() {
+        match attached.fits(&self.scene.house.limits.related) {
             true => Ok(attached),
             false => Err(StanzaError::from(Condition::NotAcceptable)
                 .with_text("There are too many reactions, or one is too long")),
@@ -301,7 +297,7 @@ impl Work<'_> {
         let old = old.and_then(|item| item.payload);
         let mut summary = old.map_or_else(Summary::default, |old| Summary::read(old.root()));
         change(&mut summary);
-        if !summary.fits() {
+        if !summary.fits(&house.limits.related) {
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_text("The item has too many different reactions")
                 .into());

@@ -8,7 +8,7 @@ use super::items::{self, Span};
 use super::kinds::Filter;
 use super::reach;
 use super::record::{self, Node};
-use super::relations::{self, DEPTH};
+use super::relations;
 use super::{Answer, Kind, NAME, Outcome, Scene, Work, finish, present};
 use crate::proto::disco::{Identity, Info};
 use crate::proto::error::Condition;
@@ -59,6 +59,8 @@ pub const OTHERS: &[&str] = &[
     ns::NODE_RELATIONS,
     ns::EXTENDED_SUBSCRIPTIONS,
     ns::EXTENDED_DISCO,
+    ns::SOCIAL_FEED,
+    ns::SOCIAL_FEED_GALLERY,
 ];
 
 /// FORM_TYPE of what is told of a node.
@@ -126,7 +128,8 @@ impl Work<'_> {
             }
         }
         form.fields.extend(relations::fields(config));
-        form = form.with_field(Field::text(reach::MAX_DEPTH, &DEPTH.to_string()));
+        let depth = self.scene.house.limits.related.depth.to_string();
+        form = form.with_field(Field::text(reach::MAX_DEPTH, &depth));
         let of = |wanted: Affiliation| {
             let all = door.access.affiliations.iter();
             all.filter(move |(_, affiliation)| *affiliation == wanted)

@@ -5,16 +5,12 @@ use super::error::NodeError;
 use super::items::{self, Span};
 use super::kinds::Filter;
 use super::record::{self, Bond, Node};
-use super::relations::{self, DEPTH};
+use super::relations::{self, DEEPEST};
 use super::{Work, present};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::{Form, FormType};
 use crate::proto::{ns, rsm, uri};
 use crate::xml::{El, Element};
-
-/// Nodes looked at for one list, and items of one node in it.
-const NODES: usize = 2_000;
-const ITEMS: usize = 1_000;
 
 /// What a list is to hold (§3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +47,7 @@ impl Extended {
             nodes: wanted("nodes"),
             linked: flag("linked_nodes")?,
             whole: flag("full_metadata")?,
-            depth: usize::try_from(depth).map_or(DEPTH, |depth| depth.min(DEPTH)),
+            depth: usize::try_from(depth).map_or(DEEPEST, |depth| depth.min(DEEPEST)),
         }))
     }
 }
@@ -100,9 +96,14 @@ impl Work<'_> {
         Ok((elements, Some(about)))
     }
 
+    /// Nodes looked at for one list, and items of one node in it.
+    fn looked_at(&self) -> usize {
+        self.scene.house.limits.related.listed as usize
+    }
+
     /// A node, what extends it and what is below it, level by level; the node itself is marked as asked for.
     fn below(&self, name: &str, wanted: &Extended) -> Result<Vec<(String, Node, bool)>, NodeError> {
-        let (view, owner) = (self.scene.view, self.scene.house.owner);
+        let (view, owner, most) = (self.scene.view, self.scene.house.owner, self.looked_at());
         let node = present(record::node(view, owner, name)?)?;
         self.door(&node)?.retrieve()??;
         let mut found = vec![(name.to_owned(), node, true)];
@@ -113,16 +114,16 @@ impl Work<'_> {
             for (name, node, _) in found.get(next..end).unwrap_or_default() {
                 let shelf = self.shelf(node);
                 if wanted.linked {
-                    names.extend(record::bound(view, shelf, Bond::Link, NODES)?);
+                    names.extend(record::bound(view, shelf, Bond::Link, most)?);
                     names.extend(self.beside(name)?);
                 }
                 if level < wanted.depth {
-                    names.extend(record::bound(view, shelf, Bond::Parent, NODES)?);
+                    names.extend(record::bound(view, shelf, Bond::Parent, most)?);
                 }
             }
             for name in names {
                 let known = found.iter().any(|(there, ..)| *there == name);
-                if known || found.len() >= NODES {
+                if known || found.len() >= most {
                     continue;
                 }
                 let node = record::node(view, owner, &name)?;
@@ -141,7 +142,7 @@ impl Work<'_> {
     fn roots(&self, wanted: &Extended) -> Result<Vec<(String, Node, bool)>, NodeError> {
         let (view, owner) = (self.scene.view, self.scene.house.owner);
         let mut found = Vec::new();
-        for (name, _) in record::nodes(view, owner, None, NODES)? {
+        for (name, _) in record::nodes(view, owner, None, self.looked_at())? {
             let node = record::node(view, owner, &name)?;
             let Some(node) = node.filter(|node| node.moved.is_none()) else {
                 continue;
@@ -158,7 +159,7 @@ impl Work<'_> {
         let (view, owner) = (self.scene.view, self.scene.house.owner);
         let mut parent = node.config.parent.clone();
         let mut level = 0;
-        while !parent.is_empty() && level <= DEPTH {
+        while !parent.is_empty() && level <= DEEPEST {
             level += 1;
             let above = record::stored(view, owner, &parent)?;
             parent = above.map(|above| above.config.parent).unwrap_or_default();
@@ -192,7 +193,7 @@ impl Work<'_> {
         let (view, shelf) = (self.scene.view, self.shelf(node));
         let totals = shelf.totals(view)?;
         let since = node.config.expired_before(self.scene.now);
-        for item in items::read(view, shelf, &totals, Span::oldest(ITEMS), since)? {
+        for item in items::read(view, shelf, &totals, Span::oldest(self.looked_at()), since)? {
             let id = format!("{};{}", uri::encoded(name), uri::encoded(&item.head.id));
             let element = Element::new("item", ns::DISCO_ITEMS)
                 .with_attr("jid", self.scene.house.address.as_str())

@@ -3,6 +3,7 @@
 //! and lists of the nodes of some kinds alone (XEP-0462: PubSub Type Filtering, 0.1.1).
 
 use super::config::{Amount, Config, SendLast};
+use super::error::exact;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::Form;
 use crate::proto::ns;
@@ -36,6 +37,44 @@ impl Config {
             _ => self.clone(),
         }
     }
+}
+
+impl Config {
+    /// Whether a node of this kind takes an item: a feed takes entries of Atom (XEP-0472 §4.2), and what is said of the
+    /// feed itself (XEP-0277 §5).
+    pub(super) fn takes(&self, payload: Option<El<'_>>) -> Result<(), StanzaError> {
+        let gallery = match self.kind.as_str() {
+            ns::MICROBLOG | ns::SOCIAL_FEED => false,
+            ns::SOCIAL_FEED_GALLERY => true,
+            _ => return Ok(()),
+        };
+        let wrong =
+            |text: &str| Err(exact(Condition::BadRequest, "invalid-payload").with_text(text));
+        let Some(payload) = payload.filter(|el| el.ns() == ns::ATOM) else {
+            return wrong("A feed takes entries of Atom");
+        };
+        let has = |name| payload.child(name, ns::ATOM).is_some();
+        match payload.name() {
+            // RFC 4287 §4.1.2
+            "entry" if !["id", "title", "updated"].into_iter().all(has) => {
+                wrong("An entry has an id, a title and the time of its last change")
+            }
+            "entry" if gallery && !payload.children().any(is_picture) => wrong(
+                "An entry of a gallery has a picture, as a link with the relation \"enclosure\"",
+            ),
+            "entry" | "feed" => Ok(()),
+            _ => wrong("A feed takes entries of Atom"),
+        }
+    }
+}
+
+/// XEP-0472 §5.3.
+fn is_picture(link: El<'_>) -> bool {
+    let kind = link.attr("type").unwrap_or_default();
+    link.is("link", ns::ATOM)
+        && link.attr("rel") == Some("enclosure")
+        && link.attr("href").is_some()
+        && kind.starts_with("image/")
 }
 
 /// Which kinds of nodes are listed (XEP-0462 §3.2).

@@ -127,13 +127,7 @@ impl Work<'_> {
     /// §8.2.1: an owner asks for the configuration.
     pub(super) fn configuration(&mut self, act: El<'_>) -> Answer {
         let (name, node) = self.owned(act)?;
-        let form = node.config.to_form(FormType::Form).to_element();
-        let configure = Element::new("configure", ns::PUBSUB_OWNER)
-            .with_attr("node", &name)
-            .with_child(form);
-        Ok(Some(
-            Element::new("pubsub", ns::PUBSUB_OWNER).with_child(configure),
-        ))
+        Ok(Some(configured(&name, &node)))
     }
 
     /// §8.2.4: an owner changes the configuration, or leaves it.
@@ -168,7 +162,11 @@ impl Work<'_> {
             }
             self.tell(&name, &node, event)?;
         }
-        Ok(None)
+        // XEP-0496 §5: what became of relations is shown.
+        match (&before.link, &before.parent) == (&node.config.link, &node.config.parent) {
+            true => Ok(None),
+            false => Ok(Some(configured(&name, &node))),
+        }
     }
 
     /// Lets items go that a new configuration has no room for.
@@ -307,4 +305,13 @@ impl Work<'_> {
             self.batch.put(Space::NODE_TIE, &tie, name.as_bytes());
         }
     }
+}
+
+/// How a node is configured, as its owners see it.
+fn configured(name: &str, node: &Node) -> Element {
+    let form = node.config.to_form(FormType::Form).to_element();
+    let configure = Element::new("configure", ns::PUBSUB_OWNER)
+        .with_attr("node", name)
+        .with_child(form);
+    Element::new("pubsub", ns::PUBSUB_OWNER).with_child(configure)
 }

@@ -33,6 +33,7 @@ pub mod portable;
 mod publish;
 mod reach;
 mod record;
+mod related;
 mod relations;
 pub mod requests;
 mod retract;
@@ -53,6 +54,7 @@ pub use form::{NODE_CONFIG, PUBLISH_OPTIONS};
 pub use host::{is_host, number_of};
 pub use lasts::last_items;
 pub use record::{Node, exists};
+pub use related::Related;
 pub use subscription::{State, Subscription};
 
 use self::access::Door;
@@ -113,6 +115,7 @@ impl House {
                 page,
                 lease: 0,
                 bounces: u32::MAX,
+                related: Related::default(),
             },
             auto_create: false,
             archives: true,
@@ -158,6 +161,8 @@ pub struct Limits {
     pub lease: u64,
     /// Days on which events came back from a subscriber, after which his subscriptions end.
     pub bounces: u32,
+    /// Those of nodes that are about others.
+    pub related: Related,
 }
 
 /// Longest name of a node and longest id of an item, in bytes.

@@ -81,7 +81,10 @@ impl Work<'_> {
             None => return Err(Condition::ItemNotFound.into()),
         };
         match sent(act, &node.config)? {
-            Some(sent) => self.publish_item(name, &node, &sent).map(Some),
+            Some(sent) => {
+                node.config.takes(sent.payload)?;
+                self.publish_item(name, &node, &sent).map(Some)
+            }
             None => {
                 self.tell(name, &node, events::items(name, []))?;
                 Ok(None)

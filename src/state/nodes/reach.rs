@@ -10,7 +10,7 @@ use super::disco::META_DATA;
 use super::error::invalid_options;
 use super::events;
 use super::record::{self, Node};
-use super::relations::{DEPTH, LINK, PARENT};
+use super::relations::{DEEPEST, LINK, PARENT};
 use super::subscription::{self, Subscription};
 use super::{Notice, Scene, Work};
 use crate::proto::error::StanzaError;
@@ -146,7 +146,7 @@ pub(super) fn hearers(scene: &Scene<'_>, node: &Node, what: What) -> Result<Vec<
     }
     let extends = !node.config.link.is_empty();
     let mut above = named(&node.config.parent)?;
-    for steps in 1..=DEPTH {
+    for steps in 1..=DEEPEST {
         let Some(node) = above else { break };
         let wanted = |sub: &Subscription| {
             let reach = sub.reach;

@@ -25,10 +25,8 @@ pub(super) fn fields(config: &Config) -> Vec<Field> {
         .collect()
 }
 
-/// Nodes on the way from one to those that it depends on.
-pub(super) const DEPTH: usize = 20;
-/// Nodes that depend on one, those included that depend on them.
-const DEPENDENT: usize = 1_000;
+/// Levels that a tree of nodes can have, whatever was configured when it grew.
+pub(super) const DEEPEST: usize = 100;
 
 impl Work<'_> {
     /// §4.2: a node is about to get another configuration; its relations are checked, and follow those of the node that it
@@ -58,7 +56,13 @@ impl Work<'_> {
         if !config.parent.is_empty() {
             self.depended(&config.parent)?;
         }
-        self.check_no_cycle(name, config)?;
+        let above = self.check_no_cycle(name, config)?;
+        let below = self.levels_below(node)?;
+        if above.saturating_add(below) > self.scene.house.limits.related.depth as usize {
+            return Err(invalid(
+                "Too many nodes would depend on each other in a row",
+            ));
+        }
         let config = node.config.clone();
         for (bond, old, new) in [
             (Bond::Link, &before.link, &config.link),
@@ -93,8 +97,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whoever follows relations never comes back.
-    fn check_no_cycle(&mut self, name: &str, config: &Config) -> Result<(), NodeError> {
+    /// Whoever follows relations never comes back; the nodes on the way.
+    fn check_no_cycle(&mut self, name: &str, config: &Config) -> Result<usize, NodeError> {
         let (view, owner) = (self.scene.view, self.scene.house.owner);
         let mut waiting = vec![config.link.clone(), config.parent.clone()];
         let mut seen: Vec<String> = Vec::new();
@@ -105,7 +109,7 @@ impl Work<'_> {
             if next == name {
                 return Err(invalid("It would depend on itself"));
             }
-            if seen.len() >= DEPTH {
+            if seen.len() >= DEEPEST {
                 return Err(invalid("It would depend on too many nodes"));
             }
             if let Some(node) = record::stored(view, owner, &next)? {
@@ -114,7 +118,38 @@ impl Work<'_> {
             }
             seen.push(next);
         }
-        Ok(())
+        Ok(seen.len())
+    }
+
+    /// How many levels of nodes depend on one.
+    fn levels_below(&self, node: &Node) -> Result<usize, NodeError> {
+        let (view, owner, most) = (self.scene.view, self.scene.house.owner, self.most());
+        let (mut level, mut levels, mut seen) = (vec![self.shelf(node)], 0_usize, 0_usize);
+        loop {
+            let mut next = Vec::new();
+            for shelf in level {
+                for bond in [Bond::Link, Bond::Parent] {
+                    for name in record::bound(view, shelf, bond, most)? {
+                        seen = seen.saturating_add(1);
+                        let found = record::stored(view, owner, &name)?;
+                        next.extend(found.map(|node| self.shelf(&node)));
+                    }
+                }
+            }
+            // What extends a node is found below its parent as well.
+            if seen > most.saturating_mul(2) {
+                return Err(too_many());
+            }
+            if next.is_empty() {
+                return Ok(levels);
+            }
+            (level, levels) = (next, levels.saturating_add(1));
+        }
+    }
+
+    /// Nodes that may depend on one.
+    fn most(&self) -> usize {
+        self.scene.house.limits.related.dependent as usize
     }
 
     /// Writes down that a node depends on another one than before.
@@ -127,8 +162,8 @@ impl Work<'_> {
             self.batch.delete(Space::NODE_BELOW, &key);
         }
         if let Some(shelf) = self.shelf_of(new)? {
-            let there = record::bound(self.scene.view, shelf, bond, DEPENDENT)?;
-            if there.len() >= DEPENDENT {
+            let there = record::bound(self.scene.view, shelf, bond, self.most())?;
+            if there.len() >= self.most() {
                 return Err(invalid("Too many nodes depend on that one"));
             }
             let key = record::bond_key(shelf, bond, name);
@@ -159,20 +194,17 @@ impl Work<'_> {
 
     /// What depends on a node by these relations, and what depends on that.
     pub(super) fn dependent(&self, node: &Node, bonds: &[Bond]) -> Result<Vec<String>, NodeError> {
-        let (view, owner) = (self.scene.view, self.scene.house.owner);
+        let (view, owner, most) = (self.scene.view, self.scene.house.owner, self.most());
         let mut names: Vec<String> = Vec::new();
         let mut waiting = vec![self.shelf(node)];
         while let Some(shelf) = waiting.pop() {
             for bond in bonds {
-                for name in record::bound(view, shelf, *bond, DEPENDENT)? {
+                for name in record::bound(view, shelf, *bond, most)? {
                     if names.contains(&name) {
                         continue;
                     }
-                    if names.len() >= DEPENDENT {
-                        let text = "So many nodes depend on it that they must be dealt with first";
-                        return Err(StanzaError::from(Condition::PolicyViolation)
-                            .with_text(text)
-                            .into());
+                    if names.len() >= most {
+                        return Err(too_many());
                     }
                     let found = record::stored(view, owner, &name)?;
                     waiting.extend(found.map(|node| self.shelf(&node)));
@@ -194,5 +226,11 @@ impl Work<'_> {
 fn invalid(text: &str) -> NodeError {
     exact(Condition::NotAllowed, "invalid-option")
         .with_text(text)
+        .into()
+}
+
+fn too_many() -> NodeError {
+    StanzaError::from(Condition::PolicyViolation)
+        .with_text("So many nodes depend on it that they must be dealt with first")
         .into()
 }

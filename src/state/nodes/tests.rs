@@ -39,6 +39,7 @@ fn limits() -> Limits {
         page: 10,
         lease: 1_000_000,
         bounces: 3,
+        related: Related::default(),
     }
 }
 

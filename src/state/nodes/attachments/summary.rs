@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proto::ns;
+use crate::state::nodes::Related;
 use crate::xml::{El, Element};
 
-/// Reactions of one entity, bytes of one, and different ones to an item.
-const REACTIONS: usize = 32;
+/// Bytes of a reaction.
 const REACTION: usize = 64;
-const DIFFERENT: usize = 256;
 
 /// What one entity attached to an item.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,9 +39,9 @@ impl Attached {
     }
 
     /// Whether it is not too much.
-    pub(crate) fn fits(&self) -> bool {
+    pub(crate) fn fits(&self, bounds: &Related) -> bool {
         let short = self.reactions.iter().all(|text| text.len() <= REACTION);
-        short && self.reactions.len() <= REACTIONS
+        short && self.reactions.len() <= bounds.reactions as usize
     }
 }
 
@@ -110,7 +109,7 @@ impl Summary {
     }
 
     /// Whether it is not too much.
-    pub(crate) fn fits(&self) -> bool {
-        self.reactions.len() <= DIFFERENT
+    pub(crate) fn fits(&self, bounds: &Related) -> bool {
+        self.reactions.len() <= bounds.different as usize
     }
 }

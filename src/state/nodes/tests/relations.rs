@@ -178,3 +178,55 @@ async fn what_extends_a_node_is_below_what_that_is_below() {
     bench.rule("a@x", "<delete node='node'/>").await.done();
     assert_eq!(bench.parent("link").await, "r2");
 }
+
+#[tokio::test]
+async fn a_tree_has_so_many_levels_and_so_many_nodes() {
+    let bench = Bench::with(|house| {
+        house.limits.nodes = 50;
+        house.limits.related.depth = 3;
+        house.limits.related.dependent = 3;
+    });
+    let wrong = refused(Condition::NotAllowed, "invalid-option");
+    for tree in ["a", "b"] {
+        bench.make(&format!("{tree}0"), &[]).await.done();
+        for level in 1..=2 {
+            let above = format!("{tree}{}", level - 1);
+            let node = format!("{tree}{level}");
+            bench.make(&node, &[("parent", &above)]).await.done();
+        }
+    }
+    // What is below counts as well as what is above.
+    let served = bench.change("a@x", "b0", &[("parent", "a2")]).await;
+    assert_eq!(served.refusal(), wrong);
+    let served = bench.change("a@x", "b0", &[("parent", "a1")]).await;
+    assert_eq!(served.refusal(), wrong);
+    bench.change("a@x", "b1", &[("parent", "")]).await.done();
+    bench.change("a@x", "b0", &[("parent", "a2")]).await.done();
+    let served = bench.make("c", &[("parent", "b0")]).await;
+    assert_eq!(served.refusal(), wrong);
+    for node in ["d", "e"] {
+        bench.make(node, &[("parent", "a0")]).await.done();
+    }
+    let served = bench.make("f", &[("parent", "a0")]).await;
+    assert_eq!(served.refusal(), wrong);
+}
+
+#[tokio::test]
+async fn who_is_kept_out_far_above_is_kept_out() {
+    let bench = Bench::with(|house| {
+        house.limits.nodes = 200;
+        house.limits.related.depth = 100;
+    });
+    let whitelist = [("access_model", "whitelist")];
+    bench.make("n0", &whitelist).await.done();
+    for level in 1..=30 {
+        let (node, above) = (format!("n{level}"), format!("n{}", level - 1));
+        let fields = [("parent", above.as_str()), ("access_model", "open")];
+        bench.make(&node, &fields).await.done();
+    }
+    let shut = bench.get("b@x", "<items node='n30'/>").await;
+    assert_eq!(
+        shut.refusal(),
+        refused(Condition::NotAllowed, "closed-node")
+    );
+}
