@@ -1,84 +1,19 @@
 """Gajim on a desktop, with slixmpp on the other side."""
 
-import json
-import sqlite3
 import struct
 import zlib
 from pathlib import Path
 
 from breaks import Wire
 from check import Skip, check, equal
-from desktop import PYTHON, Desktop
+from people import Gajim
 from sealed import equipped, hear, published, say
-from terminal import own_folder
 from xmpp import PATIENCE, befriend, login
 
 OMEMO = Path("/usr/share/gajim/plugins/omemo")
-SCRIPT = Path(__file__).with_name("client.py")
-NAME = "org.gajim.Gajim"
-PATH = "/org/gajim/Gajim"
-WINDOW = f"{PATH}/window/1"
 
 # No other thing on the screen has it.
 ROSE = (224, 17, 95)
-
-
-def profile(folder, server, account, plugins, contacts):
-    """What Gajim would have written when somebody had entered the account."""
-    localpart, domain = account.address.split("@")
-    app = {"use_keyring": False, "check_for_update": False, "sounds_on": False, "autoaway": False, "autoxa": False}
-    server = {"use_custom_host": True, "custom_host": server.host, "custom_port": server.port}
-    one = {"active": True, "name": localpart, "hostname": domain, "password": account.password, **server}
-    folder.mkdir(parents=True)
-    with sqlite3.connect(folder / "settings.sqlite") as settings:
-        settings.execute("CREATE TABLE settings (name TEXT UNIQUE, settings TEXT)")
-        settings.execute("CREATE TABLE account_settings (account TEXT UNIQUE, settings TEXT)")
-        for name, value in {
-            "app": app,
-            "soundevents": {},
-            "status_presets": {},
-            "proxies": {},
-            "plugins": {name: {"active": True} for name in plugins},
-            "workspaces": {"here": {"name": "Verona"}},
-        }.items():
-            settings.execute("INSERT INTO settings VALUES (?, ?)", (name, json.dumps(value)))
-        all_settings = {"account": one, "contact": contacts or {}, "group_chat": {}}
-        settings.execute("INSERT INTO account_settings VALUES (?, ?)", (localpart, json.dumps(all_settings)))
-        settings.execute("PRAGMA user_version=5")
-
-
-class Gajim:
-    @classmethod
-    async def start(cls, case, account, ca=None, wire=None, plugins=(), contacts=None):
-        self = cls()
-        self.account = account.address.split("@")[0]
-        folder = own_folder(case.server.work)
-        profile(folder / "config/gajim", wire or case.server, account, plugins, contacts)
-        self.desktop = await Desktop.start(case, folder)
-        await self.desktop.open(case, [PYTHON, SCRIPT, ca or case.server.ca, "--separate"])
-        await self.desktop.sees("Accounts", "Verona")
-        return self
-
-    async def act(self, path, action, value=None):
-        await self.desktop.do("act", name=NAME, path=path, action=action, value=value)
-
-    async def roster(self):
-        event = {"type": "connection-failed", "sub_type": "", "account": self.account, "jid": ""}
-        await self.act(PATH, f"{self.account}-open-event", event)
-
-    async def chat(self, jid):
-        await self.act(WINDOW, "add-chat", {"account": self.account, "jid": jid, "type": "contact", "select": True})
-
-    async def say(self, text):
-        await self.desktop.do("write", text=text)
-        await self.act(WINDOW, "send-message")
-
-    async def block(self, jid):
-        """Or the other way about, if it is blocked."""
-        await self.act(PATH, f"{self.account}-block-contact", jid)
-
-    async def block_list(self):
-        await self.act(PATH, f"{self.account}-blocking", self.account)
 
 
 def rose():

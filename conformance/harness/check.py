@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
+
+CONFORMANCE = Path(__file__).resolve().parent.parent
 
 CHECKS = []
 

@@ -106,6 +106,8 @@ def variant(value):
         return GLib.Variant("b", value)
     if isinstance(value, str):
         return GLib.Variant("s", value)
+    if isinstance(value, list):
+        return GLib.Variant("as", value)
     return GLib.Variant("a{sv}", {key: variant(one) for key, one in value.items()})
 
 

@@ -11,12 +11,14 @@ import time
 import tomllib
 from pathlib import Path
 
-from check import CHECKS
+from check import CHECKS, CONFORMANCE
 from report import Outcome, table, versions
 from server import Server
 
-CONFORMANCE = Path(__file__).resolve().parent.parent
-CLIENTS = ["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "stanza", "converse", "gajim", "biboumi", "peers"]
+CLIENTS = [
+    *["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "stanza", "converse", "gajim", "biboumi"],
+    *["together", "peers"],
+]
 
 # Checks with servers of their own that run at once.
 AT_ONCE = 4

@@ -63,6 +63,10 @@ def rooms_of(domain):
     return f"conference.{domain}"
 
 
+def nodes_of(domain):
+    return f"pubsub.{domain}"
+
+
 def loopback():
     """An address that nobody else uses."""
     high, low = (os.getpid() >> 8) & 63, os.getpid() & 255
@@ -115,9 +119,9 @@ class Neighbours:
     @classmethod
     async def settle(
         cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", queue_messages=1000, peer=True,
-        second=None, rooms=False
+        second=None, rooms=False, nodes=False, more=""
     ):
-        """`second` is another domain of ours; with `rooms` each has some, at a domain of their own. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
+        """`second` is another domain of ours; with `rooms` each has some, at a domain of their own; with `nodes` theirs has a pubsub service. `more` is for our configuration. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
         self = cls(case)
         certified = proof == "EXTERNAL"
         self.names = await NameServer.start(case, loopback())
@@ -129,6 +133,7 @@ class Neighbours:
         for domain, folder in folders.items():
             folder.mkdir()
             names = [domain, *([second] if second and domain == OURS else []), *([rooms_of(domain)] if rooms else [])]
+            names += [nodes_of(domain)] if nodes and domain == THEIRS else []
             sign(self.ca, folder, names, kind.usage)
         self.own = Waxwing(case.server.binary, folders[OURS], loopback())
         self.own.ca = self.ca
@@ -140,16 +145,19 @@ class Neighbours:
             bidi="true" if bidi else "false",
             give_up_after=give_up_after,
             queue_messages=queue_messages,
-            more=SECOND.format(work=folders[OURS], domain=second) if second else "",
+            more=more + (SECOND.format(work=folders[OURS], domain=second) if second else ""),
         )
         self.peer = kind(folders[THEIRS], loopback(), THEIRS, ca, self.ca, self.names)
-        self.plugins = ("xep_0045", "xep_0004") if rooms else ()
+        self.plugins = (*(("xep_0045", "xep_0004") if rooms else ()), *(("xep_0060",) if nodes else ()))
         self.peer.rooms = rooms_of(THEIRS) if rooms else None
+        self.peer.nodes = nodes_of(THEIRS) if nodes else None
         self.peer.configure(certified=certified, bidi=bidi)
         self.true_names(direct)
         if rooms:
             for domain, host in ((OURS, self.peer.finds(f"xmpp.{OURS}", self.own.servers)), (THEIRS, f"xmpp.{THEIRS}")):
                 self.names.service(rooms_of(domain), (5, 5, Peer.server_port, host))
+        if nodes:
+            self.names.service(nodes_of(THEIRS), (5, 5, Peer.server_port, f"xmpp.{THEIRS}"))
         if second:
             self.names.service(second, (5, 5, Peer.server_port, self.peer.finds(f"xmpp.{OURS}", self.own.servers)))
         case.closing(self.leave)

@@ -50,6 +50,13 @@ Component "{rooms}" "muc"
     ssl = {{ certificate = "{folder}/server.pem"; key = "{folder}/server.key"; cafile = "{authorities}" }}
 """
 
+PROSODY_NODES = """
+Component "{nodes}" "pubsub"
+    ssl = {{ certificate = "{folder}/server.pem"; key = "{folder}/server.key"; cafile = "{authorities}" }}
+    admins = {{ "{keeper}" }}
+    autocreate_on_publish = true
+"""
+
 EJABBERD = """
 loglevel: debug
 hosts: ["{domain}"]
@@ -92,8 +99,9 @@ class Peer:
         self.authorities, self.ca = authorities, ca
         self.process = None
         self.accounts = 0
-        # The domain of its rooms, if it has any.
-        self.rooms = None
+        # The domains of its rooms and of its nodes, if it has any, and who may make nodes.
+        self.rooms = self.nodes = None
+        self.keeper = f"juliet1@{domain}"
 
     def values(self):
         return {
@@ -183,6 +191,8 @@ class Prosody(Peer):
         )
         if self.rooms:
             text += PROSODY_ROOMS.format(**self.values(), rooms=self.rooms)
+        if self.nodes:
+            text += PROSODY_NODES.format(**self.values(), nodes=self.nodes, keeper=self.keeper)
         (self.folder / "prosody.cfg.lua").write_text(text)
 
     def command(self):
@@ -201,6 +211,8 @@ class Ejabberd(Peer):
         more = "" if certified else "  mod_s2s_dialback: {}\n"
         if self.rooms:
             more += f"  mod_muc: {{host: {self.rooms}, access_create: all}}\n"
+        if self.nodes:
+            more += f"  mod_pubsub: {{host: {self.nodes}, access_createnode: all, plugins: [flat]}}\n"
         (self.folder / "ejabberd.yml").write_text(EJABBERD.format(**self.values(), more=more))
         address = "{" + self.names.host.replace(".", ",") + "}"
         (self.folder / "inetrc").write_text(

@@ -1,10 +1,14 @@
 """Rooms across servers: ours are used by their people and theirs by ours."""
 
+import asyncio
+import hashlib
+import xml.etree.ElementTree as ET
+
 import slixmpp
 from slixmpp.exceptions import IqError, IqTimeout
 
 from check import Wrong, equal, expect
-from neighbours import OURS, THEIRS, Neighbours, rooms_of, with_each
+from neighbours import OURS, THEIRS, Neighbours, nodes_of, rooms_of, with_each
 from xmpp import PATIENCE, condition
 
 
@@ -113,9 +117,57 @@ async def over_a_kill(case, kind):
     for room, nick, said in ((ours, "owner", 1), (theirs, "guest", 2)):
         _, history = await enter(romeo, room, nick)
         equal([body for body in history if body], [f"before, in {room}", "he is away"][:said], f"history of {room}")
-    # Her server was not told: a ping of herself says it (XEP-0410), and she enters again.
+    # She is told; a ping of herself says it too (XEP-0410), and she enters again.
+    gone = await juliet.presence(f"{ours}/guest", "unavailable")
+    expect({110, 332} <= set(gone["muc"]["status_codes"]), f"status codes: {gone}")
     equal(condition(await juliet.request(ping(juliet, f"{ours}/guest"))), "not-acceptable", "a ping of who is no occupant")
     _, history = await enter(juliet, ours, "guest")
     equal([body for body in history if body], [f"before, in {ours}"], "history")
     for room in (ours, theirs):
         await say(romeo, (romeo, juliet), room, f"after, in {room}")
+
+
+LISTS = """
+[modules.rtbl]
+lists = ["{service} {node}"]
+"""
+
+
+@with_each("a block list in real time that theirs keeps: whom it names goes out of our rooms and stays out until it is taken off")
+async def block_list(case, kind):
+    service, node = nodes_of(THEIRS), "muc_bans_sha256"
+    here = await Neighbours.settle(case, kind, rooms=True, nodes=True, more=LISTS.format(service=service, node=node))
+    romeo, juliet = await here.people()
+    paris = await here.enter(here.peer, await here.peer.new_account("paris"))
+    room = slixmpp.JID(f"tomb@{rooms_of(OURS)}")
+    await made(romeo, room)
+    for guest, nick in ((juliet, "juliet"), (paris, "paris")):
+        await enter(guest, room, nick)
+    nodes = juliet["xep_0060"]
+    named = hashlib.sha256(paris.boundjid.bare.encode()).hexdigest()
+    await nodes.create_node(service, node, timeout=PATIENCE)
+    await nodes.publish(service, node, id=named, payload=report(), timeout=PATIENCE)
+    for client in (paris, romeo, juliet):
+        gone = await client.presence(f"{room}/paris", "unavailable")
+        expect(301 in gone["muc"]["status_codes"], f"not put out at {client.boundjid}: {gone}")
+    await refused(paris, room)
+    await say(juliet, (romeo, juliet), room, "O happy dagger")
+    await nodes.retract(service, node, named, notify=True, timeout=PATIENCE)
+    await let_in(paris, room)
+
+
+def report():
+    return ET.Element("{urn:xmpp:reporting:1}report", reason="urn:xmpp:reporting:spam")
+
+
+async def let_in(guest, room):
+    """It enters as soon as the service has said so."""
+    for _ in range(PATIENCE):
+        join = guest.make_presence(pto=f"{room}/guest")
+        join.enable("muc_join")
+        join.send()
+        answer = await guest.find(guest.presences, lambda p: p["from"] == f"{room}/guest", "an answer")
+        if answer._get_attr("type") != "error":
+            return
+        await asyncio.sleep(0.5)
+    raise Wrong(f"{guest.boundjid.bare} is still on the list")

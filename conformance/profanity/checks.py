@@ -1,49 +1,10 @@
 """Profanity in a terminal, with slixmpp on the other side."""
 
 from check import check, equal, expect
+from people import online, profanity
 from sealed import equipped, hear, published, say
 from server import Account
-from terminal import Terminal, own_folder
 from xmpp import befriend, login
-
-RC = """
-[connection]
-tls.certpath={certificates}
-[ui]
-splash=false
-[logging]
-chlog=false
-[presence]
-saved.status=none
-"""
-
-
-async def profanity(case, account, ca=None, tls="force"):
-    """Profanity, on the way to the server."""
-    folder = own_folder(case.server.work)
-    rc = folder / "config/profanity/profrc"
-    rc.parent.mkdir(parents=True)
-    rc.write_text(RC.format(certificates=(ca or case.server.ca).parent / "hashed"))
-    environment = {
-        "HOME": folder,
-        "XDG_CONFIG_HOME": folder / "config",
-        "XDG_DATA_HOME": folder / "data",
-        "LC_ALL": "C.UTF-8",
-    }
-    terminal = Terminal(folder, ["profanity", "--log", "DEBUG"], environment)
-    case.closing(terminal.close)
-    await terminal.sees("Profanity")
-    terminal.type(f"/connect {account.address} server {case.server.host} port {case.server.port} tls {tls}")
-    await terminal.sees("Enter password:")
-    terminal.type(account.password)
-    return terminal
-
-
-async def online(case, account, tls="force"):
-    """Profanity, logged in."""
-    terminal = await profanity(case, account, tls=tls)
-    await terminal.sees(f"{account.address}", "logged in successfully")
-    return terminal
 
 
 @check("profanity", "log in by STARTTLS and direct TLS, the certificate verified by the CA")

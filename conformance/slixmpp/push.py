@@ -172,3 +172,33 @@ async def web(case):
     expect(py_vapid.Vapid.verify(headers["authorization"]), "it is not signed with that key")
     equal((headers["ttl"], headers["urgency"]), ("86400", "normal"), "headers")
     await endpoint.posted.nothing()
+
+
+@check("slixmpp", "a member of a room who is away is woken by what is said there, and finds it all when it comes back")
+async def member(case):
+    service = await attached(case)
+    account = await case.account("juliet")
+    plugins = ("xep_0004", "xep_0045", "xep_0059", "xep_0313")
+    phone = await login(case, account, plugins=plugins)
+    await ask(phone, ElementTree.Element(f"{PUSH}enable", jid=service.boundjid.bare, node=NODE))
+    await phone.close()
+    room = slixmpp.JID(f"tomb@conference.{case.server.domain}")
+    romeo = await login(case, await case.account("romeo"), plugins=plugins)
+    await romeo["xep_0045"].join_muc_wait(room, "romeo", timeout=PATIENCE)
+    form = await romeo["xep_0045"].get_room_config(room)
+    form["type"] = "submit"
+    for name, value in {"persistentroom": True, "membersonly": True, "publicroom": False}.items():
+        form.get_fields()[f"muc#roomconfig_{name}"]["value"] = value
+    await romeo["xep_0045"].set_room_config(room, form)
+    await romeo["xep_0045"].set_affiliation(room, "member", jid=account.address)
+    said = [f"how oft when men are at the point of death, {number}" for number in range(40)]
+    for text in said:
+        romeo.send_message(room, text, mtype="groupchat")
+        await romeo.message(text)
+    equal((await service.told.next())[:2], (account.address, NODE), "who is told")
+    phone = await login(case, account, plugins=plugins)
+    page = await phone["xep_0313"].retrieve(jid=room, timeout=PATIENCE)
+    found = [m["mam_result"]["forwarded"]["stanza"]["body"] for m in page["mam"]["results"]]
+    equal(found, said, "archive")
+    _, _, _, history = await phone["xep_0045"].join_muc_wait(room, "juliet", maxstanzas=100, timeout=PATIENCE)
+    equal([message["body"] for message in history], said[-50:][-len(history):], "history")
