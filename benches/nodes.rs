@@ -48,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bounds that would be measured instead of the server.
 const UNBOUNDED: &[&str] = &[
     "modules.pubsub.enabled=true",
+    "modules.pubsub.items=1000000",
     "limits.connections.unauthenticated=20000",
     "limits.account.sessions=1000",
     "limits.session.stanzas_per_second=1000000",

@@ -27,7 +27,7 @@ const WINDOW: usize = 4;
 /// How long a kind of chat is measured.
 const MEASURED: Duration = Duration::from_secs(6);
 /// A pause in which a server finishes what it does after logins.
-const SETTLE: Duration = Duration::from_secs(4);
+pub const SETTLE: Duration = Duration::from_secs(4);
 /// Time between two messages of a client when all is quiet: 200 messages a second in all.
 const SPARSE: Duration = Duration::from_millis(250);
 /// After this long without anything all has arrived.
@@ -35,7 +35,7 @@ const QUIET: Duration = Duration::from_secs(4);
 /// Presence updates of each session.
 const UPDATES: usize = 5;
 
-type Failure = Box<dyn Error + Send + Sync>;
+pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// All figures of one server.
 pub async fn all(server: &Server) -> Result<Figures, Failure> {
@@ -87,7 +87,7 @@ async fn idle(server: &Server, figures: &mut Figures) -> Result<Vec<Client>, Fai
     Ok(clients)
 }
 
-async fn log_in(server: &Server, who: Vec<(usize, String)>) -> Result<Vec<Client>, Failure> {
+pub async fn log_in(server: &Server, who: Vec<(usize, String)>) -> Result<Vec<Client>, Failure> {
     let mut clients = Vec::with_capacity(who.len());
     let mut waiting = who.into_iter();
     let mut running = JoinSet::new();

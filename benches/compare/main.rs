@@ -1,7 +1,9 @@
 //! waxwing beside Prosody and ejabberd, measured from outside: CPU and memory of the server process for the same work.
 //!
 //! `cargo bench --bench compare` starts each server on fresh data, one after the other, as often as `--rounds N` says (3), and
-//! prints a table; `--write` puts it into the README. `--only NAME` (repeatable) restricts the servers. The others must be
+//! prints a table; `--write` puts it into the README. `--only NAME` (repeatable) restricts the servers. `--part contacts` measures
+//! a login of somebody with many contacts who have published avatars, keys and nicknames instead, `--part room` what it costs
+//! to enter a room of 5,000. The others must be
 //! installed (`apt install prosody ejabberd`), what is missing is left out; they are started from configurations written here
 //! and need root, from which they step down to their own users.
 #![allow(
@@ -14,19 +16,41 @@
 
 #[path = "../../examples/client/mod.rs"]
 mod client;
+mod contacts;
 mod load;
 mod peer;
 #[path = "../../tests/support/process.rs"]
 #[allow(dead_code)]
 mod process;
 mod procfs;
+mod room;
 mod table;
 
-use peer::Kind;
+use peer::{Kind, Server};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// What goes into the README.
+    Everyday,
+    Contacts,
+    Room,
+}
+
+impl Part {
+    async fn measure(self, server: &Server) -> Result<table::Figures, load::Failure> {
+        match self {
+            Part::Everyday => load::all(server).await,
+            Part::Contacts => contacts::all(server).await,
+            Part::Room => room::all(server).await,
+        }
+    }
+}
 
 /// What the command line asks for.
 struct Wishes {
     rounds: usize,
+    part: Part,
     only: Vec<String>,
     write: bool,
 }
@@ -47,7 +71,7 @@ fn main() {
         for &kind in &kinds {
             eprintln!("round {round}/{}: {}", wishes.rounds, kind.name());
             let figures = kind.start(load::ACCOUNTS).and_then(|server| {
-                let figures = runtime.block_on(load::all(&server));
+                let figures = runtime.block_on(wishes.part.measure(&server));
                 figures.map_err(|error| error.to_string())
             });
             match figures {
@@ -73,6 +97,7 @@ fn main() {
 fn wishes() -> Wishes {
     let mut wishes = Wishes {
         rounds: 3,
+        part: Part::Everyday,
         only: Vec::new(),
         write: false,
     };
@@ -87,10 +112,23 @@ fn wishes() -> Wishes {
             }
             "--only" => wishes.only.push(args.next().expect("--only NAME")),
             "--write" => wishes.write = true,
+            "--part" => {
+                wishes.part = match args.next().as_deref() {
+                    Some("contacts") => Part::Contacts,
+                    Some("room") => Part::Room,
+                    _ => panic!("--part contacts or --part room"),
+                }
+            }
             // What cargo adds.
             "--bench" => {}
-            other => panic!("{other}: not known; there are --rounds N, --only NAME, --write"),
+            other => panic!(
+                "{other}: not known; there are --rounds N, --only NAME, --part NAME, --write"
+            ),
         }
     }
+    assert!(
+        wishes.part == Part::Everyday || !wishes.write,
+        "the README has the table of the whole"
+    );
     wishes
 }

@@ -14,6 +14,8 @@ use crate::client::{Builder, Client, Trust};
 use crate::process::{HOST, Process};
 
 const PASSWORD: &str = "pencil";
+/// Where its rooms are.
+pub const ROOMS: &str = "conference.localhost";
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bounds that would be measured instead of the server.
@@ -23,6 +25,9 @@ const UNBOUNDED: &[&str] = &[
     "limits.session.stanzas_per_second=1000000",
     "limits.session.stanzas_burst=1000000",
     "limits.connections.unauthenticated=20000",
+    "modules.muc.joins=100000",
+    "modules.muc.clients=100",
+    "modules.muc.occupants=10000",
 ];
 
 /// A server there is to compare.
@@ -147,6 +152,7 @@ c2s_require_encryption = true
 log = {{ warn = "{path}/log" }}
 VirtualHost "{HOST}"
   ssl = {{ certificate = "{path}/cert.pem", key = "{path}/key.pem" }}
+Component "conference.{HOST}" "muc"
 "#
         ),
     );
@@ -183,6 +189,7 @@ modules:
   mod_disco: {{}}
   mod_last: {{}}
   mod_mam: {{assume_mam_usage: true, default: always}}
+  mod_muc: {{access_create: all, max_users: 10000, max_user_conferences: 1000}}
   mod_offline: {{access_max_user_messages: max_user_offline_messages}}
   mod_ping: {{}}
   mod_privacy: {{}}
