@@ -7,12 +7,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from check import Wrong, check, within
+from check import Wrong, check, equal, within
 from nameserver import NameServer
 from peers import Ejabberd, Peer, Prosody
 from server import Server, certify_late, make_ca, sign
+from signed import SignedNames, tlsa
 from terminal import own_folder
-from xmpp import Client
+from xmpp import PATIENCE, Client, condition
 
 # Not below .test, which resolvers answer themselves.
 OURS, THEIRS = "verona.lit", "mantua.lit"
@@ -34,6 +35,7 @@ listen = ["{host}:15269"]
 authorities = ["{authorities}"]
 dns_servers = ["{dns_host}:{dns_port}"]
 demand = "{demand}"
+dane = "{dane}"
 bidi = {bidi}
 connect_timeout = "4s"
 retry = "1s"
@@ -119,9 +121,10 @@ class Neighbours:
     @classmethod
     async def settle(
         cls, case, kind, *, proof="EXTERNAL", bidi=True, direct=False, give_up_after="2d", queue_messages=1000, peer=True,
-        second=None, rooms=False, nodes=False, more=""
+        second=None, rooms=False, nodes=False, dane="off",
+        more=""
     ):
-        """`second` is another domain of ours; with `rooms` each has some, at a domain of their own; with `nodes` theirs has a pubsub service. `more` is for our configuration. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes."""
+        """`second` is another domain of ours; with `rooms` each has some, at a domain of their own; with `nodes` theirs has a pubsub service. `more` is for our configuration. `proof`: how each proves its domain to the other; with "dialback" both have certificates nobody believes. Unless `dane` is "off" what we find in DNS is signed."""
         self = cls(case)
         certified = proof == "EXTERNAL"
         self.names = await NameServer.start(case, loopback())
@@ -137,10 +140,13 @@ class Neighbours:
             sign(self.ca, folder, names, kind.usage)
         self.own = Waxwing(case.server.binary, folders[OURS], loopback())
         self.own.ca = self.ca
+        self.signed = await SignedNames.start(case, self.folder / "dns", loopback()) if dane != "off" else None
+        asked = self.signed or self.names
         self.own.configure(
             authorities=ca,
-            dns_host=self.names.host,
-            dns_port=self.names.port,
+            dns_host=asked.host,
+            dns_port=asked.port,
+            dane=dane,
             demand="require-valid-certificate" if certified else "dialback-over-tls",
             bidi="true" if bidi else "false",
             give_up_after=give_up_after,
@@ -153,6 +159,8 @@ class Neighbours:
         self.peer.nodes = nodes_of(THEIRS) if nodes else None
         self.peer.configure(certified=certified, bidi=bidi)
         self.true_names(direct)
+        if self.signed:
+            await self.signed.publish(self.records())
         if rooms:
             for domain, host in ((OURS, self.peer.finds(f"xmpp.{OURS}", self.own.servers)), (THEIRS, f"xmpp.{THEIRS}")):
                 self.names.service(rooms_of(domain), (5, 5, Peer.server_port, host))
@@ -171,6 +179,15 @@ class Neighbours:
             self.names.address(f"xmpp.{domain}", ip)
             port = Peer.server_port if domain == OURS or not direct else Peer.direct_port
             self.names.service(domain, (5, 5, port, host), direct=direct)
+
+    def records(self):
+        """Where they are and which certificate they have, as their zone says."""
+        host = f"xmpp.{THEIRS}"
+        return [
+            f"{host}. 60 A {self.peer.host}",
+            f"_xmpp-server._tcp.{THEIRS}. 60 SRV 5 5 {Peer.server_port} {host}.",
+            tlsa(host, Peer.server_port, self.folder / THEIRS / "server.pem"),
+        ]
 
     async def leave(self):
         await self.peer.stop()
@@ -224,6 +241,34 @@ class Neighbours:
     async def delivered(self):
         """Nothing is left in the outbox. Who logs in then gets everything in order: no server delivers while it stores."""
         await self.linked(lambda links: links and all(link.split()[-1] == "0" for link in links), "an empty outbox")
+
+
+async def there_and_back(one, other, count=20):
+    """Messages by turns, then many at once; each once, in order."""
+    for sender, receiver in ((one, other), (other, one)):
+        for number in range(count):
+            sender.send_message(receiver.boundjid.bare, f"number {number}", mtype="chat")
+        bodies = [(await receiver.message())["body"] for _ in range(count)]
+        equal(bodies, [f"number {number}" for number in range(count)], f"messages from {sender.boundjid.bare}")
+
+
+async def reason(client, words, patience=PATIENCE):
+    """Asks the other server until the error says this."""
+    texts = []
+
+    async def ask():
+        while True:
+            answer = await client.request(client.make_iq_get("urn:xmpp:ping", THEIRS))
+            texts.append(answer["error"]["text"] if answer["type"] == "error" else "no error")
+            if words in texts[-1]:
+                return condition(answer)
+            await asyncio.sleep(0.3)
+
+    try:
+        return await within(patience, ask(), f"an error that says {words!r}")
+    except Exception as error:
+        error.args = (f"{error}; it said {texts[-3:]}",)
+        raise
 
 
 def with_each(behaviour):

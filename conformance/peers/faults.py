@@ -7,7 +7,7 @@ import time
 
 from check import check, equal, expect, within
 from nameserver import TTL
-from neighbours import THEIRS, Neighbours, loopback, with_each
+from neighbours import THEIRS, Neighbours, loopback, reason, with_each
 from peers import Prosody
 from xmpp import PATIENCE, SILENCE, befriend, condition
 
@@ -69,25 +69,6 @@ def waiting(client):
     while not client.messages.empty():
         came.append(int(client.messages.get_nowait()["body"]))
     return came
-
-
-async def reason(client, words, patience=PATIENCE):
-    """Asks the other server until the error says this."""
-    texts = []
-
-    async def ask():
-        while True:
-            answer = await client.request(client.make_iq_get("urn:xmpp:ping", THEIRS))
-            texts.append(answer["error"]["text"] if answer["type"] == "error" else "no error")
-            if words in texts[-1]:
-                return condition(answer)
-            await asyncio.sleep(0.3)
-
-    try:
-        return await within(patience, ask(), f"an error that says {words!r}")
-    except Exception as error:
-        error.args = (f"{error}; it said {texts[-3:]}",)
-        raise
 
 
 async def heals(here, romeo, juliet):

@@ -1,18 +1,9 @@
 """Links with Prosody and ejabberd when all is well: each way of proving who one is, and all that goes over a link."""
 
 from check import check, equal, expect
-from neighbours import OURS, THEIRS, Neighbours, with_each
+from neighbours import OURS, THEIRS, Neighbours, there_and_back, with_each
 from peers import Ejabberd, Prosody
 from xmpp import PATIENCE, befriend, condition
-
-
-async def there_and_back(one, other, count=20):
-    """Messages by turns, then many at once; each once, in order."""
-    for sender, receiver in ((one, other), (other, one)):
-        for number in range(count):
-            sender.send_message(receiver.boundjid.bare, f"number {number}", mtype="chat")
-        bodies = [(await receiver.message())["body"] for _ in range(count)]
-        equal(bodies, [f"number {number}" for number in range(count)], f"messages from {sender.boundjid.bare}")
 
 
 async def everything(here, proof, links):

@@ -77,6 +77,11 @@ impl Validating {
                     ResponseCode::NoError | ResponseCode::NXDomain => {
                         return Ok(read(&message, name, kind));
                     }
+                    ResponseCode::ServFail => {
+                        why = format!(
+                            "{server} answers SERVFAIL, as it does when a signature is wrong"
+                        );
+                    }
                     code => why = format!("{server} says {code}"),
                 },
                 Err(error) => why = format!("{server}: {error}"),
