@@ -257,3 +257,107 @@ async fn it_is_off_unless_it_is_turned_on() {
     let added = line(&server, "token add", &[("name", "x"), ("scopes", "all")]).await;
     assert!(matches!(added, Err(ActError::Bad(_))), "{added:?}");
 }
+
+/// What a browser sends when a form of this address is filled in.
+async fn fill(server: &Running, cookie: &str, site: &str, form: &str) -> Answer {
+    let mut web = Web::tls(server, server.addr, "http/1.1").await.unwrap();
+    let length = form.len();
+    web.send(format!(
+        "POST /status HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: {site}\r\nCookie: {cookie}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{form}"
+    ))
+    .await;
+    web.answer(false).await.unwrap()
+}
+
+async fn status(server: &Running, headers: &[(&str, &str)]) -> Answer {
+    let mut web = Web::tls(server, server.addr, "http/1.1").await.unwrap();
+    web.ask("GET", "/status", headers).await
+}
+
+#[tokio::test]
+async fn the_status_page_is_for_who_showed_a_token() {
+    let server = start(&[]).await;
+    let arguments = [("name", "me"), ("scopes", "status"), ("server", "true")];
+    let made = line(&server, "token add", &arguments).await.unwrap();
+    let [Line::Fact(_, token)] = made.as_slice() else {
+        panic!("{made:?}");
+    };
+    let asked = status(&server, &[]).await;
+    assert_eq!(asked.status, 200);
+    assert!(asked.text().contains("name=\"token\"") && !asked.text().contains("<svg"));
+    let form = format!("token={token}");
+    let come = fill(&server, "", "same-origin", &form).await;
+    assert_eq!(
+        (come.status, come.header("location")),
+        (303, Some("/status"))
+    );
+    let cookie = come.header("set-cookie").unwrap();
+    for word in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/status"] {
+        assert!(cookie.contains(word), "{cookie}");
+    }
+    assert!(!cookie.contains(token.as_str()));
+    let known = cookie.split(';').next().unwrap();
+    let shown = status(&server, &[("Cookie", known)]).await;
+    let page = shown.text();
+    assert!(
+        page.contains("<svg") && page.contains("Certificates"),
+        "{page}"
+    );
+    assert!(page.contains("<th>localhost</th>"), "{page}");
+    let policy = shown.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
+    assert_eq!(shown.header("refresh"), Some("10"));
+    // The page alone: commands do not know the browser.
+    let mut web = Web::tls(&server, server.addr, "http/1.1").await.unwrap();
+    let answer = web
+        .ask("GET", "/api/v1/openapi.json", &[("Cookie", known)])
+        .await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(
+        fill(&server, known, "cross-site", "leave=1").await.status,
+        403
+    );
+    assert_eq!(
+        fill(&server, known, "same-origin", "leave=1").await.status,
+        303
+    );
+    assert_eq!(status(&server, &[("Cookie", known)]).await.status, 401);
+    // Without its token nobody is known either.
+    let come = fill(&server, "", "same-origin", &form).await;
+    let known = come
+        .header("set-cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    line(&server, "token remove", &[("name", "me")])
+        .await
+        .unwrap();
+    assert_eq!(status(&server, &[("Cookie", &known)]).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_status_page_is_not_for_tokens_of_a_domain_or_for_something_else() {
+    let server = start(&[]).await;
+    let domain = token(&server, "domain", "status").await;
+    let arguments = [("name", "read"), ("scopes", "read"), ("server", "true")];
+    let made = line(&server, "token add", &arguments).await.unwrap();
+    let [Line::Fact(_, reading)] = made.as_slice() else {
+        panic!("{made:?}");
+    };
+    for token in [&domain, reading] {
+        let form = format!("token={token}");
+        let answer = fill(&server, "", "same-origin", &form).await;
+        assert_eq!(answer.status, 403, "{}", answer.text());
+        assert!(answer.header("set-cookie").is_none());
+        let bearer = format!("Bearer {token}");
+        let answer = status(&server, &[("Authorization", &bearer)]).await;
+        assert_eq!(answer.status, 403);
+    }
+    assert_eq!(
+        fill(&server, "", "same-origin", "token=x").await.status,
+        401
+    );
+}

@@ -1,14 +1,12 @@
 """Converse.js in headless Chromium, with slixmpp on the other side."""
 
-import base64
-import hashlib
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 from check import Skip, check, equal
 from program import Program
+from spki import key_hash
 from xmpp import login
 
 SCRIPT = Path(__file__).with_name("client.mjs")
@@ -28,13 +26,6 @@ async def converse(case, account, kind, picture):
     service = PATHS[kind].format(place)
     command = ["node", SCRIPT, folder, chromium, key_hash(server), f"https://{place}", kind, service]
     return await Program.start(case, [*command, account.address, account.password, server.work / picture])
-
-
-def key_hash(server):
-    """What names the server's key to Chromium."""
-    convert = ["openssl", "pkey", "-in", server.work / "server.key", "-pubout", "-outform", "DER"]
-    key = subprocess.run(convert, check=True, capture_output=True).stdout
-    return base64.b64encode(hashlib.sha256(key).digest()).decode()
 
 
 async def act(program, name, **what):

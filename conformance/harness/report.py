@@ -51,6 +51,8 @@ def versions(work):
     """The version of each client that is here."""
     return {
         "slixmpp": importlib.metadata.version("slixmpp"),
+        "schemathesis": python("schemathesis"),
+        "invitation": debian("chromium"),
         "profanity": debian("profanity"),
         "nbxmpp": debian("python3-nbxmpp"),
         "go_sendxmpp": debian("go-sendxmpp"),
@@ -62,6 +64,13 @@ def versions(work):
         "converse": npm(work / "npm/node_modules/converse.js/package.json"),
         "stanza": npm(work / "npm/node_modules/stanza/package.json"),
     }
+
+
+def python(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def debian(package):

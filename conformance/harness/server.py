@@ -23,6 +23,12 @@ data_dir = "{work}/data"
 [hosts."{domain}"]
 certificate = "{work}/server.pem"
 key = "{work}/server.key"
+url = "https://127.0.0.3:{proxy_port}"
+
+[hosts."{domain}".modules.api]
+enabled = true
+requests = 1000
+guesses = 10000
 
 [hosts."{plain_domain}"]
 certificate = "{work}/server.pem"
@@ -117,7 +123,9 @@ class Server:
             make_ca(ca)
         sign(self.ca, self.work, [DOMAIN, PLAIN_DOMAIN, GUEST_DOMAIN])
         domains = {"domain": DOMAIN, "plain_domain": PLAIN_DOMAIN, "guest_domain": GUEST_DOMAIN}
-        text = CONFIG.format(work=self.work, proxy_port=free_port("127.0.0.3"), **domains)
+        port = free_port("127.0.0.3")
+        self.url = f"https://127.0.0.3:{port}"
+        text = CONFIG.format(work=self.work, proxy_port=port, **domains)
         (self.work / "waxwing.toml").write_text(text)
         await self.serve()
 
@@ -178,7 +186,7 @@ class Server:
         return [str(self.binary), "--config", str(self.work / "waxwing.toml"), *arguments]
 
     async def admin(self, *arguments, line=""):
-        """Runs an administrative command, with `line` as standard input."""
+        """Runs an administrative command, with `line` as standard input; what it prints."""
         process = await asyncio.create_subprocess_exec(
             *self.command(*arguments),
             stdin=subprocess.PIPE,
@@ -188,6 +196,7 @@ class Server:
         output, _ = await process.communicate(f"{line}\n".encode())
         if process.returncode != 0:
             raise RuntimeError(f"waxwing {' '.join(arguments)}: {output.decode()}")
+        return output.decode()
 
     async def new_account(self, name, domain=DOMAIN):
         account = Account(f"{name}{len(self.accounts)}@{domain}", secrets.token_urlsafe(9))
@@ -224,7 +233,7 @@ def make_ca(ca):
 def sign(ca, folder, domains, usage="serverAuth"):
     request, extensions = folder / "request.pem", folder / "extensions"
     # What is asked for by its address is here too.
-    names = ",".join([f"DNS:{domain}" for domain in domains] + ["IP:127.0.0.1"])
+    names = ",".join([f"DNS:{domain}" for domain in domains] + ["IP:127.0.0.1", "IP:127.0.0.3"])
     extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
     openssl("req", *KEY, "-subj", f"/CN={domains[0]}", "-keyout", folder / "server.key", "-out", request)
     openssl(

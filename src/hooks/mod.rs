@@ -16,6 +16,7 @@ pub mod http;
 pub mod kinds;
 mod listed;
 pub mod meetings;
+pub mod page;
 pub mod parts;
 pub mod registrar;
 pub mod service;

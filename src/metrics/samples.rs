@@ -81,7 +81,8 @@ impl Samples {
     /// The sum over all labels of this name.
     pub fn sum(&self, name: &str) -> f64 {
         let rows = self.0.get(name).into_iter().flat_map(|family| &family.rows);
-        rows.map(|(_, _, value)| value).sum()
+        // The sum of nothing would be -0.
+        rows.fold(0.0, |sum, (_, _, value)| sum + value)
     }
 
     /// Label text and value of every figure of this name that is not zero, such as (`{limit="x"}`, 3).

@@ -39,7 +39,7 @@ pub(super) static DECLARED: [Command; 3] = [
             Argument::needed(
                 "scopes",
                 Kind::Text,
-                "What for, with commas: \"all\", \"read\" (what changes nothing), commands such as \"user add\" or groups such as \"room\".",
+                "What for, with commas: \"all\", \"read\" (what changes nothing), \"status\" (the status page), commands such as \"user add\" or groups such as \"room\".",
             ),
             Argument::optional(
                 "days",

@@ -5,6 +5,7 @@ mod commands;
 mod given;
 mod openapi;
 mod scope;
+mod status;
 mod throttle;
 mod tokens;
 
@@ -24,12 +25,13 @@ use crate::state::act::gather;
 use crate::state::audit::Audit;
 
 use answer::Refusal;
+use status::Status;
 use throttle::Throttle;
 use tokens::{Token, Tokens};
 
 settings! {
     /// Administration over HTTP: the commands of a domain as JSON at /api/v1/… where web clients reach it, for who has a token.
-    /// `waxwing token add` makes one; docs/api.md tells the rest.
+    /// `waxwing token add` makes one. At /status is a page that shows how the server does. docs/api.md tells the rest.
     pub struct Config {
         /// Tokens of the domain.
         pub tokens: u32 = 100 => within(1..=10_000);
@@ -62,6 +64,7 @@ pub struct Api {
     body: u64,
     rows: usize,
     offered: OnceLock<Vec<Offered>>,
+    status: Status,
 }
 
 impl Module for Api {
@@ -85,6 +88,7 @@ impl Module for Api {
             body: config.body.0,
             rows: config.rows as usize,
             offered: OnceLock::new(),
+            status: Status::new(deps),
         })
     }
 
@@ -99,6 +103,7 @@ impl Module for Api {
         if self.url.is_none() {
             return;
         }
+        status::offer(&self, r);
         let this = self.clone();
         let act = HttpRoute::new(HttpMethod::Post, PATH).body(self.body);
         r.http(act, move |request| {
@@ -123,9 +128,14 @@ impl Api {
 
     /// Whose request it is.
     async fn who(&self, peer: IpAddr, headers: &HttpHeaders) -> Result<Token, Refusal> {
+        let secret = headers.get("authorization").and_then(bearer);
+        self.known(peer, secret).await
+    }
+
+    /// The token that somebody shows.
+    async fn known(&self, peer: IpAddr, secret: Option<&str>) -> Result<Token, Refusal> {
         let now = self.clock.now();
         self.throttle.may_guess(peer, now)?;
-        let secret = headers.get("authorization").and_then(bearer);
         let token = match secret {
             Some(secret) => self.tokens.find(secret, self.clock.wall()).await?,
             None => None,

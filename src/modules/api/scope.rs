@@ -11,7 +11,10 @@ const ALL: &str = "all";
 /// Commands that change nothing, and look into nothing that is somebody's own.
 const READ: &str = "read";
 
-/// Words: `all`, `read`, groups of commands such as `user`, single commands such as `user add`.
+/// The status page.
+const STATUS: &str = "status";
+
+/// Words: `all`, `read`, `status`, groups of commands such as `user`, single commands such as `user add`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Scopes(Vec<String>);
@@ -24,15 +27,23 @@ impl Scopes {
             .map(|word| word.split_whitespace().collect::<Vec<_>>().join(" "))
             .filter(|word| !word.is_empty())
             .collect();
-        let means =
-            |word: &str| matches!(word, ALL | READ) || known.iter().any(|name| is_of(name, word));
+        let means = |word: &str| {
+            matches!(word, ALL | READ | STATUS) || known.iter().any(|name| is_of(name, word))
+        };
         match words.iter().find(|word| !means(word)) {
             Some(odd) => Err(format!(
-                "\"{odd}\" is neither \"all\" nor \"read\" nor a command of this domain or a group of them"
+                "\"{odd}\" is neither \"all\" nor \"read\" nor \"status\" nor a command of this domain or a group of them"
             )),
             None if words.is_empty() => Err("it is empty".to_owned()),
             None => Ok(Scopes(words)),
         }
+    }
+
+    /// Whether the status page is among them.
+    pub(super) fn allow_status(&self) -> bool {
+        self.0
+            .iter()
+            .any(|word| matches!(word.as_str(), ALL | STATUS))
     }
 
     /// Whether a command is among them.
@@ -40,6 +51,7 @@ impl Scopes {
         self.0.iter().any(|word| match word.as_str() {
             ALL => true,
             READ => !command.audited,
+            STATUS => false,
             word => is_of(command.name, word),
         })
     }

@@ -85,8 +85,12 @@ impl Tokens {
         if !secret.starts_with(MARK) {
             return Ok(None);
         }
-        let (space, id) = (self.space()?, Id::of_token(secret));
-        let key = self.key(id);
+        self.of_id(Id::of_token(secret), now).await
+    }
+
+    /// The token that is called so, while it is good.
+    pub(super) async fn of_id(&self, id: Id, now: u64) -> Result<Option<Token>, StoreError> {
+        let (space, key) = (self.space()?, self.key(id));
         let found = self
             .store
             .reading(move |view| view.get(space, &key))

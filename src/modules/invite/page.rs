@@ -2,19 +2,14 @@
 //! for who would rather make the account in the browser. It loads nothing, and runs nothing.
 
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 use super::Shared;
 use super::qr::svg;
 use super::words::Words;
 use crate::hooks::command::Password;
-use crate::hooks::{
-    HttpContent, HttpHeaders, HttpMethod, HttpRequest, HttpResponse, HttpRoute, Registrar,
-};
+use crate::hooks::page::{escaped, fields, is_own_form, page};
+use crate::hooks::{HttpHeaders, HttpMethod, HttpRequest, HttpResponse, HttpRoute, Registrar};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::{Jid, datetime};
 use crate::runtime::origin::Origin;
@@ -36,14 +31,6 @@ h1{font-size:1.5em;line-height:1.2;overflow-wrap:anywhere}li{margin:.7em 0}a{col
 label{display:block;margin:.8em 0}input{display:block;font:inherit;width:100%;box-sizing:border-box;padding:.5em;border:1px solid #666;border-radius:.3em}\
 svg{width:12em;max-width:100%}[role=alert]{border-left:.4em solid #b00020;padding-left:.8em}\
 @media(prefers-color-scheme:dark){body{color:#eee;background:#111}a{color:#8ab4f8}input{color:#eee;background:#222}}";
-
-/// What browsers are told: the style of the page and its own form, and nothing else.
-static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let style = BASE64.encode(Sha256::digest(STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-});
 
 /// Apps by the system that a browser says it runs on.
 const APPS: &[(&str, &[(&str, &str)])] = &[
@@ -152,7 +139,7 @@ impl Shared {
             ..
         } = request;
         let words = Words::wanted(headers.get("accept-language"));
-        if !self.is_own_form(&headers) {
+        if !is_own_form(&headers, self.url.as_deref()) {
             return HttpResponse::text(403, "This form is not from here.");
         }
         let Ok(body) = body.whole().await else {
@@ -173,18 +160,6 @@ impl Shared {
                 answer(422, words, &page.0, &page.1)
             }
         }
-    }
-
-    /// A form of another website is not filled in here: browsers say where it comes from.
-    fn is_own_form(&self, headers: &HttpHeaders) -> bool {
-        let site = headers.get("sec-fetch-site");
-        let origin = headers.get("origin");
-        let form = headers.get("content-type").is_some_and(|kind| {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
-        form && site.is_none_or(|site| site == "same-origin")
-            && origin.is_none_or(|origin| Some(origin) == self.url.as_deref())
     }
 
     async fn fill(
@@ -345,41 +320,17 @@ fn form(words: &Words, invite: &Invite, token: &str, tried: &str) -> String {
     )
 }
 
-/// Fields of `application/x-www-form-urlencoded`.
 fn read(body: &[u8]) -> Given {
     let mut given = Given::default();
-    for field in body.split(|byte| *byte == b'&').take(10) {
-        let mut parts = field.splitn(2, |byte| *byte == b'=');
-        let (name, value) = (parts.next(), parts.next().unwrap_or_default());
-        match name {
-            Some(b"name") => given.name = decoded(value),
-            Some(b"password") => given.password = decoded(value),
-            Some(b"again") => given.again = decoded(value),
+    for (name, value) in fields(body) {
+        match name.as_str() {
+            "name" => given.name = value,
+            "password" => given.password = value,
+            "again" => given.again = value,
             _ => {}
         }
     }
     given
-}
-
-fn decoded(value: &[u8]) -> String {
-    let (mut out, mut rest) = (Vec::with_capacity(value.len()), value);
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        let hex = (*first == b'%').then(|| tail.split_at_checked(2)).flatten();
-        let byte = hex.and_then(|(digits, tail)| {
-            let byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-            Some((byte, tail))
-        });
-        match byte {
-            Some((byte, tail)) => {
-                out.push(byte);
-                rest = tail;
-            }
-            None if *first == b'+' => out.push(b' '),
-            None => out.push(*first),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn wrong<'w>(words: &'w Words, given: &Given, error: &StanzaError) -> &'w str {
@@ -417,59 +368,13 @@ fn gone(words: &Words, error: &StanzaError) -> HttpResponse {
 }
 
 fn answer(status: u16, words: &Words, title: &str, body: &str) -> HttpResponse {
-    let title = escaped(title);
-    let page = format!(
-        "<!DOCTYPE html><html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>",
-        words.lang
-    );
-    HttpResponse::new(status)
-        .with_header("content-type", "text/html; charset=utf-8")
-        .with_header("content-language", words.lang)
+    page(status, words.lang, STYLE, (&escaped(title), body))
         .with_header("vary", "accept-language, user-agent")
-        .with_header("cache-control", "no-store")
-        .with_header("content-security-policy", POLICY.as_str())
-        .with_header("x-content-type-options", "nosniff")
-        .with_header("x-robots-tag", "noindex")
-        // To no other website, which would learn the token; forms need it to say whence they come.
-        .with_header("referrer-policy", "same-origin")
-        .with_content(HttpContent::Bytes(page.into()))
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn forms_are_read() {
-        let given = read(b"name=a%2Bb+c&password=%C3%A9%&again=%4&other=x");
-        assert_eq!(given.name, "a+b c");
-        assert_eq!(given.password, "é%");
-        assert_eq!(given.again, "%4");
-    }
-
-    #[test]
-    fn nothing_breaks_out_of_the_page() {
-        assert_eq!(
-            escaped("<a href=\"'&'\">"),
-            "&lt;a href=&quot;&#39;&amp;&#39;&quot;&gt;"
-        );
-    }
 
     #[test]
     fn every_system_has_apps() {
