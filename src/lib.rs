@@ -17,6 +17,7 @@
 //! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
 //! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
 //! | [`http`] | the HTTP side: metrics for a collector; what features ask of the web | hooks, net |
+//! | [`relay`] | STUN and TURN: a way for calls that no other packet takes; knows nothing of XMPP | net |
 //! | [`socks`] | SOCKS5: connections that wait for each other and are joined | hooks, net |
 //! | [`session`] | owners and their turns; the seat of a bound client, with its outbox | hooks, stream, store (back-pressure) |
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
@@ -102,6 +103,7 @@ pub mod metrics;
 pub mod modules;
 pub mod net;
 pub mod proto;
+pub mod relay;
 pub mod router;
 pub mod runtime;
 pub mod server;

@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "http",
         &["runtime", "metrics", "xml", "proto", "hooks", "net"],
     ),
+    ("relay", &["runtime", "net"]),
     (
         "socks",
         &["runtime", "metrics", "xml", "proto", "hooks", "net"],

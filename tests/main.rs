@@ -14,6 +14,7 @@ mod backup;
 mod backup_load;
 mod bosh;
 mod bytestreams;
+mod calls;
 mod caps;
 mod client_access;
 mod command_line;

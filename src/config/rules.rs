@@ -24,6 +24,7 @@ pub fn broken(loaded: &Loaded) -> Vec<Problem> {
     rules.web();
     rules.listeners();
     rules.pairs();
+    rules.relay();
     rules.modules();
     rules.problems
 }
@@ -203,6 +204,36 @@ impl Rules<'_> {
             } else if exposed(listen) {
                 let what = "without TLS passwords would cross the network readable: use \"starttls-and-direct\", a loopback address such as \"127.0.0.1:5222\", or name trusted `proxies`";
                 self.add(&format!("listen[{index}].tls"), what);
+            }
+        }
+    }
+
+    fn relay(&mut self) {
+        let relay = &self.loaded.config.relay;
+        if relay.first_port > relay.last_port {
+            let what = format!("must not be above relay.last_port ({})", relay.last_port);
+            self.add("relay.first_port", what);
+        }
+        if relay.bytes_per_second > relay.bytes_per_second_total {
+            let total = relay.bytes_per_second_total;
+            let what = format!("must not be above relay.bytes_per_second_total ({total})");
+            self.add("relay.bytes_per_second", what);
+        }
+        for (key, addresses) in [
+            ("relay.addresses", &relay.addresses),
+            ("relay.external", &relay.external),
+        ] {
+            let v6 = addresses.iter().filter(|ip| ip.is_ipv6()).count();
+            let odd = addresses
+                .iter()
+                .find(|ip| ip.is_unspecified() || ip.to_canonical() != **ip);
+            if let Some(odd) = odd {
+                self.add(
+                    key,
+                    format!("\"{odd}\" is no address that anybody could reach"),
+                );
+            } else if v6 > 1 || addresses.len() - v6 > 1 {
+                self.add(key, "one IPv4 and one IPv6 address at most");
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -255,6 +255,7 @@ leaf! {
     usize: "a whole number",
     String: "text",
     PathBuf: "a path",
+    IpAddr: "an address such as \"192.0.2.1\" or \"2001:db8::1\"",
     SocketAddr: "an address with port such as \"0.0.0.0:5222\" or \"[::]:5222\"",
     Bytes: "a size such as \"256KiB\", \"10MB\" or a number of bytes",
     Period: "a time such as \"30s\", \"5m\", \"12h\" or \"7d\"",

@@ -261,7 +261,7 @@ proptest::proptest! {
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[limts]\ndepth = 5\n",
-        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, federation, http, web, components, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
+        "waxwing.toml:2: limts: no such section; did you mean limits? Known here: server, hosts, listen, federation, http, web, relay, components, tls, auth, limits, store, backup, log, metrics, control, admin, modules",
     ),
     (
         "[limits]\ndepth = 50\n",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::ModuleError;
+use super::calls::Calls;
 use super::command::{Act, Password};
 use super::elsewhere::Link;
 use super::envelope::{Envelope, TurnFn};
@@ -54,6 +55,8 @@ pub struct Deps {
     pub meetings: Arc<dyn Meetings>,
     /// The port on which clients reach the host by TCP; none where that is not known.
     pub port: Option<u16>,
+    /// Relays for calls.
+    pub calls: Arc<dyn Calls>,
     /// Where web clients reach the host, such as `https://example.org:5443`; none where they do not.
     pub url: Option<String>,
     /// Where its accounts log in by other ways than TCP.

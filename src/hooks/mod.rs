@@ -7,6 +7,7 @@
 //! change; one that truly has to wait answers `Later` with a future.
 
 pub mod account;
+pub mod calls;
 pub mod command;
 pub mod deps;
 pub mod elsewhere;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
+pub use calls::{Calls, Door, RelayPass};
 pub use deps::{AccountActs, AskError, Deps, Disk, Entrance, Farewell, Floor, Question};
 pub use elsewhere::{Direction, Elsewhere, Link};
 pub use envelope::{Copies, Effect, Envelope, Ledger, Origin, Receipt, Sent, Source, TurnFn};

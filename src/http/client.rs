@@ -16,11 +16,11 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use super::public::is_public;
 use crate::hooks::web::Fetched;
 use crate::hooks::{Web, WebAnswer, WebError, WebRequest};
 use crate::net::dial;
 use crate::net::tls::Trust;
+use crate::runtime::public::is_public;
 
 /// Bytes of an answer's body that are read.
 const BODY: usize = 4 * 1024;

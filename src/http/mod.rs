@@ -4,7 +4,6 @@ mod bosh;
 mod client;
 mod front;
 mod metrics;
-mod public;
 
 pub use bosh::BoshOptions;
 pub use client::{Client, ClientOptions};

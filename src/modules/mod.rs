@@ -26,6 +26,7 @@ pub mod data_policy;
 pub mod delegation;
 pub mod disco;
 pub mod displayed;
+pub mod external_services;
 pub mod fast;
 pub mod host_meta;
 pub mod invite;
@@ -100,6 +101,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<room_watch::RoomWatch>(),
     Listed::of::<upload::Upload>(),
     Listed::of::<bytestreams::Bytestreams>(),
+    Listed::of::<external_services::ExternalServices>(),
     Listed::of::<registration::Registration>(),
     Listed::of::<announcements::Announcements>(),
     Listed::of::<commands::Commands>(),

@@ -133,6 +133,8 @@ pub struct Ground {
     pub web: Arc<dyn crate::hooks::Web>,
     /// Where connections meet.
     pub meetings: Arc<dyn crate::hooks::Meetings>,
+    /// Relays for calls.
+    pub calls: Arc<dyn crate::hooks::Calls>,
     /// Where files lie.
     pub disk: crate::hooks::Disk,
 }
@@ -157,6 +159,7 @@ impl Router {
             accounts,
             web,
             meetings,
+            calls,
             disk,
         } = ground;
         Deps {
@@ -172,6 +175,7 @@ impl Router {
             web: web.clone(),
             meetings: meetings.clone(),
             port: None,
+            calls: calls.clone(),
             url,
             streams: Vec::new(),
             shared: self.shared.clone(),

@@ -41,6 +41,16 @@ impl Bucket {
         self.full_at.is_none_or(|at| at <= now)
     }
 
+    /// Takes `n` tokens if they are there; whether they were. Nobody goes into debt.
+    pub fn try_take(&mut self, n: u32, now: Instant) -> bool {
+        let mut taken = self.clone();
+        let paid = taken.take(n, now).is_zero();
+        if paid {
+            *self = taken;
+        }
+        paid
+    }
+
     /// How long it takes to earn `n` tokens; at most 136 years, so no overflow.
     fn time_for(&self, n: u32) -> Duration {
         Duration::from_nanos(u64::from(n) * 1_000_000_000 / u64::from(self.rate.max(1)))
@@ -76,6 +86,15 @@ mod tests {
         let next_day = start + Duration::from_secs(86_400);
         assert_eq!(bucket.take(20, next_day), Duration::ZERO);
         assert_eq!(bucket.take(1, next_day), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn who_does_not_wait_gets_nothing_and_owes_nothing() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10, 20);
+        assert!(bucket.try_take(20, start));
+        assert!(!bucket.try_take(1, start) && !bucket.try_take(20, start));
+        assert!(bucket.try_take(1, start + Duration::from_millis(100)));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Clock, randomness, token buckets, back-off, a hand-over to tasks, what counts as one address: what every room needs and none owns. No files, no sockets.
+//! Clock, randomness, token buckets, back-off, a hand-over to tasks, what counts as one address, which are public: what every room needs and none owns. No files, no sockets.
 
 pub mod backoff;
 pub mod bucket;
 pub mod clock;
 pub mod handover;
 pub mod origin;
+pub mod public;
 pub mod random;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::acts::ServerActs;
+use super::relay::RelayHand;
 use super::{Offered, accounts, hosts, settings};
 use crate::admin::{Finding, Level};
 use crate::config::{Administration, Loaded};
@@ -62,7 +63,7 @@ fn built(loaded: &Loaded, extra: &[Listed]) -> Result<Hosts, String> {
         settings::router(config),
         Registry::default(),
     );
-    let acts = ServerActs::new(config, store, accounts, Some(router.clone()));
+    let acts = ServerActs::new(config, store.clone(), accounts, Some(router.clone()));
     let acts = Arc::new(acts);
     let administration = Arc::new(Administration::of(config));
     let none = Secret::new(Vec::new());
@@ -70,6 +71,7 @@ fn built(loaded: &Loaded, extra: &[Listed]) -> Result<Hosts, String> {
         acts: &acts,
         administration: &administration,
         local: &none,
+        relay: &Arc::new(RelayHand::new(&none, store.clone())),
         socks: &Socks::new(settings::socks(config, false), &Registry::default()),
     };
     let hosts = hosts(config, &router, offered, extra);

@@ -9,6 +9,7 @@ use super::acts::ServerActs;
 use super::desk::ServerDesk;
 use super::ending::Ends;
 use super::memory::Memory;
+use super::relay::RelayHand;
 use crate::components::Components;
 use crate::config::{Listen, Loaded};
 use crate::federation::House;
@@ -44,6 +45,7 @@ pub(super) struct Live {
     pub(super) key: Secret,
     /// Of modules.
     pub(super) local: Secret,
+    pub(super) relay: Arc<RelayHand>,
     /// Sockets of the service manager.
     pub(super) inherited: Inherited,
     pub(super) components: Arc<Components>,

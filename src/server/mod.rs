@@ -12,6 +12,8 @@ mod local;
 mod memory;
 mod metrics;
 mod program;
+mod relay;
+mod relay_check;
 mod reload;
 mod run;
 mod settings;
@@ -52,6 +54,7 @@ use desk::ServerDesk;
 use live::{Live, State};
 use memory::Memory;
 pub use program::Waxwing;
+use relay::RelayHand;
 
 /// How often certificates are looked at.
 const RENEWALS: Duration = Duration::from_secs(60);
@@ -146,11 +149,13 @@ impl Server {
             Some(router.clone()),
         ));
         let local = local::secret(&config.server.data_dir).map_err(StartError)?;
+        let relay = Arc::new(RelayHand::new(&local, store.clone()));
         let socks = Socks::new(settings::socks(config, false), &metrics);
         let offered = Offered {
             acts: &acts,
             administration: &administration,
             local: &local,
+            relay: &relay,
             socks: &socks,
         };
         let hosts = hosts(config, &router, offered, extra)?;
@@ -214,6 +219,7 @@ impl Server {
             metrics,
             key: secret,
             local,
+            relay,
             inherited,
             components,
             state: Mutex::new(State {
@@ -233,6 +239,7 @@ impl Server {
         server.control(config)?;
         server.expose(config)?;
         server.listen(config, &stream_settings)?;
+        server.relay_calls(config)?;
         server.federate(config, stream_settings).await?;
         Ok(server)
     }
@@ -249,6 +256,15 @@ impl Server {
             tracing::warn!(%address, "the service manager handed down a socket that no [[listen]] names; it is not served");
         }
         Ok(())
+    }
+
+    fn relay_calls(&self, config: &Config) -> Result<(), StartError> {
+        let ground = relay::Ground {
+            clock: &self.live.clock,
+            metrics: &self.live.metrics,
+            tls: &self.live.tls,
+        };
+        self.live.relay.start(config, &ground)
     }
 
     async fn federate(
@@ -323,6 +339,11 @@ impl Server {
         self.listening(ListenKind::Component)
     }
 
+    /// Where the relay for calls hears its clients by UDP.
+    pub fn relay_addresses(&self) -> Vec<SocketAddr> {
+        self.live.relay.addresses()
+    }
+
     fn listening(&self, kind: ListenKind) -> Vec<SocketAddr> {
         let state = self.live.state();
         let listeners = state.listeners.iter();
@@ -374,6 +395,7 @@ impl Server {
             house.stop(patience).await;
         }
         live.components.stop();
+        live.relay.stop().await;
         live.router.suspend_sessions(patience).await;
         live.router.suspend_services(patience).await;
         live.store.close().await;
@@ -448,6 +470,7 @@ struct Offered<'s> {
     acts: &'s Arc<ServerActs>,
     administration: &'s Arc<Administration>,
     local: &'s Secret,
+    relay: &'s Arc<RelayHand>,
     socks: &'s Socks,
 }
 
@@ -467,6 +490,7 @@ fn hosts(
         acts,
         administration,
         local,
+        relay,
         socks,
     } = offered;
     let offering: Arc<dyn Acts> = acts.clone();
@@ -477,6 +501,7 @@ fn hosts(
         accounts: Arc::new(hand::Hand(acts.clone())),
         web: Arc::new(Client::new(settings::web(config))),
         meetings: Arc::new(socks.clone()),
+        calls: relay.clone(),
         disk: settings::disk(config),
     };
     let mut hosts = router::Hosts::new();

@@ -69,6 +69,10 @@ impl Program for Waxwing {
         super::check::certificates(loaded, self.extra)
     }
 
+    fn check_relay(&self, loaded: &Loaded, running: bool) -> Vec<Finding> {
+        super::relay_check::relay(loaded, running)
+    }
+
     fn store(&self, loaded: &Loaded) -> Options {
         settings::store(&loaded.config)
     }

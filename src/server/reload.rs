@@ -64,6 +64,7 @@ impl Live {
             acts: &self.acts,
             administration: &administration,
             local: &self.local,
+            relay: &self.relay,
             socks: &self.socks,
         };
         let hosts =
@@ -125,6 +126,7 @@ impl Live {
         self.front.set(settings::front(config, &ready.hosts));
         let meet = meet(&ready.hosts);
         self.socks.set(settings::socks(config, meet));
+        self.relay.reload(config);
         self.router.set_hosts(ready.hosts);
         self.components.reload(Programs::new(&config.components));
         self.accounts.set_iterations(config.auth.scram_iterations);

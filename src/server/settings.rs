@@ -282,7 +282,7 @@ pub(super) fn memory(config: &Config) -> u64 {
     set.unwrap_or_else(super::memory::default_ceiling)
 }
 
-fn subnet(network: &Network) -> Option<Subnet> {
+pub(super) fn subnet(network: &Network) -> Option<Subnet> {
     network.to_string().parse().ok()
 }
 

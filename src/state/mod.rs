@@ -7,6 +7,7 @@ pub mod arrival;
 pub mod audit;
 pub mod blocklist;
 pub mod by_client;
+pub mod calls;
 pub mod capabilities;
 pub mod clients;
 pub mod consistency;

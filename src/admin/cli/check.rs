@@ -154,6 +154,7 @@ fn findings(program: &dyn Program, loaded: &Loaded) -> Vec<Finding> {
     let store = loaded.config.in_data_dir(&loaded.config.store.path);
     findings.extend(machine::free_space(&store, loaded.config.store.reserve));
     findings.extend(program.check_certificates(loaded));
+    findings.extend(program.check_relay(loaded, running));
     if !running {
         findings.push(program.check_store(loaded));
     }

@@ -53,6 +53,9 @@ pub trait Program: Sync {
     /// What is to be said about the certificates of every host. Writes nothing.
     fn check_certificates(&self, loaded: &Loaded) -> Vec<Finding>;
 
+    /// What is to be said about the relay for calls; of its ports nothing while the server runs.
+    fn check_relay(&self, loaded: &Loaded, running: bool) -> Vec<Finding>;
+
     /// What the store is opened with.
     fn store(&self, loaded: &Loaded) -> Options;
 

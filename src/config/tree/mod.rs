@@ -5,6 +5,7 @@ mod federation;
 mod hosts;
 mod http;
 mod limits;
+mod relay;
 mod web;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use federation::{Federation, FederationDane, FederationDemand, FederationPee
 pub use hosts::{Guests, Host, Modules, Reach};
 pub use http::{Bosh, Http, ProxyHeader, WebSocket};
 pub use limits::{AccountLimits, ConnectionLimits, Limits, SessionLimits, StreamLimits};
+pub use relay::Relay;
 pub use web::Web;
 
 use super::network::Network;
@@ -38,6 +40,8 @@ settings! {
         pub http: Http = Http::default();
         /// Requests that features send to the web.
         pub web: Web = Web::default();
+        /// STUN and TURN.
+        pub relay: Relay = Relay::default();
         /// A program beside the server that serves domains of its own: a gateway, a bot (XEP-0114). It connects to a [[listen]]
         /// of the kind "component".
         pub components: BTreeMap<String, Component> = BTreeMap::new();

@@ -39,6 +39,8 @@ pub enum Side {
     Any,
     /// Another server, which is asked for its certificate.
     Server,
+    /// A client of the relay for calls.
+    Relay,
 }
 
 /// Reads the ClientHello, chooses the identity by its SNI (else by `to`, the stream header's address), and finishes the
@@ -62,6 +64,7 @@ where
         Side::Web => &identity.web,
         Side::Any => &identity.any,
         Side::Server => &identity.peers.accept,
+        Side::Relay => &identity.relay,
     };
     let stream = start.into_stream_with(config.clone(), limit).await?;
     Ok((Box::new(stream), identity))

@@ -33,6 +33,8 @@ pub struct Identity {
     /// For web clients, and for both.
     pub(super) web: Arc<ServerConfig>,
     pub(super) any: Arc<ServerConfig>,
+    /// For clients of the relay.
+    pub(super) relay: Arc<ServerConfig>,
     pub(super) peers: PeerConfigs,
 }
 
@@ -75,6 +77,7 @@ impl Identity {
             end_point: end_point::hash(own, &parsed),
             web: speaking(&config, &[HTTP]),
             any: speaking(&config, &[XMPP, HTTP]),
+            relay: speaking(&config, &[TURN]),
             config: speaking(&config, &[XMPP]),
             offers: (options.tls12, options.require_ems),
             chain,
@@ -133,9 +136,10 @@ fn configuration(
     Ok(config)
 }
 
-/// ALPN names (XEP-0368 §5, RFC 7301 §6).
+/// ALPN names (XEP-0368 §5, RFC 7301 §6, RFC 7443 §3).
 const XMPP: &[u8] = b"xmpp-client";
 const HTTP: &[u8] = b"http/1.1";
+const TURN: &[u8] = b"stun.turn";
 
 /// The same for these protocols. They share the keys of tickets: who resumes a session still says what it speaks.
 fn speaking(config: &ServerConfig, protocols: &[&[u8]]) -> Arc<ServerConfig> {

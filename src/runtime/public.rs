@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address belongs to the Internet at large: not to this machine, a private network, a
 /// link, or to nobody. An address that carries an IPv4 address inside counts as that.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => four(address),
         IpAddr::V6(address) => six(address),
