@@ -1,32 +1,11 @@
 """Gajim on a desktop, with slixmpp on the other side."""
 
-import struct
-import zlib
-from pathlib import Path
-
 from breaks import Wire
 from check import Skip, check, equal
-from people import Gajim
+from desktop import ROSE, rose
+from people import OMEMO, Gajim
 from sealed import equipped, hear, published, say
 from xmpp import PATIENCE, befriend, login
-
-OMEMO = Path("/usr/share/gajim/plugins/omemo")
-
-# No other thing on the screen has it.
-ROSE = (224, 17, 95)
-
-
-def rose():
-    """A picture of one colour, as PNG."""
-    side = 64
-    rows = (b"\0" + bytes(ROSE) * side) * side
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 async def friends(case):

@@ -1,6 +1,8 @@
 """Programs for people, on a desktop that nobody sees: an X server without a screen, a bus, and hands."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 from check import Wrong, within
@@ -13,8 +15,24 @@ PYTHON = "/usr/bin/python3"
 
 SIZE = "1000x500x24"
 
+# No other thing on the screen has it.
+ROSE = (224, 17, 95)
+
 # Longer than the hands wait for anything.
 PATIENCE = 14.0
+
+
+def rose():
+    """A picture of one colour, as PNG."""
+    side = 64
+    rows = (b"\0" + bytes(ROSE) * side) * side
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def is_answer(line):

@@ -28,22 +28,23 @@ def showing():
         application = desktop.get_child_at_index(number)
         if application is not None:
             application.clear_cache()
-            yield from below(application)
+            # GTK 4 says that of its windows alone.
+            new = application.get_toolkit_version().startswith("4.")
+            yield from below(application, Atspi.StateType.VISIBLE if new else Atspi.StateType.SHOWING)
 
 
-def below(thing):
+def below(thing, state):
     for number in range(thing.get_child_count()):
         child = thing.get_child_at_index(number)
-        if child is not None and child.get_state_set().contains(Atspi.StateType.SHOWING):
+        if child is not None and child.get_state_set().contains(state):
             yield child
-            yield from below(child)
+            yield from below(child, state)
 
 
 def said(thing):
     """The text of a widget; its name, if it has none."""
-    if "Text" in thing.get_interfaces():
-        return Atspi.Text.get_text(thing, 0, -1)
-    return thing.get_name() or ""
+    text = Atspi.Text.get_text(thing, 0, -1) if "Text" in thing.get_interfaces() else ""
+    return text or thing.get_name() or ""
 
 
 def until(look, what):
@@ -101,6 +102,18 @@ def write(text):
     Atspi.EditableText.set_text_contents(until(look, "something to write into"), text)
 
 
+def key(name):
+    """Pressed where the cursor is."""
+    Atspi.generate_keyboard_event(Gdk.keyval_from_name(name), None, Atspi.KeySynthType.SYM)
+
+
+def visit(name, path, uri):
+    """As a link that somebody clicks on."""
+    bus = Gio.bus_get_sync(Gio.BusType.SESSION)
+    link = GLib.Variant("(assa{sv})", ([uri], "", {}))
+    bus.call_sync(name, path, "org.gtk.Application", "Open", link, None, Gio.DBusCallFlags.NONE, -1, None)
+
+
 def variant(value):
     if isinstance(value, bool):
         return GLib.Variant("b", value)
@@ -140,7 +153,7 @@ def count(taken, colour):
     return sum(pixel == tuple(colour) for pixel in zip(reds, greens, blues))
 
 
-ORDERS = {order.__name__: order for order in (sees, press, write, act, picture)}
+ORDERS = {order.__name__: order for order in (sees, press, write, key, visit, act, picture)}
 
 
 def main():

@@ -15,11 +15,11 @@ class NameServer(asyncio.DatagramProtocol):
         self.records, self.silent, self.asked = {}, False, []
 
     @classmethod
-    async def start(cls, case, host):
-        """Listens on a port that the system gives."""
+    async def start(cls, case, host, port=0):
+        """Listens on a port that the system gives, if none is named."""
         server = cls()
         loop = asyncio.get_running_loop()
-        server.transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(host, 0))
+        server.transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(host, port))
         server.host, server.port = server.transport.get_extra_info("sockname")
 
         async def close():
@@ -31,9 +31,9 @@ class NameServer(asyncio.DatagramProtocol):
     def address(self, name, ip):
         self.records[name, "A"] = [A(ip)]
 
-    def service(self, domain, *records, direct=False):
+    def service(self, domain, *records, direct=False, kind="server"):
         """Each record: priority, weight, port, target."""
-        name = f"{'_xmpps-server' if direct else '_xmpp-server'}._tcp.{domain}"
+        name = f"_xmpp{'s' if direct else ''}-{kind}._tcp.{domain}"
         self.records[name, "SRV"] = [SRV(*record) for record in records]
 
     def forget(self, domain):

@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 from check import CONFORMANCE
 from desktop import PYTHON, Desktop
 from terminal import Terminal, own_folder
 
+OMEMO = Path("/usr/share/gajim/plugins/omemo")
 SCRIPT = CONFORMANCE / "gajim/client.py"
 NAME = "org.gajim.Gajim"
 PATH = "/org/gajim/Gajim"
@@ -24,8 +26,8 @@ saved.status=none
 """
 
 
-async def profanity(case, account, ca=None, tls="force"):
-    """Profanity, on the way to the server."""
+async def profanity(case, account, ca=None, tls="force", wire=None):
+    """Profanity, on the way to the server, or to the end of a wire."""
     folder = own_folder(case.server.work)
     rc = folder / "config/profanity/profrc"
     rc.parent.mkdir(parents=True)
@@ -39,15 +41,16 @@ async def profanity(case, account, ca=None, tls="force"):
     terminal = Terminal(folder, ["profanity", "--log", "DEBUG"], environment)
     case.closing(terminal.close)
     await terminal.sees("Profanity")
-    terminal.type(f"/connect {account.address} server {case.server.host} port {case.server.port} tls {tls}")
+    end = wire or case.server
+    terminal.type(f"/connect {account.address} server {end.host} port {end.port} tls {tls}")
     await terminal.sees("Enter password:")
     terminal.type(account.password)
     return terminal
 
 
-async def online(case, account, tls="force"):
+async def online(case, account, tls="force", wire=None):
     """Profanity, logged in."""
-    terminal = await profanity(case, account, tls=tls)
+    terminal = await profanity(case, account, tls=tls, wire=wire)
     await terminal.sees(f"{account.address}", "logged in successfully")
     return terminal
 

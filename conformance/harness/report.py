@@ -59,6 +59,7 @@ def versions(work):
         "prosody": debian("prosody"),
         "ejabberd": debian("ejabberd"),
         "gajim": debian("gajim"),
+        "dino": debian("dino-im"),
         "biboumi": debian("biboumi"),
         "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
         "converse": npm(work / "npm/node_modules/converse.js/package.json"),

@@ -10,6 +10,9 @@ from check import Skip, Wrong, expect, within
 from xmpp import PATIENCE, login
 
 
+OLDER = "eu.siacs.conversations.axolotl"
+
+
 def keeper():
     """The OMEMO plugin, as slixmpp-omemo wants it completed."""
     try:
@@ -74,18 +77,23 @@ async def equipped(case, account):
 
 
 async def published(client, address, devices=1):
-    """Returns when somebody has published a list of so many devices, of the older kind that all have."""
+    """Returns when somebody has published a list of so many devices and the keys of each, of the older kind that all have."""
     for _ in range(PATIENCE * 2):
-        try:
-            answer = await client["xep_0060"].get_items(
-                address, "eu.siacs.conversations.axolotl.devicelist", timeout=PATIENCE
-            )
-            if len(answer.xml.findall(".//{eu.siacs.conversations.axolotl}device")) >= devices:
-                return
-        except IqError:
-            pass
+        found = await children(client, address, f"{OLDER}.devicelist", "device")
+        keys = [await children(client, address, f"{OLDER}.bundles:{device.get('id')}", "preKeyPublic") for device in found]
+        if len(found) >= devices and all(keys):
+            return
         await asyncio.sleep(0.5)
-    raise Wrong(f"{address} does not publish a list of {devices} devices")
+    raise Wrong(f"{address} does not publish a list of {devices} devices and their keys")
+
+
+async def children(client, address, node, name):
+    """Elements of this name in the items of a node; none, where there is no node."""
+    try:
+        answer = await client["xep_0060"].get_items(address, node, timeout=PATIENCE)
+    except IqError:
+        return []
+    return answer.xml.findall(f".//{{{OLDER}}}{name}")
 
 
 async def say(client, address, text):
