@@ -33,8 +33,9 @@ const METHODS: [&[u8]; 9] = [
     b"TRACE ",
 ];
 
-/// The ALPN name of HTTP/1.1 (RFC 7301 §6).
-pub(super) const ALPN: &[u8] = b"http/1.1";
+/// The ALPN names of HTTP/1.1 (RFC 7301 §6) and of HTTP/2 (RFC 9113 §3.2).
+pub(super) const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// Whether the first bytes of a connection can be those of an HTTP request.
 pub(super) fn is_http(first: &[u8]) -> bool {
@@ -76,6 +77,8 @@ pub struct Caller {
     pub peer: IpAddr,
     /// Whether what is sent here can be read by nobody else: TLS, or a place that counts as secure without.
     pub secure: bool,
+    /// Whether it is HTTP/2 that it speaks, as it said when TLS began.
+    pub http2: bool,
     /// The stop of the server.
     pub stop: Stop,
     /// Where streams begin that requests carry.

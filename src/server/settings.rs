@@ -196,6 +196,7 @@ pub(super) fn front(config: &Config, hosts: &router::Hosts) -> FrontOptions {
             pause: http.bosh.pause.0,
         }),
         origins: http.websocket.origins.clone(),
+        streams: http.http2_requests,
         header_bytes: http.header_bytes.as_usize(),
         header_timeout: http.header_timeout.0,
         idle_timeout: http.idle_timeout.0,

@@ -1,5 +1,12 @@
 //! Requests that are wrong, too large, too slow or too many: a clear status, and nothing done.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
 use super::web::{Web, server, without_tls};
 
 #[tokio::test]
@@ -192,5 +199,73 @@ async fn connections_are_bounded_too() {
         tokio::task::yield_now().await;
     }
     assert_eq!(status, 200);
+    server.stop().await;
+}
+
+/// Connects from an address of its own.
+async fn from(address: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((address, 0).into())?;
+    socket.connect(to).await
+}
+
+/// Those that the server has not closed.
+fn still_open(connections: &mut Vec<TcpStream>) {
+    let open = |stream: &mut TcpStream| {
+        let read = stream.try_read(&mut [0; 512]);
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    connections.retain_mut(open);
+}
+
+#[tokio::test]
+async fn ten_thousand_slow_requests_take_the_place_of_nobody_else() {
+    let bounds =
+        "[limits.connections]\nexempt = []\nper_address = 300\n[http]\nrequests_per_address = 50\n";
+    let server = server(bounds).await;
+    let to = without_tls(&server);
+    for (slow, most_requests) in [
+        ("GET /echo HTTP/1.1\r\nHost: local", 0.0),
+        (
+            "PUT /sink HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nslow",
+            50.0,
+        ),
+    ] {
+        let mut connections = Vec::new();
+        for count in 1..=5_000 {
+            // Who is refused may be so before all is said.
+            if let Ok(mut stream) = from([127, 0, 0, 7], to).await {
+                let _ = stream.write_all(slow.as_bytes()).await;
+                connections.push(stream);
+            }
+            if count % 500 == 0 {
+                still_open(&mut connections);
+            }
+        }
+        still_open(&mut connections);
+        let open = server.figure("waxwing_http_connections");
+        assert!((1.0..=300.0).contains(&open), "{open}");
+        let requests = server.figure("waxwing_http_requests_open");
+        assert!(requests <= most_requests, "{requests}");
+        assert!(connections.len() <= 300, "{}", connections.len());
+        let mut other = Web::over(from([127, 0, 0, 8], to).await.unwrap());
+        assert_eq!(other.get("/echo").await.status, 200);
+        // Whoever came slowly goes on being waited for, within the time that it has.
+        assert_eq!(
+            server
+                .own()
+                .metrics()
+                .samples()
+                .sum("waxwing_http_timeouts_total"),
+            0.0
+        );
+        drop(connections);
+        for _ in 0..400 {
+            if server.figure("waxwing_http_connections") <= 1.0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
     server.stop().await;
 }

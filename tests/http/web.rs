@@ -18,7 +18,7 @@ use crate::support::server::{Running, start_text_own};
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A connection.
@@ -54,6 +54,11 @@ impl Web {
         )
     }
 
+    /// Over a connection that is there.
+    pub fn over(stream: TcpStream) -> Web {
+        Web(Box::new(stream), Vec::new())
+    }
+
     /// With TLS, and this ALPN protocol unless it is empty.
     pub async fn tls(server: &Running, address: SocketAddr, alpn: &str) -> std::io::Result<Web> {
         Web::trusting(&server.trust, address, alpn).await
@@ -71,6 +76,17 @@ impl Web {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
         self.0.flush().await.unwrap();
+    }
+
+    /// The same; whether the server still takes it.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        let sent = timeout(PATIENCE, self.0.write_all(bytes)).await;
+        sent.is_ok_and(|sent| sent.is_ok()) && self.0.flush().await.is_ok()
+    }
+
+    /// What it goes over.
+    pub fn into_stream(self) -> Box<dyn Stream> {
+        self.0
     }
 
     /// A request without a body, and its answer.
@@ -136,8 +152,13 @@ impl Web {
 
     /// What comes until the server closes the connection.
     pub async fn rest(&mut self) -> String {
+        String::from_utf8_lossy(&self.rest_bytes().await).into_owned()
+    }
+
+    /// The same, as bytes.
+    pub async fn rest_bytes(&mut self) -> Vec<u8> {
         while self.more().await {}
-        String::from_utf8_lossy(&self.1).into_owned()
+        std::mem::take(&mut self.1)
     }
 
     async fn more(&mut self) -> bool {

@@ -18,6 +18,8 @@ settings! {
         pub requests: u32 = 2_000 => within(10..=1_000_000);
         /// Those of one address (of one /64 for IPv6); limits.connections.exempt is not counted.
         pub requests_per_address: u32 = 100 => within(1..=1_000_000);
+        /// Those of one connection of HTTP/2.
+        pub http2_requests: u32 = 100 => within(10..=1_000);
         /// Largest head of a request.
         pub header_bytes: Bytes = Bytes::kib(16) => within(Bytes::kib(8)..=Bytes::kib(256));
         /// Time for the head of the first request on a connection.

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::Inner;
+use super::request::From;
 use super::seats::RequestSeat;
 use crate::hooks::{HttpBodyError, HttpContent, HttpSource};
 
@@ -96,18 +98,53 @@ impl HttpSource for Limited {
 /// The body of an answer. The request's seat is taken until it is written.
 pub(super) struct Outgoing {
     content: Content,
-    _seat: Option<OpenRequest>,
+    seat: Option<Sending>,
+}
+
+/// A request whose answer is being sent.
+struct Sending(OpenRequest);
+
+impl Sending {
+    fn new(request: OpenRequest) -> Sending {
+        request.from.sending.fetch_add(1, Ordering::Relaxed);
+        Sending(request)
+    }
+
+    /// The other side takes some of it.
+    fn moves(&self) {
+        self.0.from.moved.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.from.sending.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A request that is being answered.
 pub(super) struct OpenRequest {
-    pub(super) front: Arc<Inner>,
-    pub(super) _seat: RequestSeat,
+    front: Arc<Inner>,
+    from: Arc<From>,
+    _seat: RequestSeat,
+}
+
+impl OpenRequest {
+    pub(super) fn new(front: &Arc<Inner>, from: &Arc<From>, seat: RequestSeat) -> OpenRequest {
+        front.figures.requests.up();
+        from.open.fetch_add(1, Ordering::Relaxed);
+        OpenRequest {
+            front: front.clone(),
+            from: from.clone(),
+            _seat: seat,
+        }
+    }
 }
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.front.figures.requests.down();
+        self.from.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -141,7 +178,7 @@ impl Outgoing {
         };
         Outgoing {
             content,
-            _seat: seat,
+            seat: seat.map(Sending::new),
         }
     }
 }
@@ -194,6 +231,9 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(seat) = &self.seat {
+            seat.moves();
+        }
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Bytes(bytes) => {

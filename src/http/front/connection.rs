@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::body::Answered;
 use super::request::{self, Becomes, From};
-use super::{FrontOptions, Inner};
+use super::{FrontOptions, Inner, http2};
 use crate::net::{Caller, Opened, WebStream};
 
 /// Headers of one request.
@@ -36,8 +36,15 @@ pub(super) async fn serve(front: Arc<Inner>, caller: Caller) -> Option<Opened> {
         peer: caller.peer,
         secure: caller.secure,
         door: caller.door,
+        open: AtomicUsize::new(0),
+        sending: AtomicUsize::new(0),
+        moved: AtomicUsize::new(0),
         becomes: Mutex::default(),
     });
+    if caller.http2 {
+        http2::serve(&front, caller.stream, &from, &caller.stop).await;
+        return None;
+    }
     let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);

@@ -5,6 +5,7 @@ mod body;
 mod bosh;
 mod connection;
 mod forwarded;
+mod http2;
 mod path;
 mod request;
 mod seats;
@@ -45,6 +46,8 @@ pub struct FrontOptions {
     pub bosh: Option<BoshOptions>,
     /// The sites whose pages may connect in these ways, besides those of the hosts.
     pub origins: Vec<String>,
+    /// Requests of one connection of HTTP/2 at once.
+    pub streams: u32,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Time for the first request's head.

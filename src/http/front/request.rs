@@ -1,6 +1,7 @@
 //! One request: to whom it goes, and what comes of it.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::{Body, Incoming};
@@ -22,6 +23,11 @@ pub(super) struct From {
     pub(super) secure: bool,
     /// Where streams begin that requests carry.
     pub(super) door: Door,
+    /// Requests that are being answered on it.
+    pub(super) open: AtomicUsize,
+    /// Those whose answer is being sent, and how often something of one was taken.
+    pub(super) sending: AtomicUsize,
+    pub(super) moved: AtomicUsize,
     /// What the connection is to become, once the answer is written.
     pub(super) becomes: Mutex<Option<Becomes>>,
 }
@@ -52,7 +58,7 @@ pub(super) async fn answer(
 fn admit(
     front: &Arc<Inner>,
     request: &Request<Incoming>,
-    from: &From,
+    from: &Arc<From>,
 ) -> Result<(OpenRequest, IpAddr), HttpResponse> {
     if !from.secure {
         return Err(HttpResponse::text(
@@ -74,12 +80,7 @@ fn admit(
             answer::busy(429)
         }
     })?;
-    front.figures.requests.up();
-    let seat = OpenRequest {
-        front: front.clone(),
-        _seat: seat,
-    };
-    Ok((seat, peer))
+    Ok((OpenRequest::new(front, from, seat), peer))
 }
 
 /// Whose request it is: the peer's, or whom a trusted proxy names.

@@ -191,7 +191,9 @@ impl Connection {
     /// XMPP or HTTP, where that is known already (XEP-0368 §5).
     fn begin_talk(&mut self, tls: Option<Tls>) {
         let alpn = tls.as_ref().and_then(|tls| tls.alpn.as_deref());
-        if matches!(self.live.role, Role::Web(_)) || alpn == Some(web::ALPN) {
+        if matches!(self.live.role, Role::Web(_))
+            || alpn.is_some_and(|alpn| [web::HTTP1, web::HTTP2].contains(&alpn))
+        {
             self.hand_over(Vec::new(), tls);
             return;
         }

@@ -74,6 +74,7 @@ impl Connection {
         self.stage = Stage::Web(front.serve(Caller {
             stream: WebStream::new(io, before, patience),
             peer: self.peer,
+            http2: alpn(&tls) == Some(web::HTTP2),
             secure: tls.is_some() || self.secure_by_place(),
             stop: Stop(self.shared.closing.clone()),
             door: Door {
@@ -137,4 +138,9 @@ impl Connection {
         let machine = Machine::accept_websocket(settings, peer, tls, &mut actions);
         self.run(machine, actions);
     }
+}
+
+/// What TLS was told of the protocol within.
+fn alpn(tls: &Option<Tls>) -> Option<&[u8]> {
+    tls.as_ref().and_then(|tls| tls.alpn.as_deref())
 }

@@ -75,8 +75,8 @@ impl Identity {
             expires: parsed.validity().not_after.timestamp(),
             fingerprint: Sha256::digest(own).into(),
             end_point: end_point::hash(own, &parsed),
-            web: speaking(&config, &[HTTP]),
-            any: speaking(&config, &[XMPP, HTTP]),
+            web: speaking(&config, &[HTTP2, HTTP]),
+            any: speaking(&config, &[XMPP, HTTP2, HTTP]),
             relay: speaking(&config, &[TURN]),
             config: speaking(&config, &[XMPP]),
             offers: (options.tls12, options.require_ems),
@@ -139,6 +139,7 @@ fn configuration(
 /// ALPN names (XEP-0368 §5, RFC 7301 §6, RFC 7443 §3).
 const XMPP: &[u8] = b"xmpp-client";
 const HTTP: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 const TURN: &[u8] = b"stun.turn";
 
 /// The same for these protocols. They share the keys of tickets: who resumes a session still says what it speaks.

@@ -204,7 +204,9 @@ fn may_look(token: &Token) -> Result<(), Refusal> {
 
 /// What the browser was given.
 fn cookie(headers: &HttpHeaders) -> Option<&str> {
-    let pairs = headers.get("cookie")?.split(';');
+    let cookies = headers.0.iter().filter(|(name, _)| name == "cookie");
+    // In HTTP/2 each may have a header of its own (RFC 9113 §8.2.3).
+    let pairs = cookies.flat_map(|(_, value)| value.split(';'));
     let mut own = pairs.filter_map(|pair| pair.trim().split_once('='));
     own.find(|(name, _)| *name == COOKIE)
         .map(|(_, value)| value)
