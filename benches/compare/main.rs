@@ -3,7 +3,7 @@
 //! `cargo bench --bench compare` starts each server on fresh data, one after the other, as often as `--rounds N` says (3), and
 //! prints a table; `--write` puts it into the README. `--only NAME` (repeatable) restricts the servers. `--part contacts` measures
 //! a login of somebody with many contacts who have published avatars, keys and nicknames instead, `--part room` what it costs
-//! to enter a room of 5,000. The others must be
+//! to enter a room of 5,000, or with `--clients N` of so many clients of each account instead of 20. The others must be
 //! installed (`apt install prosody ejabberd`), what is missing is left out; they are started from configurations written here
 //! and need root, from which they step down to their own users.
 #![allow(
@@ -34,7 +34,8 @@ enum Part {
     /// What goes into the README.
     Everyday,
     Contacts,
-    Room,
+    /// With so many clients of each account.
+    Room(usize),
 }
 
 impl Part {
@@ -42,7 +43,7 @@ impl Part {
         match self {
             Part::Everyday => load::all(server).await,
             Part::Contacts => contacts::all(server).await,
-            Part::Room => room::all(server).await,
+            Part::Room(clients) => room::all(server, clients).await,
         }
     }
 }
@@ -115,9 +116,13 @@ fn wishes() -> Wishes {
             "--part" => {
                 wishes.part = match args.next().as_deref() {
                     Some("contacts") => Part::Contacts,
-                    Some("room") => Part::Room,
+                    Some("room") => Part::Room(room::CLIENTS),
                     _ => panic!("--part contacts or --part room"),
                 }
+            }
+            "--clients" => {
+                let clients = args.next().and_then(|n| n.parse().ok());
+                wishes.part = Part::Room(clients.expect("--clients N"));
             }
             // What cargo adds.
             "--bench" => {}
