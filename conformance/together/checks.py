@@ -48,13 +48,22 @@ async def made(case, account, room):
     return owner
 
 
+async def moderated(moderator, room, message):
+    """XEP-0425."""
+    iq = moderator.make_iq_set(ito=room)
+    id = message.xml.find("{urn:xmpp:sid:0}stanza-id").get("id")
+    moderate = ET.SubElement(iq.xml, "{urn:xmpp:message-moderate:1}moderate", id=id)
+    ET.SubElement(moderate, "{urn:xmpp:message-retract:1}retract")
+    await iq.send(timeout=PATIENCE)
+
+
 async def comes(client, room, nick):
     return await client.presence(f"{room}/{nick}")
 
 
 @check(
     "together",
-    "Gajim, Dino, Profanity and slixmpp in one room: each hears each, the subject, who comes and goes, a kick and a ban",
+    "Gajim, Dino, Profanity and slixmpp in one room: each hears each, the subject, who comes and goes, what a moderator takes away, a kick and a ban",
     limit=120.0,
 )
 async def room(case):
@@ -79,8 +88,8 @@ async def room(case):
     await profanity.sees("when shall we three meet again")
     await dino.desktop.sees("when shall we three meet again")
     await gajim.say("so foul and fair a day")
-    said = await owner.message("so foul and fair a day")
-    equal(said["from"], f"{room}/macbeth", "who said it")
+    foul = await owner.message("so foul and fair a day")
+    equal(foul["from"], f"{room}/macbeth", "who said it")
     await profanity.sees("so foul and fair a day")
     await dino.desktop.sees("so foul and fair a day")
     profanity.type("how far is it called to Forres")
@@ -93,6 +102,10 @@ async def room(case):
     await gajim.desktop.sees("what are these, so wither'd and so wild")
     await profanity.sees("what are these, so wither'd and so wild")
 
+    # What one takes away is gone for all who know of that, and for who comes later.
+    await moderated(owner, room, foul)
+    await gajim.desktop.sees("This message has been retracted")
+
     profanity.type("/subject set A heath near Forres")
     await owner.find(owner.messages, lambda m: m["subject"] == "A heath near Forres", "the subject")
     await gajim.desktop.sees("A heath near Forres")
@@ -102,8 +115,7 @@ async def room(case):
     _, subject, others, history = await late["xep_0045"].join_muc_wait(room, "ross", timeout=PATIENCE)
     equal(subject["subject"], "A heath near Forres", "subject")
     equal({other["from"].resource for other in others}, {"crone", "macbeth", "banquo", "lennox", "ross"}, "occupants")
-    wanted = ["when shall we three meet again", "so foul and fair a day", "how far is it called to Forres"]
-    wanted.append("what are these, so wither'd and so wild")
+    wanted = ["when shall we three meet again", "how far is it called to Forres", "what are these, so wither'd and so wild"]
     equal([message["body"] for message in history], wanted, "history")
 
     # A moderator with Gajim puts him out; all see it.
