@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use waxwing::proto::{Condition, Jid, ns};
 use waxwing::relay::credentials::long_term_key;
@@ -323,6 +324,31 @@ async fn who_has_no_account_any_more_is_not_relayed() {
     timeout(PATIENCE, ended).await.unwrap();
     assert_eq!(one.allocate().await, Err(401));
     assert!(other.ask(Method::Refresh, |writer| writer).await.is_ok());
+}
+
+/// Within TLS at the port where clients connect: ALPN tells, or the first bytes.
+#[tokio::test]
+async fn the_relay_is_reached_where_clients_connect() {
+    let server = start_server(&[]).await;
+    for protocol in ["stun.turn", ""] {
+        let connector = server.trust.connector(protocol).unwrap();
+        let name = "localhost".try_into().unwrap();
+        let socket = TcpStream::connect(server.addr).await.unwrap();
+        let own = socket.local_addr().unwrap();
+        let mut stream = connector.connect(name, socket).await.unwrap();
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes, Class::Request, Method::Binding, [7; 12]).fingerprint();
+        // One that is not whole is waited for.
+        stream.write_all(&bytes[..10]).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.write_all(&bytes[10..]).await.unwrap();
+        let mut answer = [0; 40];
+        let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        read.expect("an answer").unwrap();
+        let message = Message::parse(&answer).unwrap();
+        let mapped = message.attribute(attribute::XOR_MAPPED_ADDRESS).unwrap();
+        assert_eq!(message.address(mapped), Some(own), "{protocol}");
+    }
 }
 
 #[tokio::test]

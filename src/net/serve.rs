@@ -54,6 +54,8 @@ pub struct Fronts {
     pub web: Option<Arc<dyn Front>>,
     /// SOCKS5, without TLS.
     pub socks: Option<Arc<dyn Front>>,
+    /// STUN and TURN, within TLS.
+    pub relay: Option<Arc<dyn Front>>,
 }
 
 impl Live {
@@ -69,6 +71,14 @@ impl Live {
     pub(super) fn socks(&self) -> Option<&Arc<dyn Front>> {
         match &self.role {
             Role::Client(fronts) => fronts.socks.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Who serves STUN and TURN beside XMPP here.
+    pub(super) fn relay(&self) -> Option<&Arc<dyn Front>> {
+        match &self.role {
+            Role::Client(fronts) => fronts.relay.as_ref(),
             _ => None,
         }
     }

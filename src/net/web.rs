@@ -37,6 +37,14 @@ const METHODS: [&[u8]; 9] = [
 pub(super) const HTTP1: &[u8] = b"http/1.1";
 pub(super) const HTTP2: &[u8] = b"h2";
 
+/// The ALPN name of TURN (RFC 7443 §3).
+pub(super) const TURN: &[u8] = b"stun.turn";
+
+/// Whether the first bytes of a connection can be those of a STUN request (RFC 8489 §5).
+pub(super) fn is_stun(first: &[u8]) -> bool {
+    matches!(first, [0, ..])
+}
+
 /// Whether the first bytes of a connection can be those of an HTTP request.
 pub(super) fn is_http(first: &[u8]) -> bool {
     METHODS.iter().any(|method| {
@@ -75,6 +83,8 @@ pub struct Caller {
     pub stream: WebStream,
     /// Whose it is, as far as the PROXY protocol tells.
     pub peer: IpAddr,
+    /// Its port there.
+    pub port: u16,
     /// Whether what is sent here can be read by nobody else: TLS, or a place that counts as secure without.
     pub secure: bool,
     /// Whether it is HTTP/2 that it speaks, as it said when TLS began.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::serve::Relay;
 use super::streams::Guest;
 use crate::net::tls::{self, Side, TlsStore};
+use crate::net::{Caller, Front, Serving};
 
 /// After an error, so that one that stays does not fill a core.
 const BREATH: Duration = Duration::from_millis(100);
@@ -23,7 +24,7 @@ const HANDSHAKES: usize = 256;
 pub async fn accept(listener: TcpListener, relay: Arc<Relay>) {
     loop {
         let (stream, address) = next(&listener).await;
-        relay.serve(guest(stream, address));
+        relay.take_in(guest(stream, address));
     }
 }
 
@@ -37,11 +38,28 @@ pub async fn accept_tls(listener: TcpListener, relay: Arc<Relay>, store: Arc<Tls
             let _seat = seat;
             let handshake = tls::accept(stream, &store, None, Side::Relay);
             match timeout(HANDSHAKE, handshake).await {
-                Ok(Ok((stream, _))) => relay.serve(guest(*stream, address)),
+                Ok(Ok((stream, _))) => relay.take_in(guest(*stream, address)),
                 Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS with the relay"),
                 Err(_) => tracing::debug!(%address, "no TLS with the relay in time"),
             }
         });
+    }
+}
+
+/// Connections that turned out to be clients of the relay where others connect.
+impl Front for Relay {
+    fn serve(&self, caller: Caller) -> Serving {
+        let (ticket, over) = oneshot::channel::<()>();
+        self.take_in(Guest {
+            address: SocketAddr::new(caller.peer, caller.port),
+            stream: Box::new(caller.stream),
+            ticket: Box::new(ticket),
+        });
+        Box::pin(async move {
+            // It is dropped with the connection.
+            let _ = over.await;
+            None
+        })
     }
 }
 

@@ -28,4 +28,4 @@ pub use options::{Bounds, Options, RelayAddress};
 pub use policy::Policy;
 pub use ports::{listen, own_addresses, route};
 pub use serve::{Admitted, Gate, Relay};
-pub use streams::{Guest, Stream};
+pub use streams::{Guest, Stream, message_length};

@@ -109,7 +109,7 @@ impl Relay {
     }
 
     /// Serves a client on a connection.
-    pub fn serve(&self, guest: Guest) {
+    pub fn take_in(&self, guest: Guest) {
         self.tell(Command::Guest(guest));
     }
 

@@ -238,8 +238,8 @@ impl Server {
         server.tasks.extend(backups);
         server.control(config)?;
         server.expose(config)?;
-        server.listen(config, &stream_settings)?;
         server.relay_calls(config)?;
+        server.listen(config, &stream_settings)?;
         server.federate(config, stream_settings).await?;
         Ok(server)
     }
@@ -381,6 +381,7 @@ impl Server {
             let mut state = live.state();
             (std::mem::take(&mut state.listeners), state.patience)
         };
+        live.relay.stop().await;
         live.router.drain();
         live.router.drained(patience).await;
         for (_, listeners) in listeners {
@@ -395,7 +396,6 @@ impl Server {
             house.stop(patience).await;
         }
         live.components.stop();
-        live.relay.stop().await;
         live.router.suspend_sessions(patience).await;
         live.router.suspend_services(patience).await;
         live.store.close().await;

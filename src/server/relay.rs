@@ -7,10 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::StartError;
 use super::settings::subnet;
-use crate::config::{Config, ListenKind};
+use crate::config::{Config, ListenKind, ListenTls};
 use crate::hooks::{Calls, Door, RelayPass, Uid};
 use crate::metrics::{Registry, Samples};
-use crate::net::Subnet;
+use crate::net::{Front, Subnet};
 use crate::net::tls::TlsStore;
 use crate::proto::jid::Jid;
 use crate::relay::{
@@ -24,6 +24,8 @@ use crate::stream::Secret;
 /// Where STUN and TURN are expected (RFC 8489 §18.6, RFC 8656 §18.8).
 const PORT: u16 = 3478;
 const TLS_PORT: u16 = 5349;
+/// Where everybody expects TLS.
+const HTTPS: u16 = 443;
 
 /// The relay, if there is one, and who may use it.
 pub(super) struct RelayHand {
@@ -135,6 +137,13 @@ impl RelayHand {
         let running = self.running();
         let addresses = running.as_ref().map(|running| running.addresses.clone());
         addresses.unwrap_or_default()
+    }
+
+    /// Who serves its clients that connect where those of XMPP do.
+    pub(super) fn front(&self) -> Option<Arc<dyn Front>> {
+        let running = self.running();
+        let relay = running.as_ref().map(|running| running.relay.clone());
+        relay.map(|relay| relay as Arc<dyn Front>)
     }
 
     pub(super) async fn stop(&self) {
@@ -292,7 +301,23 @@ fn doors(config: &Config, bound: &Bound) -> Vec<Door> {
             }
         }
     }
+    doors.extend(web_door(config));
     doors
+}
+
+/// The port of the web, if clients connect there: the one that nearly every network lets out.
+fn web_door(config: &Config) -> Option<Door> {
+    let mut clients = config.listen.iter();
+    let open = clients.any(|listen| {
+        let tls = listen.tls != ListenTls::None;
+        listen.kind == ListenKind::Client && tls && listen.address.port() == HTTPS
+    });
+    open.then(|| Door {
+        host: config.relay.host.clone(),
+        port: HTTPS,
+        transport: "tcp",
+        tls: true,
+    })
 }
 
 /// The addresses that are given to clients, one of each family.

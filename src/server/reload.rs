@@ -199,6 +199,7 @@ impl Live {
                 let fronts = Fronts {
                     web: Some(self.front.clone()),
                     socks: Some(Arc::new(self.socks.clone())),
+                    relay: self.relay.front(),
                 };
                 serve_bound(sockets, options, settings, fronts, around)
             }

@@ -100,6 +100,7 @@ impl Connection {
     fn arrived(&mut self, stream: TcpStream, beginning: Beginning) {
         if beginning.announced {
             self.peer = beginning.address.ip().to_canonical();
+            self.port = beginning.address.port();
             if let Err(refused) = self.ticket.belongs_to(beginning.address.ip()) {
                 tracing::debug!(peer = %self.peer, %refused, "refused");
                 self.abandon();
@@ -197,7 +198,12 @@ impl Connection {
             self.hand_over(Vec::new(), tls);
             return;
         }
-        let undecided = alpn.is_none() && self.live.front().is_some();
+        if alpn == Some(web::TURN) {
+            self.hand_to_relay(Vec::new(), tls);
+            return;
+        }
+        let others = self.live.front().is_some() || self.live.relay().is_some();
+        let undecided = alpn.is_none() && others;
         if let Some(login) = &mut self.login {
             login.undecided = undecided;
             login.tls = tls.clone().filter(|_| undecided);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::web::Other;
 use super::{Connection, buffers};
 use crate::net::options::Rates;
 use crate::net::serve::Live;
@@ -145,9 +146,12 @@ impl Connection {
             Poll::Ready(Ok(length @ 1..)) => {
                 self.clocks.hear();
                 let read = buffer.get(..length).unwrap_or_default();
-                if self.turns_out_http(read) {
+                if let Some(other) = self.turns_out(read) {
                     let tls = self.login.as_mut().and_then(|login| login.tls.take());
-                    self.hand_over(read.to_vec(), tls);
+                    match other {
+                        Other::Http => self.hand_over(read.to_vec(), tls),
+                        Other::Stun => self.hand_to_relay(read.to_vec(), tls),
+                    }
                 } else {
                     add(&self.shared.stats.bytes_in, length);
                     let left = self.take_in(cx, read);

@@ -13,6 +13,12 @@ use crate::net::socket::Io;
 use crate::net::web::{self, Caller, Door, Front, Opened, Stop, WebStream};
 use crate::stream::{Machine, Peer, Tls};
 
+/// What a connection speaks that speaks no XMPP.
+pub(super) enum Other {
+    Http,
+    Stun,
+}
+
 impl Connection {
     /// A stream that requests carry, which came to a secure place.
     pub(in crate::net) fn carried(
@@ -37,11 +43,26 @@ impl Connection {
         connection
     }
 
-    /// Whether the first bytes of a connection that could be either are HTTP.
-    pub(super) fn turns_out_http(&mut self, read: &[u8]) -> bool {
-        let login = self.login.as_mut();
-        let undecided = login.is_some_and(|login| std::mem::take(&mut login.undecided));
-        undecided && web::is_http(read)
+    /// What a connection speaks, by its first bytes, if that was not decided and is no XMPP.
+    pub(super) fn turns_out(&mut self, read: &[u8]) -> Option<Other> {
+        let login = self.login.as_mut()?;
+        if !std::mem::take(&mut login.undecided) {
+            return None;
+        }
+        let within_tls = login.tls.is_some();
+        if web::is_http(read) && self.live.front().is_some() {
+            return Some(Other::Http);
+        }
+        let relayed = within_tls && self.live.relay().is_some();
+        (relayed && web::is_stun(read)).then_some(Other::Stun)
+    }
+
+    /// From here on it is a client's of the relay. How many of those there may be is bounded there.
+    pub(super) fn hand_to_relay(&mut self, before: Vec<u8>, tls: Option<Tls>) {
+        match self.live.relay().cloned() {
+            Some(relay) => self.hand_over_to(relay, before, tls),
+            None => self.abandon(),
+        }
     }
 
     /// From here on it is a web client's. How many of those there may be is bounded there.
@@ -75,6 +96,7 @@ impl Connection {
             stream: WebStream::new(io, before, patience),
             peer: self.peer,
             http2: alpn(&tls) == Some(web::HTTP2),
+            port: self.port,
             secure: tls.is_some() || self.secure_by_place(),
             stop: Stop(self.shared.closing.clone()),
             door: Door {

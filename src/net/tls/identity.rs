@@ -76,9 +76,9 @@ impl Identity {
             fingerprint: Sha256::digest(own).into(),
             end_point: end_point::hash(own, &parsed),
             web: speaking(&config, &[HTTP2, HTTP]),
-            any: speaking(&config, &[XMPP, HTTP2, HTTP]),
+            any: speaking(&config, &[XMPP, HTTP2, HTTP, TURN]),
             relay: speaking(&config, &[TURN]),
-            config: speaking(&config, &[XMPP]),
+            config: speaking(&config, &[XMPP, TURN]),
             offers: (options.tls12, options.require_ems),
             chain,
         })
