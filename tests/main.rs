@@ -43,6 +43,7 @@ mod quickstart;
 mod registration;
 mod reports;
 mod resumption;
+mod ringing;
 mod rtbl;
 mod scenario;
 mod settings;

@@ -51,6 +51,8 @@ def versions(work):
     """The version of each client that is here."""
     return {
         "slixmpp": importlib.metadata.version("slixmpp"),
+        "turnutils": debian("coturn"),
+        "aiortc": python("aiortc"),
         "schemathesis": python("schemathesis"),
         "invitation": debian("chromium"),
         "profanity": debian("profanity"),

@@ -82,6 +82,12 @@ secret = "the bell that rings for a phone"
 authorities = ["{work}/ca/ca.pem"]
 private_addresses = ["127.0.0.1", "::1"]
 
+# The peer of coturn's client is on this machine.
+[relay]
+listen = ["127.0.0.1:0"]
+tls_listen = ["127.0.0.1:0"]
+private_addresses = ["127.0.0.1"]
+
 # The clients are here to show behaviour, not how fast Python computes PBKDF2.
 [auth]
 scram_iterations = 4096

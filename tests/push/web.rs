@@ -112,6 +112,28 @@ async fn calls_are_urgent_and_nobody_is_named_unless_that_is_wanted() {
     assert_eq!(endpoint.posted().await.header("urgency"), Some("high"));
 }
 
+/// The device that was woken rings no longer when another one has answered.
+#[tokio::test]
+async fn a_call_that_another_device_answers_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut endpoint = Endpoint::start(folder.path()).await;
+    let server = start_for(&endpoint, "").await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut tab = phone(&server, &juliet).await;
+    let keys = Keys::new();
+    let enable = subscription(&endpoint, "/x", &keys);
+    set(&mut tab, enable).await.unwrap();
+    cut(&server, tab).await;
+    let mut romeo = romeo(&server).await;
+    let call = |name| Element::new(name, ns::JINGLE_MESSAGE).with_attr("id", "c1");
+    romeo.send(with(&juliet, call("propose"))).await.unwrap();
+    endpoint.posted().await;
+    let mut desk = server.client(&juliet).connect(server.addr).await.unwrap();
+    desk.send(with(&romeo.jid, call("proceed"))).await.unwrap();
+    let told = keys.read(&endpoint.posted().await);
+    assert_eq!(told["call"], serde_json::json!({ "state": "over", "id": "c1" }));
+}
+
 /// RFC 8030 §7.3, §8.4
 #[tokio::test]
 async fn a_service_that_is_busy_is_asked_again_and_one_that_knows_nobody_is_not() {

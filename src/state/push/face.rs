@@ -12,7 +12,7 @@ use super::notice::Notice;
 use super::registrations::{Device, Registration, Registrations};
 use super::watch::Asleep;
 use crate::hooks::{
-    Account, Entry, Envelope, Event, Facts, Missed, Path, Phase, Registrar, Reply, Request,
+    Account, Class, Entry, Envelope, Event, Facts, Missed, Path, Phase, Registrar, Reply, Request,
     SessionEvent, SessionId, SessionInfo, Taken, Turn, Verdict,
 };
 use crate::proto::error::{Condition, StanzaError};
@@ -49,6 +49,11 @@ impl<W: Way> Desk<W> {
         });
         let this = self.clone();
         r.delivered(move |envelope, taken, turn| this.delivered(envelope, taken, turn));
+        let this = self.clone();
+        r.message(Path::FromClient, Phase::Mirror, move |envelope, turn| {
+            this.answers(envelope, turn);
+            Verdict::Continue
+        });
         let this = self.clone();
         r.missed(move |missed, turn| this.missed(missed, turn));
         let this = self.clone();
@@ -101,6 +106,22 @@ impl<W: Way> Desk<W> {
         if registered.0.iter().any(|device| asleep.has(device)) {
             let said = (&envelope.stanza, envelope.facts.sealed.is_some());
             self.tell_if_wanted(said, Unset::default(), asleep, notice, turn);
+        }
+    }
+
+    /// A client answered a call: the devices that it was told to must ring no longer.
+    fn answers(self: &Arc<Self>, envelope: &Envelope, turn: &mut Turn<'_>) {
+        let account = &*turn.account;
+        let registered = account.parts.find::<Registered<W::Target>>();
+        let registered = registered.filter(|_| envelope.facts.class == Class::Call);
+        let Some(registered) = registered else {
+            return;
+        };
+        let asleep = asleep(account);
+        if registered.0.iter().any(|device| asleep.has(device))
+            && let Some(notice) = Notice::answered(&envelope.stanza)
+        {
+            self.tell(&account.jid, account.uid, asleep, notice);
         }
     }
 

@@ -83,6 +83,21 @@ impl Notice {
         })
     }
 
+    /// What to tell when a client of the account answers a call, or declines it: it rings no longer for the others.
+    pub fn answered(stanza: &Stanza) -> Option<Notice> {
+        let id = stanza
+            .children()
+            .find_map(|child| match (child.ns(), child.name()) {
+                (ns::JINGLE_MESSAGE, "proceed" | "reject")
+                | (ns::CALL_INVITES, "accept" | "reject") => child.attr("id"),
+                _ => None,
+            })?;
+        Some(Notice {
+            call: Some(Call::Over(id.to_owned())),
+            ..Notice::default()
+        })
+    }
+
     /// So many requests for the account's presence wait.
     pub fn of_requests(requests: usize) -> Notice {
         Notice {
@@ -228,6 +243,18 @@ mod tests {
         let invited = chat(el("propose", ns::JINGLE_MESSAGE)).unwrap();
         assert_eq!(invited.call, Some(Call::Invited("c1".to_owned())));
         assert!(invited.is_urgent() && invited.messages == 1);
+        for answer in [
+            el("proceed", ns::JINGLE_MESSAGE),
+            el("reject", ns::JINGLE_MESSAGE),
+            el("accept", ns::CALL_INVITES),
+        ] {
+            let said = Stanza::message(MessageType::Chat).with_child(answer);
+            let over = Notice::answered(&said).unwrap();
+            assert_eq!(over.call, Some(Call::Over("c1".to_owned())));
+            assert_eq!(over.messages, 0);
+        }
+        let rings = Stanza::message(MessageType::Chat).with_child(el("ringing", ns::JINGLE_MESSAGE));
+        assert_eq!(Notice::answered(&rings), None);
         let over = chat(el("retract", ns::JINGLE_MESSAGE)).unwrap();
         assert_eq!(over.call, Some(Call::Over("c1".to_owned())));
         let mut both = invited;

@@ -1,0 +1,103 @@
+"""coturn's own clients and peer against the relay, with credentials as an account gets them (XEP-0215): every packet that is
+sent comes back, by UDP, TCP and TLS."""
+
+import asyncio
+import re
+from xml.etree import ElementTree
+
+from check import check, equal, expect, within
+from program import Program
+from xmpp import login
+
+EXTDISCO = "{urn:xmpp:extdisco:2}"
+# Packets of each of two clients, and how long all of them may take.
+PACKETS, CLIENTS, PATIENCE = 25, 2, 45
+PEER_PORT = 3480
+
+
+async def turn(case, account, kind, transport):
+    """The service as the server tells of it."""
+    client = await login(case, account)
+    iq = client.make_iq_get(ito=case.server.domain)
+    iq.append(ElementTree.Element(f"{EXTDISCO}services", type=kind))
+    answer = await client.request(iq)
+    found = answer.xml.iterfind(f"{EXTDISCO}services/{EXTDISCO}service")
+    found = [service for service in found if service.get("transport") == transport]
+    equal(len(found), 1, f"services {kind} by {transport}")
+    return found[0]
+
+
+async def uclient(case, service, *arguments, password=None):
+    """What turnutils_uclient says in the end."""
+    secret = password or service.get("password")
+    peer = await Program.start(case, ["turnutils_peer", "-L", "127.0.0.1", "-p", str(PEER_PORT)], {})
+    command = ["turnutils_uclient", "-u", service.get("username"), "-w", secret, "-p", service.get("port")]
+    command += ["-n", str(PACKETS), "-m", str(CLIENTS), "-e", "127.0.0.1", "-r", str(PEER_PORT)]
+    process = await asyncio.create_subprocess_exec(
+        *[*command, *arguments, "127.0.0.1"], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    case.closing(lambda: ended(process))
+    output, _ = await within(PATIENCE, process.communicate(), "the end of turnutils_uclient")
+    await peer.close()
+    return output.decode()
+
+
+async def ended(process):
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def all_came_back(output, packets):
+    counts = re.findall(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)", output)
+    expect(counts, f"turnutils_uclient said: {output[-500:]}")
+    equal(counts[-1], (str(packets), str(packets)), "packets sent and received")
+    expect("Total lost packets 0 " in output, f"packets were lost: {output[-500:]}")
+
+
+def refused(output):
+    expect("Cannot complete Allocation" in output, f"turnutils_uclient said: {output[-500:]}")
+    expect("tot_recv_msgs" not in output, "it was relayed")
+
+
+async def relayed(case, kind, transport, *arguments):
+    service = await turn(case, await case.account("juliet"), kind, transport)
+    # By channels, two ports side by side for each client (RTP and RTCP), and by Send indications.
+    all_came_back(await uclient(case, service, *arguments), PACKETS * CLIENTS)
+    all_came_back(await uclient(case, service, "-c", "-s", "-l", "1200", *arguments), PACKETS * CLIENTS)
+
+
+@check("turnutils", "every packet comes back, by UDP")
+async def udp(case):
+    await relayed(case, "turn", "udp")
+
+
+@check("turnutils", "every packet comes back, by TCP")
+async def tcp(case):
+    await relayed(case, "turn", "tcp", "-t")
+
+
+@check("turnutils", "every packet comes back, by TLS")
+async def tls(case):
+    await relayed(case, "turns", "tcp", "-t", "-S", "-E", str(case.server.ca))
+
+
+@check("turnutils", "two clients reach each other through the relay alone")
+async def client_to_client(case):
+    service = await turn(case, await case.account("juliet"), "turn", "udp")
+    all_came_back(await uclient(case, service, "-y", "-c"), PACKETS * CLIENTS)
+
+
+@check("turnutils", "a wrong password gets nothing")
+async def wrong_password(case):
+    service = await turn(case, await case.account("juliet"), "turn", "udp")
+    refused(await uclient(case, service, password="guess"))
+
+
+@check("turnutils", "the credentials of an account that was removed get nothing")
+async def removed_account(case):
+    account = await case.account("romeo")
+    service = await turn(case, account, "turn", "udp")
+    all_came_back(await uclient(case, service, "-c"), PACKETS * CLIENTS)
+    await case.server.admin("user", "delete", account.address, "--yes")
+    refused(await uclient(case, service, "-c"))
