@@ -51,7 +51,9 @@ async fn hears(client: &mut Client, name: &str, ns: &str) -> Element {
 async fn learns(client: &mut Client, name: &str, ns: &str) -> Element {
     let copied = |el: &Element| -> Option<Element> {
         let copy = el.child("sent", ns::CARBONS)?;
-        let message = copy.child("forwarded", ns::FORWARD)?.child("message", ns::CLIENT)?;
+        let message = copy
+            .child("forwarded", ns::FORWARD)?
+            .child("message", ns::CLIENT)?;
         message.child(name, ns).map(|_| message.to_element())
     };
     let what = format!("a copy of <{name}/>");
@@ -92,7 +94,8 @@ async fn scene() -> Scene {
 impl Scene {
     /// Romeo offers, all devices ring, and say so to the device that calls.
     async fn ring(&mut self) {
-        let description = Element::new("description", "urn:xmpp:jingle:apps:rtp:1").with_attr("media", "audio");
+        let description =
+            Element::new("description", "urn:xmpp:jingle:apps:rtp:1").with_attr("media", "audio");
         let propose = step("propose", ns::JINGLE_MESSAGE).with_child(description);
         let offer = message(self.juliet.as_str(), propose);
         self.orchard.send(offer).await.unwrap();
@@ -103,7 +106,10 @@ impl Scene {
             assert!(offer.child("stanza-id", ns::STANZA_ID).is_some());
         }
         let caller = full(&self.romeo, "orchard");
-        self.devices[0].send(message(&caller, step("ringing", ns::JINGLE_MESSAGE))).await.unwrap();
+        self.devices[0]
+            .send(message(&caller, step("ringing", ns::JINGLE_MESSAGE)))
+            .await
+            .unwrap();
         hears(&mut self.orchard, "ringing", ns::JINGLE_MESSAGE).await;
         for device in &mut self.devices[1..] {
             learns(device, "ringing", ns::JINGLE_MESSAGE).await;
@@ -113,7 +119,10 @@ impl Scene {
     /// The first device sends a step to the caller's full address, as version 0.8 has it; the others learn of it.
     async fn answer(&mut self, name: &str) {
         let caller = full(&self.romeo, "orchard");
-        self.devices[0].send(message(&caller, step(name, ns::JINGLE_MESSAGE))).await.unwrap();
+        self.devices[0]
+            .send(message(&caller, step(name, ns::JINGLE_MESSAGE)))
+            .await
+            .unwrap();
         let heard = hears(&mut self.orchard, name, ns::JINGLE_MESSAGE).await;
         assert_eq!(heard.attr("from"), Some(&*full(&self.juliet, "phone")));
         for device in &mut self.devices[1..] {
@@ -145,7 +154,9 @@ impl Scene {
             };
             let forwarded = result.child("forwarded", ns::FORWARD).unwrap();
             let message = forwarded.child("message", ns::CLIENT).unwrap();
-            let names = message.children().filter(|child| child.ns() == ns::JINGLE_MESSAGE);
+            let names = message
+                .children()
+                .filter(|child| child.ns() == ns::JINGLE_MESSAGE);
             steps.extend(names.map(|child| child.name().to_owned()));
         }
     }
@@ -201,12 +212,19 @@ async fn an_invitation_to_a_call_is_for_all_devices() {
     let mut scene = scene().await;
     let invite = Element::new("invite", ns::CALL_INVITES).with_attr("video", "true");
     let invite = invite.with_child(Element::new("jingle", ns::CALL_INVITES).with_attr("sid", SID));
-    scene.orchard.send(message(scene.juliet.as_str(), invite)).await.unwrap();
+    scene
+        .orchard
+        .send(message(scene.juliet.as_str(), invite))
+        .await
+        .unwrap();
     for device in &mut scene.devices {
         hears(device, "invite", ns::CALL_INVITES).await;
     }
     let accept = step("accept", ns::CALL_INVITES);
-    scene.devices[0].send(message(&full(&scene.romeo, "orchard"), accept)).await.unwrap();
+    scene.devices[0]
+        .send(message(&full(&scene.romeo, "orchard"), accept))
+        .await
+        .unwrap();
     hears(&mut scene.orchard, "accept", ns::CALL_INVITES).await;
     for device in &mut scene.devices[1..] {
         learns(device, "accept", ns::CALL_INVITES).await;
@@ -235,9 +253,16 @@ async fn the_session_begins_between_the_two_devices() {
     let mut scene = scene().await;
     scene.ring().await;
     let (caller, callee) = (full(&scene.romeo, "orchard"), full(&scene.juliet, "phone"));
-    let initiate = || Element::new("jingle", ns::JINGLE).with_attr("action", "session-initiate").with_attr("sid", SID);
+    let initiate = || {
+        Element::new("jingle", ns::JINGLE)
+            .with_attr("action", "session-initiate")
+            .with_attr("sid", SID)
+    };
     // Strangers get no answer, and do not learn who is there.
-    let refused = scene.orchard.request("set", Some(&callee), initiate()).await;
+    let refused = scene
+        .orchard
+        .request("set", Some(&callee), initiate())
+        .await;
     assert!(format!("{:?}", refused.unwrap_err()).contains("ServiceUnavailable"));
     scene.answer("proceed").await;
     let presence = Element::new("presence", ns::CLIENT).with_attr("to", &caller);
@@ -251,7 +276,10 @@ async fn the_session_begins_between_the_two_devices() {
         .with_child(initiate());
     scene.orchard.send(iq).await.unwrap();
     let offered = |el: &Element| el.child("jingle", ns::JINGLE).is_some();
-    let offered = scene.devices[0].wait_for("a session", offered).await.unwrap();
+    let offered = scene.devices[0]
+        .wait_for("a session", offered)
+        .await
+        .unwrap();
     assert_eq!(offered.attr("from"), Some(&*caller));
     drop(scene.server);
 }

@@ -10,8 +10,8 @@ use super::settings::subnet;
 use crate::config::{Config, ListenKind, ListenTls};
 use crate::hooks::{Calls, Door, RelayPass, Uid};
 use crate::metrics::{Registry, Samples};
-use crate::net::{Front, Subnet};
 use crate::net::tls::TlsStore;
+use crate::net::{Front, Subnet};
 use crate::proto::jid::Jid;
 use crate::relay::{
     self, Admitted, Bounds, Counts, Gate, Options, Policy, Relay, RelayAddress, credentials,

@@ -131,7 +131,10 @@ async fn a_call_that_another_device_answers_is_over() {
     let mut desk = server.client(&juliet).connect(server.addr).await.unwrap();
     desk.send(with(&romeo.jid, call("proceed"))).await.unwrap();
     let told = keys.read(&endpoint.posted().await);
-    assert_eq!(told["call"], serde_json::json!({ "state": "over", "id": "c1" }));
+    assert_eq!(
+        told["call"],
+        serde_json::json!({ "state": "over", "id": "c1" })
+    );
 }
 
 /// RFC 8030 §7.3, §8.4

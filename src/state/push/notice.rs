@@ -253,7 +253,8 @@ mod tests {
             assert_eq!(over.call, Some(Call::Over("c1".to_owned())));
             assert_eq!(over.messages, 0);
         }
-        let rings = Stanza::message(MessageType::Chat).with_child(el("ringing", ns::JINGLE_MESSAGE));
+        let rings =
+            Stanza::message(MessageType::Chat).with_child(el("ringing", ns::JINGLE_MESSAGE));
         assert_eq!(Notice::answered(&rings), None);
         let over = chat(el("retract", ns::JINGLE_MESSAGE)).unwrap();
         assert_eq!(over.call, Some(Call::Over("c1".to_owned())));
