@@ -88,6 +88,12 @@ listen = ["127.0.0.1:0"]
 tls_listen = ["127.0.0.1:0"]
 private_addresses = ["127.0.0.1"]
 
+[[modules.external_services.services]]
+host = "127.0.0.1"
+port = 3479
+secret = "we share this alone"
+name = "coturn"
+
 # The clients are here to show behaviour, not how fast Python computes PBKDF2.
 [auth]
 scram_iterations = 4096

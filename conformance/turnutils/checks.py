@@ -5,7 +5,7 @@ import asyncio
 import re
 from xml.etree import ElementTree
 
-from check import check, equal, expect, within
+from check import CONFORMANCE, check, equal, expect, within
 from program import Program
 from xmpp import login
 
@@ -13,16 +13,19 @@ EXTDISCO = "{urn:xmpp:extdisco:2}"
 # Packets of each of two clients, and how long all of them may take.
 PACKETS, CLIENTS, PATIENCE = 25, 2, 45
 PEER_PORT = 3480
+# What is shared with coturn.
+SHARED = "we share this alone"
+DOCS = CONFORMANCE.parent / "docs"
 
 
-async def turn(case, account, kind, transport):
+async def turn(case, account, kind, transport, name=None):
     """The service as the server tells of it."""
     client = await login(case, account)
     iq = client.make_iq_get(ito=case.server.domain)
     iq.append(ElementTree.Element(f"{EXTDISCO}services", type=kind))
     answer = await client.request(iq)
     found = answer.xml.iterfind(f"{EXTDISCO}services/{EXTDISCO}service")
-    found = [service for service in found if service.get("transport") == transport]
+    found = [service for service in found if (service.get("transport"), service.get("name")) == (transport, name)]
     equal(len(found), 1, f"services {kind} by {transport}")
     return found[0]
 
@@ -86,6 +89,24 @@ async def tls(case):
 async def client_to_client(case):
     service = await turn(case, await case.account("juliet"), "turn", "udp")
     all_came_back(await uclient(case, service, "-y", "-c"), PACKETS * CLIENTS)
+
+
+@check("turnutils", "coturn, configured as docs/calls.md says, takes the credentials that the server gives")
+async def coturn(case):
+    service = await turn(case, await case.account("juliet"), "turn", "udp", "coturn")
+    documented = re.search(r"(?s)its configuration is\n\n```\n(.*?)```", (DOCS / "calls.md").read_text())[1]
+    # Everything is on this machine here.
+    config = documented.replace("denied-peer-ip=127.0.0.0-127.255.255.255\n", "allow-loopback-peers\n")
+    config = config.replace("WHAT-OPENSSL-RAND-HEX-32-PRINTS", SHARED)
+    config = re.sub(r"(?m)^(listening-port)=.*$", rf"\1={service.get('port')}", config)
+    expect(config.count(SHARED) == 1 and "allow-loopback-peers" in config, "docs/calls.md reads otherwise")
+    file = case.server.work / "turnserver.conf"
+    file.write_text(f"{config}listening-ip=127.0.0.1\nrelay-ip=127.0.0.1\npidfile={file}.pid\nno-cli\nlog-file=stdout\n")
+    server = await Program.start(case, ["turnserver", "-c", file])
+    await server.line("IO method (admin thread)")
+    all_came_back(await uclient(case, service, "-c"), PACKETS * CLIENTS)
+    refused(await uclient(case, service, "-c", password="guess"))
+    await server.close()
 
 
 @check("turnutils", "a wrong password gets nothing")
