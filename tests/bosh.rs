@@ -249,6 +249,28 @@ async fn a_further_request_has_the_first_answered() {
     server.stop().await;
 }
 
+// §9.1
+
+#[tokio::test]
+async fn an_answer_tells_of_later_requests_that_came() {
+    let server = server("").await;
+    let alice = server.account("alice").await.unwrap();
+    for (wishes, told) in [("ack='1'", true), ("", false)] {
+        let wishes = format!("wait='30' hold='1' {wishes}");
+        let mut page = Session::log_in(&server, &alice, &wishes).await;
+        // Of the one that is answered nothing is told.
+        let alone = page.ask("", &ping("a")).await;
+        assert_eq!(alone.attr("ack"), None);
+        page.send("", "").await;
+        let second = page.beside("", &ping("p")).await;
+        let first = answer(&mut page.web).await;
+        let latest = page.rid.to_string();
+        assert_eq!(first.attr("ack"), told.then_some(latest.as_str()));
+        drop(second);
+    }
+    server.stop().await;
+}
+
 // §14.2
 
 #[tokio::test]

@@ -329,9 +329,20 @@ impl Session {
                 self.begun = true;
                 self.creation(&from, &id, payload)
             }
-            _ => body::write(&[], payload),
+            _ => {
+                let latest = self.acknowledged().map(|rid| rid.to_string());
+                let ack: Vec<_> = latest.iter().map(|rid| ("ack", rid.as_str())).collect();
+                body::write(&ack, payload)
+            }
         };
         self.send(answer);
+    }
+
+    /// What the next answer tells a client that counts on it: the last request that came, with all before it. That it is the
+    /// one being answered goes without saying (§9.1).
+    fn acknowledged(&self) -> Option<u64> {
+        let (latest, answered) = (self.next.checked_sub(1)?, self.held.front()?.rid);
+        (self.ack && latest != answered).then_some(latest)
     }
 
     /// The answer to the first request (§7.2, XEP-0206 §4).
