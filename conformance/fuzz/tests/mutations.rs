@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use waxwing_fuzz::mutate::{Random, mutate};
-use waxwing_fuzz::{net_bodies, store_bodies, stream_bodies, xml_bodies};
+use waxwing_fuzz::{net_bodies, relay_bodies, store_bodies, stream_bodies, xml_bodies};
 
 fn drive(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -39,6 +39,11 @@ fn framer() {
 #[test]
 fn websocket() {
     drive("websocket", net_bodies::websocket);
+}
+
+#[test]
+fn relay() {
+    drive("relay", relay_bodies::relay);
 }
 
 #[test]
