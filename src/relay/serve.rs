@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -41,17 +41,26 @@ pub trait Gate: Send + Sync {
     fn admit(&self, holder: &str) -> Admitted;
 }
 
-/// What the relay is told.
+/// Connections that wait to be let in; beyond it they are closed.
+const GUESTS: usize = 256;
+
+/// What the relay is told: by administrators, so that there is little of it, and none of it may be lost.
 enum Command {
     End(Box<str>),
     Options(Box<Options>),
-    Guest(Guest),
     Stop,
+}
+
+/// Where it hears of commands and of connections.
+struct Heard {
+    commands: mpsc::UnboundedReceiver<Command>,
+    guests: mpsc::Receiver<Guest>,
 }
 
 /// A relay at work, until it is stopped or dropped.
 pub struct Relay {
-    commands: UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<Command>,
+    guests: mpsc::Sender<Guest>,
     counts: Arc<Mutex<Counts>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -70,7 +79,12 @@ impl Relay {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (commands, heard) = unbounded_channel();
+        let (commands, told) = mpsc::unbounded_channel();
+        let (guests, door) = mpsc::channel(GUESTS);
+        let heard = Heard {
+            commands: told,
+            guests: door,
+        };
         let counts: Arc<Mutex<Counts>> = Arc::default();
         let shown = counts.clone();
         let thread = std::thread::Builder::new().name("relay".to_owned());
@@ -82,6 +96,7 @@ impl Relay {
         })?;
         Ok(Relay {
             commands,
+            guests,
             counts,
             thread: Mutex::new(Some(thread)),
         })
@@ -108,9 +123,11 @@ impl Relay {
         self.tell(Command::End(owner.into()));
     }
 
-    /// Serves a client on a connection.
+    /// Serves a client on a connection, unless too many wait for that.
     pub fn take_in(&self, guest: Guest) {
-        self.tell(Command::Guest(guest));
+        if let Err(error) = self.guests.try_send(guest) {
+            tracing::debug!(%error, "a connection to the relay is closed");
+        }
     }
 
     /// After the end of the thread nobody hears, and nothing is left that could be told.
@@ -257,7 +274,7 @@ impl Shell {
 async fn run(
     shell: Rc<Shell>,
     sockets: Vec<std::net::UdpSocket>,
-    mut heard: UnboundedReceiver<Command>,
+    mut heard: Heard,
     shown: Arc<Mutex<Counts>>,
 ) {
     for socket in sockets {
@@ -270,15 +287,15 @@ async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            command = heard.recv() => match command {
+            command = heard.commands.recv() => match command {
                 None | Some(Command::Stop) => return,
                 Some(Command::End(owner)) => {
                     shell.ends.set(shell.ends.get() + 1);
                     shell.machine.borrow_mut().end(&owner);
                 }
                 Some(Command::Options(options)) => shell.machine.borrow_mut().set_options(*options),
-                Some(Command::Guest(guest)) => guest.enter(&shell),
             },
+            Some(guest) = heard.guests.recv() => guest.enter(&shell),
             _ = ticks.tick() => {
                 let mut machine = shell.machine.borrow_mut();
                 machine.expire();
