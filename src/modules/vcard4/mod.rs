@@ -1,9 +1,11 @@
 //! XEP-0292: vCard4 Over XMPP (0.12.0), and what it has in common with vcard-temp (XEP-0054)
 
+mod agreed;
 mod convert;
 
 use std::sync::Arc;
 
+use self::agreed::Agreed;
 use self::convert::Form;
 use crate::hooks::{AskError, Deps, Event, Info, Module, ModuleError, Registrar};
 use crate::proto::error::Condition;
@@ -25,6 +27,7 @@ const ITEM: &str = "current";
 pub struct VCard4 {
     deps: Deps,
     lines: Arc<Lines>,
+    agreed: Agreed,
 }
 
 impl Module for VCard4 {
@@ -40,6 +43,7 @@ impl Module for VCard4 {
         Ok(VCard4 {
             deps: deps.clone(),
             lines: Lines::of(&deps.shared, &deps.host),
+            agreed: Agreed::default(),
         })
     }
 
@@ -66,45 +70,59 @@ impl VCard4 {
             let _turn = this.lines.enter(&account).await;
             let own = OwnNodes::new(&this.deps.floor, &account);
             let converted = match form {
-                Form::New => to_old(&own).await,
-                Form::Old => to_new(&own).await,
+                Form::New => this.to_old(&own, &account).await,
+                Form::Old => this.to_new(&own, &account).await,
             };
             if let Err(error) = converted {
                 tracing::debug!(%error, "a card is not converted");
             }
         });
     }
+
+    /// What everybody may see is in the old form as well; what contacts alone may see stays with them.
+    async fn to_old(&self, own: &OwnNodes, account: &Jid) -> Result<(), AskError> {
+        let Some((_, new)) = published(own).await? else {
+            return Ok(());
+        };
+        if self.agreed.knows(account, Form::New, new.root()) {
+            return Ok(());
+        }
+        let mut old = own.vcard().await?;
+        if !Form::New.agrees(new.root(), old.root()) {
+            if !own.is_open(ns::VCARD4_NODE).await? {
+                return Ok(());
+            }
+            old = Form::Old.with(Form::New.convert(new.root()), old.root());
+            own.set(old.clone()).await?;
+        }
+        self.agreed.on(account, old.root(), new.root());
+        Ok(())
+    }
+
+    /// What the old form says is published, for everybody unless its node is there and is for fewer.
+    async fn to_new(&self, own: &OwnNodes, account: &Jid) -> Result<(), AskError> {
+        let old = own.vcard().await?;
+        if self.agreed.knows(account, Form::Old, old.root()) {
+            return Ok(());
+        }
+        let (id, mut new) = match published(own).await? {
+            Some(published) => published,
+            None => (ITEM.to_owned(), Form::New.empty()),
+        };
+        if !Form::Old.agrees(old.root(), new.root()) {
+            new = Form::New.with(Form::Old.convert(old.root()), new.root());
+            publish(own, &id, new.clone()).await?;
+        }
+        self.agreed.on(account, old.root(), new.root());
+        Ok(())
+    }
 }
 
-/// What everybody may see is in the old form as well; what contacts alone may see stays with them.
-async fn to_old(own: &OwnNodes) -> Result<(), AskError> {
-    let Some((_, new)) = published(own).await? else {
-        return Ok(());
-    };
-    let old = own.vcard().await?;
-    if Form::New.agrees(new.root(), old.root()) || !own.is_open(ns::VCARD4_NODE).await? {
-        return Ok(());
-    }
-    let properties = Form::New.convert(new.root());
-    own.set(Form::Old.with(properties, old.root())).await
-}
-
-/// What the old form says is published, for everybody unless its node is there and is for fewer.
-async fn to_new(own: &OwnNodes) -> Result<(), AskError> {
-    let old = own.vcard().await?;
-    let (id, new) = match published(own).await? {
-        Some(published) => published,
-        None => (ITEM.to_owned(), Form::New.empty()),
-    };
-    if Form::Old.agrees(old.root(), new.root()) {
-        return Ok(());
-    }
-    let properties = Form::Old.convert(old.root());
-    let card = Form::New.with(properties, new.root());
+async fn publish(own: &OwnNodes, id: &str, card: Element) -> Result<(), AskError> {
     let open = &[("access_model", "open")];
-    match own.publish(ns::VCARD4_NODE, &id, card.clone(), open).await {
+    match own.publish(ns::VCARD4_NODE, id, card.clone(), open).await {
         Err(AskError::Refused(error)) if error.condition == Condition::Conflict => {
-            own.publish(ns::VCARD4_NODE, &id, card, &[]).await
+            own.publish(ns::VCARD4_NODE, id, card, &[]).await
         }
         done => done,
     }
