@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -211,7 +211,8 @@ async fn coturn(folder: &Path) -> Server {
         .stderr(Stdio::null())
         .spawn()
         .expect("coturn is installed");
-    let username = name(4_000_000_000, "bench");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let username = name(now.as_secs() + 86_400, "bench");
     tokio::time::sleep(Duration::from_secs(1)).await;
     Server {
         name: "coturn",
@@ -264,12 +265,16 @@ impl Caller {
             let transaction = waxwing::runtime::random::bytes();
             let writer = Writer::new(&mut bytes, Class::Request, method, transaction);
             let writer = fill(writer);
-            writer
-                .put(attribute::USERNAME, self.username.as_bytes())
-                .put(attribute::REALM, REALM.as_bytes())
-                .put(attribute::NONCE, self.nonce.as_bytes())
-                .sealed(&self.key)
-                .fingerprint();
+            // Who has no nonce asks for one (RFC 8489 §9.2.3).
+            match self.nonce.as_str() {
+                "" => writer.fingerprint(),
+                nonce => writer
+                    .put(attribute::USERNAME, self.username.as_bytes())
+                    .put(attribute::REALM, REALM.as_bytes())
+                    .put(attribute::NONCE, nonce.as_bytes())
+                    .sealed(&self.key)
+                    .fingerprint(),
+            };
             self.socket.send_to(&bytes, self.relay).await.unwrap();
             let answered = timeout(PATIENCE, self.socket.recv_from(&mut answer)).await;
             let (length, _) = answered.expect("the relay answers").unwrap();
