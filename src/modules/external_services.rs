@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use crate::config::Period;
 use crate::hooks::{
     Calls, Deps, Door, Envelope, Event, Info, Module, ModuleError, Registrar, RelayPass, Reply,
-    Request, SessionEvent, To, Uid, Verb,
+    Request, SessionEvent, To, Turn, Uid, Verb,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
@@ -56,6 +56,8 @@ settings! {
 
 /// How often is looked whether the services have changed.
 const LOOK: Duration = Duration::from_secs(1);
+/// Bytes of the type that somebody asks for, to be remembered with him; no service has a longer one.
+const LONGEST_KIND: usize = 64;
 
 /// One service, as it is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,11 +188,8 @@ impl ExternalServices {
                 Err(error) => return error.into(),
             };
             let offers = this.offers();
-            {
-                let mut state = this.lock();
-                state.told.get_or_insert_with(|| offers.clone());
-                state.askers.insert(from, kind.clone());
-            }
+            this.lock().told.get_or_insert_with(|| offers.clone());
+            this.remember(&from, kind.clone());
             let offers = offers
                 .iter()
                 .filter(|offer| offer.is_asked_for(kind.as_deref()));
@@ -222,6 +221,21 @@ impl ExternalServices {
             let credentials = Element::new("credentials", ns::EXTDISCO);
             credentials.with_children(found).into()
         }))
+    }
+
+    /// Has a session hear of changes, as long as it is there: in its account's turn, where it also ends.
+    fn remember(self: &Arc<Self>, asker: &Jid, kind: Option<String>) {
+        if kind.as_ref().is_some_and(|kind| kind.len() > LONGEST_KIND) {
+            return;
+        }
+        let (this, session) = (self.clone(), asker.clone());
+        let remember = move |turn: &mut Turn<'_>| {
+            if turn.account.resource(&session).is_some() {
+                this.lock().askers.insert(session, kind);
+            }
+        };
+        let account = asker.bare();
+        self.deps.floor.in_turn(&account, Box::new(remember));
     }
 
     /// Who asks must have an account of this host.

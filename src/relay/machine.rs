@@ -472,6 +472,12 @@ impl<S> Machine<S> {
         self.remove_where(|_, allocation| *allocation.owner == *owner);
     }
 
+    /// Ends all that anybody has.
+    pub fn end_all(&mut self) {
+        self.reservations.clear();
+        self.remove_where(|_, _| true);
+    }
+
     /// What may be done with a peer's address.
     pub(super) fn judge(&self, peer: IpAddr) -> Verdict {
         self.options.policy.judge(peer, &self.own)

@@ -10,6 +10,7 @@ mod doors;
 mod frame;
 mod machine;
 mod options;
+mod orders;
 mod policy;
 mod ports;
 mod requests;

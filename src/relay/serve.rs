@@ -20,6 +20,7 @@ use super::counts::Counts;
 use super::frame::Frame;
 use super::machine::{Failure, Machine, Opened, Opening, Step};
 use super::options::Options;
+use super::orders::{Desk, Orders};
 use super::ports;
 use super::streams::{Guest, Pipe};
 use crate::runtime::clock::Clock;
@@ -44,22 +45,15 @@ pub trait Gate: Send + Sync {
 /// Connections that wait to be let in; beyond it they are closed.
 const GUESTS: usize = 256;
 
-/// What the relay is told: by administrators, so that there is little of it, and none of it may be lost.
-enum Command {
-    End(Box<str>),
-    Options(Box<Options>),
-    Stop,
-}
-
-/// Where it hears of commands and of connections.
+/// Where it hears of orders and of connections.
 struct Heard {
-    commands: mpsc::UnboundedReceiver<Command>,
+    desk: Arc<Desk>,
     guests: mpsc::Receiver<Guest>,
 }
 
 /// A relay at work, until it is stopped or dropped.
 pub struct Relay {
-    commands: mpsc::UnboundedSender<Command>,
+    desk: Arc<Desk>,
     guests: mpsc::Sender<Guest>,
     counts: Arc<Mutex<Counts>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -79,10 +73,10 @@ impl Relay {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (commands, told) = mpsc::unbounded_channel();
+        let desk: Arc<Desk> = Arc::default();
         let (guests, door) = mpsc::channel(GUESTS);
         let heard = Heard {
-            commands: told,
+            desk: desk.clone(),
             guests: door,
         };
         let counts: Arc<Mutex<Counts>> = Arc::default();
@@ -95,7 +89,7 @@ impl Relay {
             work.block_on(&runtime, run(shell, sockets, heard, shown));
         })?;
         Ok(Relay {
-            commands,
+            desk,
             guests,
             counts,
             thread: Mutex::new(Some(thread)),
@@ -115,12 +109,12 @@ impl Relay {
 
     /// Works by other options from now on.
     pub fn set_options(&self, options: Options) {
-        self.tell(Command::Options(Box::new(options)));
+        self.desk.set_options(options);
     }
 
     /// Ends all allocations of an owner.
     pub fn end(&self, owner: &str) {
-        self.tell(Command::End(owner.into()));
+        self.desk.end(owner);
     }
 
     /// Serves a client on a connection, unless too many wait for that.
@@ -130,14 +124,9 @@ impl Relay {
         }
     }
 
-    /// After the end of the thread nobody hears, and nothing is left that could be told.
-    fn tell(&self, command: Command) {
-        let _ = self.commands.send(command);
-    }
-
     /// Ends every allocation, closes every socket, and waits for that.
     pub async fn stop(&self) {
-        self.tell(Command::Stop);
+        self.desk.stop();
         let thread = self
             .thread
             .lock()
@@ -147,6 +136,12 @@ impl Relay {
             // A panic in it was reported by itself.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.desk.stop();
     }
 }
 
@@ -212,6 +207,22 @@ impl Shell {
         let line = self.lines.get();
         self.lines.set(line.wrapping_add(1));
         line
+    }
+
+    fn obey(&self, orders: Orders) {
+        let mut machine = self.machine.borrow_mut();
+        if orders.everybody || !orders.ended.is_empty() {
+            self.ends.set(self.ends.get() + 1);
+        }
+        if orders.everybody {
+            machine.end_all();
+        }
+        for owner in &orders.ended {
+            machine.end(owner);
+        }
+        if let Some(options) = orders.options {
+            machine.set_options(*options);
+        }
     }
 
     /// Does what a client wants.
@@ -287,14 +298,12 @@ async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            command = heard.commands.recv() => match command {
-                None | Some(Command::Stop) => return,
-                Some(Command::End(owner)) => {
-                    shell.ends.set(shell.ends.get() + 1);
-                    shell.machine.borrow_mut().end(&owner);
+            orders = heard.desk.next() => {
+                if orders.stop {
+                    return;
                 }
-                Some(Command::Options(options)) => shell.machine.borrow_mut().set_options(*options),
-            },
+                shell.obey(orders);
+            }
             Some(guest) = heard.guests.recv() => guest.enter(&shell),
             _ = ticks.tick() => {
                 let mut machine = shell.machine.borrow_mut();

@@ -14,7 +14,9 @@ use crate::state::token_id::Id;
 
 /// Requests at once, as a multiple of those in a second.
 const BURST: u32 = 10;
-/// Addresses that are remembered; beyond it all share what is left.
+/// So many tokens are known before those are forgotten that may ask as often as any; no more of them are ever good.
+const TOKENS: usize = 10_000;
+/// Addresses that are remembered; beyond it the one that guessed longest ago makes room.
 const ADDRESSES: usize = 10_000;
 /// What a guess costs: so that `guesses` is a number of them in a minute.
 const GUESS: u32 = 60;
@@ -42,9 +44,12 @@ impl Throttle {
         }
     }
 
-    /// Whether this token may ask once more. There are no more of them than tokens.
+    /// Whether this token may ask once more. Tokens that were removed are forgotten when there are many.
     pub(super) fn may_ask(&self, token: Id, now: Instant) -> Result<(), Refusal> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.len() >= TOKENS {
+            tokens.retain(|_, requests| !requests.is_full(now));
+        }
         let fresh = || Bucket::new(self.requests, self.requests.saturating_mul(BURST));
         let bucket = tokens.entry(token).or_insert_with(fresh);
         take(bucket, 1, now).inspect_err(|_| self.too_many.count())
