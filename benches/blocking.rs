@@ -81,6 +81,8 @@ async fn route(entries: usize) {
             pairs.push(pair(&server, address, blocked, stored).await);
         }
         for round in 0..=ROUNDS {
+            // What one leaves to be compacted must not always be the other's to pay.
+            pairs.reverse();
             for pair in &mut pairs {
                 let cost = pair.talk(stored).await;
                 if round > 0 {
@@ -88,6 +90,7 @@ async fn route(entries: usize) {
                 }
             }
         }
+        pairs.sort_by_key(|pair| pair.blocked);
         for pair in &mut pairs {
             pair.costs.sort_by(f64::total_cmp);
             let costs = &pair.costs;
