@@ -17,6 +17,7 @@ use crate::state::blocklist::BlockList;
 use crate::state::log;
 use crate::state::nodes::portable::Arriving;
 use crate::state::owned::{AccountSpace, Owner, Quota, WriteError};
+use crate::state::calls::Hidden;
 use crate::state::protection::Chosen;
 use crate::state::roster::{Item, Roster};
 use crate::state::subscription::Subscription;
@@ -196,6 +197,8 @@ impl Incoming {
             self.disabled = Some(part.text().into_owned());
         } else if let Some(chosen) = Chosen::parse(part.root()) {
             Chosen::write(&mut self.batch, self.arrival.uid(), Some(chosen.0));
+        } else if Hidden::parse(part.root()).is_some() {
+            Hidden::write(&mut self.batch, self.arrival.uid(), true);
         } else if let Some((space, changes)) = stored::changes(part) {
             let owner = Owner::new(self.arrival.uid(), self.arrival.jid());
             let space = AccountSpace::built_in(&self.store, space, Quota::NONE);

@@ -2,6 +2,7 @@
 
 use crate::hooks::Uid;
 use crate::proto::ns;
+use crate::state::calls::Hidden;
 use crate::state::owned::Change;
 use crate::state::protection::Chosen;
 use crate::state::stored_xml;
@@ -33,6 +34,8 @@ pub fn parts(view: &dyn Snapshot, uid: Uid) -> Result<Vec<Element>, StoreError> 
     }
     let chosen = Chosen::load(view, uid)?;
     parts.extend(chosen.map(Chosen::to_element));
+    let hidden = Hidden::load(view, uid)?;
+    parts.extend(hidden.map(Hidden::to_element));
     Ok(parts)
 }
 
