@@ -127,10 +127,7 @@ async fn an_account_hides_where_it_is() {
     meet(&mut juliet, &mut romeo).await;
     let all = ["host", "srflx", "relay"].map(str::to_owned).to_vec();
     assert_eq!(kinds(&mut juliet).await, ["stun", "turn", "turns"]);
-    assert_eq!(
-        named(&mut juliet, &mut romeo).await,
-        (all.clone(), true)
-    );
+    assert_eq!(named(&mut juliet, &mut romeo).await, (all.clone(), true));
     assert_eq!(choose(&mut juliet, "relay").await.as_deref(), Ok("relay"));
     let gone = vec![("delete".to_owned(), "stun".to_owned())];
     assert_eq!(pushed(&mut juliet).await, gone);

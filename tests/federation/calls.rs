@@ -25,7 +25,11 @@ async fn other_servers_and_their_people_get_no_services() {
     assert!(own.unwrap().child("services", ns::EXTDISCO).is_some());
     let own = bob.request("get", Some("b.example"), credentials.clone());
     assert!(own.await.is_ok());
-    for asked in [services(), services().with_attr("type", "turn"), credentials] {
+    for asked in [
+        services(),
+        services().with_attr("type", "turn"),
+        credentials,
+    ] {
         match alice.request("get", Some("b.example"), asked).await {
             Err(Error::Refused(error)) => assert_eq!(error.condition, Condition::Forbidden),
             other => panic!("{other:?}"),

@@ -25,8 +25,14 @@ pub(super) static DECLARED: [Command; 1] = [Command {
         Argument::optional(
             "way",
             Kind::Choice(&[
-                (ANY, "The shortest that works: the other side learns my addresses"),
-                (RELAY, "Through relays alone: the other side does not learn them"),
+                (
+                    ANY,
+                    "The shortest that works: the other side learns my addresses",
+                ),
+                (
+                    RELAY,
+                    "Through relays alone: the other side does not learn them",
+                ),
             ]),
             "Which way calls and files take.",
         ),

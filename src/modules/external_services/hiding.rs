@@ -51,7 +51,9 @@ fn way(el: El<'_>) -> Option<Element> {
     }
     matches!(el.attr("type"), Some("relay" | "proxy")).then(|| {
         let mut candidate = el.to_element();
-        BEHIND.iter().for_each(|name| candidate.set_attr(name, None));
+        BEHIND
+            .iter()
+            .for_each(|name| candidate.set_attr(name, None));
         candidate
     })
 }
