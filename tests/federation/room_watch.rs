@@ -34,7 +34,12 @@ impl Play {
         let mut verona = Site::new(&authority, "verona.example");
         verona.settings = "[modules.claims]\nenabled = false".to_owned();
         let mut mantua = Site::new(&authority, "mantua.example");
-        let settings = ["[modules.room_watch]", "silence = \"1s\"", "rejoin_pause = \"1s\"", "rejoins = 2"];
+        let settings = [
+            "[modules.room_watch]",
+            "silence = \"1s\"",
+            "rejoin_pause = \"1s\"",
+            "rejoins = 2",
+        ];
         mantua.settings = settings.join("\n");
         let there = verona.start(&authority, &[&mantua]).await;
         let here = mantua.start(&authority, &[&verona]).await;
@@ -106,7 +111,10 @@ impl Play {
             true => ("result", ""),
             false => ("error", error.as_str()),
         };
-        let answer = format!("<iq type='{kind}' id='{id}' to='{}'>{error}</iq>", self.client);
+        let answer = format!(
+            "<iq type='{kind}' id='{id}' to='{}'>{error}</iq>",
+            self.client
+        );
         self.room.send(answer.as_str()).await.unwrap();
     }
 
@@ -149,7 +157,10 @@ async fn who_asked_for_it_is_brought_back() {
     let asks = format!("<password>o</password><rejoin xmlns='{}'/>", ns::REJOIN);
     play.enter(&asks).await;
     // His words are other ones by now.
-    let words = format!("<presence to='{}'><show>dnd</show></presence>", play.address);
+    let words = format!(
+        "<presence to='{}'><show>dnd</show></presence>",
+        play.address
+    );
     play.romeo.send(words.as_str()).await.unwrap();
     play.at_room("presence").await;
     play.asked(false).await;
@@ -183,14 +194,18 @@ async fn who_asked_for_it_is_brought_back() {
 async fn an_account_chooses_it_for_its_clients_and_attempts_end() {
     let mut play = Play::begin().await;
     let command = |session: Option<&str>| {
-        let command = Element::new("command", ns::COMMANDS).with_attr("node", "waxwing:account#rejoin");
+        let command =
+            Element::new("command", ns::COMMANDS).with_attr("node", "waxwing:account#rejoin");
         match session {
             Some(session) => command.with_attr("sessionid", session),
             None => command.with_attr("action", "execute"),
         }
     };
     let own = play.romeo.jid.bare();
-    let begun = play.romeo.request("set", Some(own.as_str()), command(None)).await;
+    let begun = play
+        .romeo
+        .request("set", Some(own.as_str()), command(None))
+        .await;
     let begun = begun.unwrap();
     let begun = begun.child("command", ns::COMMANDS).unwrap();
     let form = Form::of(begun).unwrap().unwrap();

@@ -24,8 +24,14 @@ pub(super) static DECLARED: [Command; 1] = [Command {
         Argument::optional(
             "rejoin",
             Kind::Choice(&[
-                (NO, "Only tell my clients that they are not in the room any more"),
-                (YES, "Have my clients enter again, from the next time they enter"),
+                (
+                    NO,
+                    "Only tell my clients that they are not in the room any more",
+                ),
+                (
+                    YES,
+                    "Have my clients enter again, from the next time they enter",
+                ),
             ]),
             "Whether they enter again.",
         ),

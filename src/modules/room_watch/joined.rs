@@ -172,7 +172,9 @@ impl Rooms {
         };
         let knows = back.knows();
         let error = stanza.child("error", ns::CLIENT).map(StanzaError::parse);
-        if error.is_some_and(|error| error.kind == ErrorType::Wait || is_of_the_way(error.condition)) {
+        if error
+            .is_some_and(|error| error.kind == ErrorType::Wait || is_of_the_way(error.condition))
+        {
             // It is tried again.
             return Shown::Refused;
         }
@@ -340,7 +342,12 @@ mod tests {
         assert_eq!(ask(&mut rooms, "1"), None, "it was not silent for long");
         let mut rooms = there();
         // Another nickname.
-        rooms.shown(&shown(ROOM, " type='unavailable'", &["110", "303"]), 0, 1_000, PACE);
+        rooms.shown(
+            &shown(ROOM, " type='unavailable'", &["110", "303"]),
+            0,
+            1_000,
+            PACE,
+        );
         rooms.shown(&shown("coven@rooms.y/witch", "", &["110"]), 0, 1_000, PACE);
         assert_eq!(ask(&mut rooms, "1").as_deref(), Some("coven@rooms.y/witch"));
         assert_eq!(ask(&mut rooms, "2"), None, "the answer is awaited");
@@ -430,7 +437,10 @@ mod tests {
         let mut rooms = out(&client);
         let unreached = refusal("remote-server-timeout");
         assert_eq!(rooms.shown(&unreached, 300, 1_000, PACE), Shown::Refused);
-        assert!(matches!(rooms.due(&client, 1_000, PACE), Some(Due::Join(_))));
+        assert!(matches!(
+            rooms.due(&client, 1_000, PACE),
+            Some(Due::Join(_))
+        ));
         let over = rooms.due(&client, 2_000, PACE);
         assert!(matches!(over, Some(Due::Over(Some(_)))), "{over:?}");
         assert!(rooms.is_empty());
@@ -444,7 +454,10 @@ mod tests {
         let stops = shown(ROOM, " type='unavailable'", &["110", "332"]);
         assert_eq!(rooms.shown(&stops, 400, 1_000, PACE), Shown::Pass);
         assert!(!rooms.is_due(400) && rooms.is_due(1_000));
-        assert!(matches!(rooms.due(&client, 1_000, PACE), Some(Due::Join(_))));
+        assert!(matches!(
+            rooms.due(&client, 1_000, PACE),
+            Some(Due::Join(_))
+        ));
         let refused = rooms.shown(&refusal("conflict"), 1_100, 1_000, PACE);
         assert_eq!(refused, Shown::Refused, "it knows that it is out");
         assert!(rooms.is_empty());

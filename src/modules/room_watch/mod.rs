@@ -203,12 +203,7 @@ impl RoomWatch {
     }
 
     /// A room shows presence.
-    fn shown(
-        &self,
-        slot: SessionSlot<Rooms>,
-        envelope: &Envelope,
-        turn: &mut Turn<'_>,
-    ) -> Verdict {
+    fn shown(&self, slot: SessionSlot<Rooms>, envelope: &Envelope, turn: &mut Turn<'_>) -> Verdict {
         let (now, calm) = (self.clock.wall(), self.calm());
         let Some(rooms) = rooms_of(slot, envelope, turn) else {
             return Verdict::Continue;
