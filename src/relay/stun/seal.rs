@@ -54,12 +54,19 @@ impl Seal {
     }
 
     /// Gives the value to `put`.
-    pub(super) fn make<T>(self, before: &[u8], key: &[u8], put: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    pub(super) fn make<T>(
+        self,
+        before: &[u8],
+        key: &[u8],
+        put: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
         match self {
-            Seal::Sha1 => over::<Hmac<Sha1>>(self, before, key)
-                .map(|mac| put(&mac.finalize().into_bytes())),
-            Seal::Sha256 => over::<Hmac<Sha256>>(self, before, key)
-                .map(|mac| put(&mac.finalize().into_bytes())),
+            Seal::Sha1 => {
+                over::<Hmac<Sha1>>(self, before, key).map(|mac| put(&mac.finalize().into_bytes()))
+            }
+            Seal::Sha256 => {
+                over::<Hmac<Sha256>>(self, before, key).map(|mac| put(&mac.finalize().into_bytes()))
+            }
         }
     }
 }

@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 
+use hmac::{Hmac, Mac};
 use proptest::prelude::*;
+use sha2::Sha256;
 
 use super::*;
-use crate::relay::credentials::long_term_key;
+use crate::relay::credentials::{Algorithm, long_term_key};
 
 /// RFC 5769 §2.1
 const REQUEST: &str = "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff80290008932ff9b151263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a280280004e57a3bcf";
@@ -47,15 +49,36 @@ fn the_long_term_request_of_rfc_5769() {
     assert!(!message.is_by(&long_term_key(name, realm, "TheMatrix")));
 }
 
+/// The header says 156 where 136 bytes follow, and it was sealed so: it is no message, but its key and its seal are right.
 #[test]
 fn the_request_of_rfc_8489() {
     let bytes = hex(SHA256);
-    let message = Message::parse(&bytes).unwrap();
-    assert_eq!(message.attribute(attribute::USERHASH).unwrap().len(), 32);
-    let realm = message.text(attribute::REALM).unwrap();
+    assert!(Message::parse(&bytes).is_err());
+    let (before, value) = bytes.split_at(bytes.len() - 32);
     let name = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
-    assert!(message.is_by(&long_term_key(name, realm, "TheMatrIX")));
-    assert!(!message.is_by(&long_term_key(name, realm, "TheMatrix")));
+    let key = Algorithm::Sha256.key(name, "example.org", "TheMatrIX");
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).unwrap();
+    mac.update(&before[..before.len() - 4]);
+    assert!(mac.verify_slice(value).is_ok());
+    // With the length that it has, it is a message that this key did not seal.
+    let mut mended = bytes.clone();
+    mended[3] = 136;
+    let message = Message::parse(&mended).unwrap();
+    assert_eq!(message.attribute(attribute::USERHASH).unwrap().len(), 32);
+    assert!(!message.is_by(key.as_slice()));
+    let mut out = Vec::new();
+    let writer = Writer::new(
+        &mut out,
+        Class::Request,
+        Method::Binding,
+        message.transaction,
+    );
+    let _ = message
+        .attributes()
+        .fold(writer, |writer, (kind, value)| writer.put(kind, value))
+        .sealed_by(Seal::Sha256, key.as_slice());
+    assert_eq!(out[..out.len() - 32], mended[..mended.len() - 32]);
+    assert!(Message::parse(&out).unwrap().is_by(key.as_slice()));
 }
 
 #[test]
@@ -73,11 +96,18 @@ fn of_two_seals_the_stronger_one_holds() {
     let bytes = both(b"key", b"other");
     let message = Message::parse(&bytes).unwrap();
     assert!(message.is_by(b"other") && !message.is_by(b"key"));
-    assert_eq!(message.attributes().count(), 1, "what follows a seal does not count");
+    assert_eq!(
+        message.attributes().count(),
+        1,
+        "what follows a seal does not count"
+    );
     let mut short = Vec::new();
     let _ = Writer::new(&mut short, Class::Request, Method::Refresh, [7; 12])
         .put(attribute::MESSAGE_INTEGRITY_SHA256, &[0; 16]);
-    assert!(Message::parse(&short).is_err(), "TURN does not let it be cut short");
+    assert!(
+        Message::parse(&short).is_err(),
+        "TURN does not let it be cut short"
+    );
 }
 
 #[test]
