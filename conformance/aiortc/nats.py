@@ -70,6 +70,14 @@ class Remote(Server):
             await asyncio.sleep(0.1)
         raise Wrong(f"waxwing does not start: {text[-500:]}")
 
+    async def told(self):
+        """What `waxwing check` says where it is."""
+        process = await asyncio.create_subprocess_exec(
+            *self.network.enter, *self.command("check"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        output, _ = await process.communicate()
+        return output.decode()
+
 
 async def serve(case, internet, behind=None):
     """A server in that Internet, or behind a router of it."""
@@ -100,7 +108,7 @@ async def side(case, server, network, wishes):
 async def call(case, routers, servers, behind=None, hidden=False):
     """The ways that a call between two networks takes, as both sides see it."""
     internet = await Internet.build(case)
-    server = await serve(case, internet, behind)
+    server = case.server = await serve(case, internet, behind)
     accounts = [await server.new_account(name) for name in ("juliet", "romeo")]
     if hidden:
         await server.admin("calls", "--account", accounts[0].address, "--way", "relay")
@@ -140,3 +148,5 @@ async def behind_routers_hidden(case):
 @check("aiortc", "the server as well behind a router that translates one to one (relay.external)", apart=True)
 async def server_behind_a_router(case):
     equal(await call(case, UNKIND, ["turn"], CLOUD), [["relay", "relay"]] * 2, "the ways")
+    told = await case.server.told()
+    expect("gives out 198.51.101.1, which reaches this machine as 10.0.0.2" in told, f"waxwing check said: {told}")
