@@ -69,9 +69,9 @@ async def pour(reader, writer):
     writer.close()
 
 
-async def own_server(case):
-    """A server that the case may end."""
-    server = Server(case.server.binary, own_folder(case.server.work))
+async def own_server(case, *settings):
+    """A server that the case may end, with settings of its own."""
+    server = Server(case.server.binary, own_folder(case.server.work), settings)
     (server.work / "npm").symlink_to(case.server.work / "npm")
     await server.start()
     case.closing(server.stop)

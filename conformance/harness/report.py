@@ -66,6 +66,7 @@ def versions(work):
         "xmppjs": npm(work / "npm/node_modules/@xmpp/client/package.json"),
         "converse": npm(work / "npm/node_modules/converse.js/package.json"),
         "stanza": npm(work / "npm/node_modules/stanza/package.json"),
+        "s3rver": npm(work / "npm/node_modules/s3rver/package.json"),
     }
 
 

@@ -86,8 +86,7 @@ private_addresses = ["127.0.0.1", "::1"]
 [relay]
 listen = ["127.0.0.1:0"]
 tls_listen = ["127.0.0.1:0"]
-addresses = ["127.0.0.1", "::1"]
-private_addresses = ["127.0.0.1", "::1"]
+private_addresses = ["127.0.0.1"]
 
 [[modules.external_services.services]]
 host = "127.0.0.1"
@@ -124,8 +123,8 @@ class Server:
         "push": (f"push.{DOMAIN}", "the bell that rings for a phone"),
     }
 
-    def __init__(self, binary, work):
-        self.binary, self.work = Path(binary), Path(work)
+    def __init__(self, binary, work, settings=()):
+        self.binary, self.work, self.settings = Path(binary), Path(work), settings
         self.ca, self.wrong_ca = self.work / "ca/ca.pem", self.work / "wrong-ca/ca.pem"
         self.log = self.work / "server.log"
         self.port = self.component_port = None
@@ -196,7 +195,8 @@ class Server:
         return boss
 
     def command(self, *arguments):
-        return [str(self.binary), "--config", str(self.work / "waxwing.toml"), *arguments]
+        settings = [word for setting in self.settings for word in ("--set", setting)]
+        return [str(self.binary), "--config", str(self.work / "waxwing.toml"), *settings, *arguments]
 
     async def admin(self, *arguments, line=""):
         """Runs an administrative command, with `line` as standard input; what it prints."""

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::house::lock;
-use crate::hooks::{Web, WebRequest};
+use crate::hooks::{HttpContent, Web, WebRequest};
 
 /// A link to direct TLS between servers.
 const REL: &str = "urn:xmpp:alt-connections:s2s-tls";
@@ -61,7 +61,7 @@ impl HostMeta {
             method: "GET",
             url: format!("https://{domain}/.well-known/host-meta.json"),
             headers: Vec::new(),
-            body: Vec::new(),
+            body: HttpContent::Empty,
         };
         let answer = self.web.fetch(request).await;
         let found = answer.ok().filter(|answer| answer.status == 200);
@@ -112,7 +112,7 @@ fn link(link: &Value) -> Option<Named> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::hooks::web::Fetched;
+    use crate::hooks::web::{Fetched, Opened};
     use crate::hooks::{WebAnswer, WebError};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -170,6 +170,10 @@ mod tests {
                 }),
                 _ => Err(WebError::TimedOut),
             }))
+        }
+
+        fn open(&self, _: WebRequest) -> Opened {
+            unreachable!("documents are small")
         }
     }
 

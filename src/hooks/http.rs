@@ -141,6 +141,12 @@ pub enum HttpBodyError {
     CutOff,
 }
 
+impl std::fmt::Debug for HttpBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HttpBody({:?})", self.length)
+    }
+}
+
 impl HttpBody {
     /// A body, of this length if it was announced.
     pub fn new(length: Option<u64>, source: Box<dyn HttpSource>) -> Self {
@@ -158,6 +164,14 @@ impl HttpBody {
     /// It will not come whole.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, HttpBodyError> {
         poll_fn(|cx| self.source.poll_piece(cx)).await.transpose()
+    }
+
+    /// The same, for who polls.
+    pub fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, HttpBodyError>>> {
+        self.source.poll_piece(cx)
     }
 
     /// All of it in memory: for routes whose bodies are small.
@@ -184,7 +198,7 @@ pub struct HttpResponse {
     pub content: HttpContent,
 }
 
-/// The body of an answer.
+/// A body that is sent.
 #[derive(Debug)]
 pub enum HttpContent {
     /// None.
@@ -193,6 +207,25 @@ pub enum HttpContent {
     Bytes(Bytes),
     /// So many bytes of a file, from where it stands.
     File(File, u64),
+    /// So many bytes that come from elsewhere.
+    Pieces(HttpBody, u64),
+}
+
+impl From<Vec<u8>> for HttpContent {
+    fn from(bytes: Vec<u8>) -> HttpContent {
+        HttpContent::Bytes(bytes.into())
+    }
+}
+
+impl HttpContent {
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        match self {
+            HttpContent::Empty => 0,
+            HttpContent::Bytes(bytes) => bytes.len() as u64,
+            HttpContent::File(_, length) | HttpContent::Pieces(_, length) => *length,
+        }
+    }
 }
 
 impl HttpResponse {

@@ -53,7 +53,7 @@ pub use shared::Shared;
 pub use slots::{Flags, Keepsakes, SessionFlag, SessionSlot};
 pub use tables::Tables;
 pub use turn::Turn;
-pub use web::{Web, WebAnswer, WebError, WebRequest};
+pub use web::{Web, WebAnswer, WebError, WebRequest, WebStream};
 
 /// What a module is, for disco, the README table, DOAP and the shipped configuration.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,12 @@
-//! The way to the web for hooks: one request over HTTPS, one answer; implemented by the HTTP room.
+//! The way to the web for hooks: one request, one answer; implemented by the HTTP room.
 
 use std::future::Future;
 use std::pin::Pin;
 
-/// A request. Only `https` is spoken, and no redirect is followed.
-#[derive(Debug, Clone)]
+use super::http::{HttpBody, HttpContent};
+
+/// A request. No redirect is followed.
+#[derive(Debug)]
 pub struct WebRequest {
     /// The method, such as "POST".
     pub method: &'static str,
@@ -13,7 +15,7 @@ pub struct WebRequest {
     /// Headers besides those of the connection and of the body's length.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: HttpContent,
 }
 
 /// What came back.
@@ -37,6 +39,15 @@ impl WebAnswer {
     }
 }
 
+/// An answer whose body is read as it comes.
+#[derive(Debug)]
+pub struct WebStream {
+    /// The status, such as 200.
+    pub status: u16,
+    /// Its body.
+    pub body: HttpBody,
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebError {
@@ -56,9 +67,16 @@ pub enum WebError {
 
 /// The future of an answer.
 pub type Fetched = Pin<Box<dyn Future<Output = Result<WebAnswer, WebError>> + Send>>;
+/// The future of an answer that is read as it comes.
+pub type Opened = Pin<Box<dyn Future<Output = Result<WebStream, WebError>> + Send>>;
 
 /// The way to the web.
 pub trait Web: Send + Sync {
-    /// Sends a request when it is its turn.
+    /// Asks a server that anybody may have named, when it is the request's turn: by `https`, at public addresses, with
+    /// `web.timeout` for all of it.
     fn fetch(&self, request: WebRequest) -> Fetched;
+
+    /// Asks a server that the administrator has named, so wherever it is; `http` is spoken on this machine alone. Bodies may
+    /// be large: `web.timeout` is how long nothing may move. How many are asked at once is for the caller to bound.
+    fn open(&self, request: WebRequest) -> Opened;
 }

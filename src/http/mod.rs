@@ -2,6 +2,7 @@
 //! 0.0.4), and requests to others.
 mod bosh;
 mod client;
+mod content;
 mod front;
 mod metrics;
 

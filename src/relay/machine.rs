@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::allocation::{Allocation, Client, Family, Made};
-use super::answers::{Sealed, Unproven};
+use super::allocation::{Allocation, Client, Made};
+use super::answers::Unproven;
 use super::counts::Counts;
-use super::credentials::Nonces;
+use super::credentials::{LongTermKey, Nonces};
 use super::frame::Frame;
 use super::options::{Bounds, Options, RelayAddress};
 use super::policy::Verdict;
@@ -59,8 +59,7 @@ pub struct Opening<S> {
     /// Whose the credentials are, by the name they were given to.
     pub holder: Box<str>,
     pub(super) name: Box<str>,
-    pub(super) seal: Sealed,
-    pub(super) lacks: Option<Family>,
+    pub(super) key: LongTermKey,
     pub(super) transaction: Transaction,
     pub(super) fingerprint: bool,
     pub(super) lifetime: Duration,
@@ -383,8 +382,7 @@ impl<S> Machine<S> {
             relayed,
             owner: opened.owner.clone(),
             name: opening.name,
-            seal: opening.seal,
-            lacks: opening.lacks,
+            key: opening.key,
             transaction: opening.transaction,
         };
         let bounds = &self.options.bounds;

@@ -1,7 +1,6 @@
 //! Two servers on loopback that talk to each other, and others that misbehave.
 
 mod border;
-mod calls;
 mod dane;
 mod forged;
 mod further;

@@ -20,11 +20,7 @@ pub(super) fn written(
     method: Option<HttpMethod>,
     seat: Option<OpenRequest>,
 ) -> Response<Outgoing> {
-    let length = match &answer.content {
-        HttpContent::Empty => 0,
-        HttpContent::Bytes(bytes) => bytes.len() as u64,
-        HttpContent::File(_, length) => *length,
-    };
+    let length = answer.content.length();
     let (status, headers) = match (StatusCode::from_u16(answer.status), headers(&answer)) {
         (Ok(status), Some(headers)) => (status, headers),
         _ => {

@@ -1,9 +1,8 @@
-//! Bodies: of requests, bounded in size and pace; of answers, bytes or a file read piece by piece.
+//! Bodies: of requests, bounded in size and pace; of answers, which hold the request's seat.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,18 +10,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::Inner;
 use super::request::From;
 use super::seats::RequestSeat;
 use crate::hooks::{HttpBodyError, HttpContent, HttpSource};
+use crate::http::content::Content;
 
 /// Bytes of a body that must come, unless it ends, in each `http.body_timeout`.
 const PROGRESS: u64 = 16 * 1024;
-/// Bytes of a file that are in memory at once.
-const PIECE: u64 = 128 * 1024;
 
 /// The body of a request.
 pub(super) struct Limited {
@@ -148,78 +145,12 @@ impl Drop for OpenRequest {
     }
 }
 
-enum Content {
-    Empty,
-    Bytes(Bytes),
-    File(Reading),
-}
-
-/// A file that is sent. Files are read where it may block.
-struct Reading {
-    left: u64,
-    state: Step,
-}
-
-enum Step {
-    Rests(File),
-    Reads(JoinHandle<io::Result<(File, Bytes)>>),
-    Over,
-}
-
 impl Outgoing {
     pub(super) fn new(content: HttpContent, seat: Option<OpenRequest>) -> Outgoing {
-        let content = match content {
-            HttpContent::Empty => Content::Empty,
-            HttpContent::Bytes(bytes) => Content::Bytes(bytes),
-            HttpContent::File(file, left) => Content::File(Reading {
-                left,
-                state: Step::Rests(file),
-            }),
-        };
         Outgoing {
-            content,
+            content: content.into(),
             seat: seat.map(Sending::new),
         }
-    }
-}
-
-impl Reading {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        loop {
-            match std::mem::replace(&mut self.state, Step::Over) {
-                Step::Over => return Poll::Ready(None),
-                Step::Rests(file) => {
-                    let most = self.left.min(PIECE);
-                    self.state = Step::Reads(tokio::task::spawn_blocking(move || read(file, most)));
-                }
-                Step::Reads(mut reads) => {
-                    let Poll::Ready(done) = Pin::new(&mut reads).poll(cx) else {
-                        self.state = Step::Reads(reads);
-                        return Poll::Pending;
-                    };
-                    let (file, piece) = match done.map_err(io::Error::other).flatten() {
-                        Ok(done) => done,
-                        Err(error) => return Poll::Ready(Some(Err(error))),
-                    };
-                    self.left = self.left.saturating_sub(piece.len() as u64);
-                    self.state = Step::Rests(file);
-                    return Poll::Ready(Some(Ok(piece)));
-                }
-            }
-        }
-    }
-}
-
-fn read(file: File, most: u64) -> io::Result<(File, Bytes)> {
-    let mut piece = Vec::with_capacity(usize::try_from(most).unwrap_or_default());
-    (&file).take(most).read_to_end(&mut piece)?;
-    match piece.is_empty() {
-        // The other side was promised more; it must not take this for the end.
-        true => Err(io::ErrorKind::UnexpectedEof.into()),
-        false => Ok((file, Bytes::from(piece))),
     }
 }
 
@@ -234,34 +165,15 @@ impl Body for Outgoing {
         if let Some(seat) = &self.seat {
             seat.moves();
         }
-        match &mut self.content {
-            Content::Empty => Poll::Ready(None),
-            Content::Bytes(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.content = Content::Empty;
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
-            }
-            Content::File(reading) => {
-                let piece = ready!(reading.poll_piece(cx));
-                Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
-            }
-        }
+        Pin::new(&mut self.content).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Empty => true,
-            Content::Bytes(bytes) => bytes.is_empty(),
-            Content::File(reading) => reading.left == 0,
-        }
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.content {
-            Content::Empty => 0,
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(reading) => reading.left,
-        })
+        self.content.size_hint()
     }
 }
 

@@ -28,7 +28,9 @@ use crate::metrics::{Counter, Gauge, Registry};
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::state::admins::Admins;
-use crate::state::files::{Desk, FileError, Folder, Purpose, Quotas};
+use crate::state::files::{
+    Bucket, BucketOptions, Desk, FileError, Folder, Purpose, Quotas, Storage,
+};
 use crate::{choice, settings};
 
 use url::Base;
@@ -76,6 +78,27 @@ settings! {
         pub retracted: bool = false;
         /// Requests of an account that may wait.
         pub waiting: u32 = 64 => within(1..=10_000);
+        /// An object store that has the files, instead of the disk.
+        pub s3: ObjectStore = ObjectStore::default();
+    }
+
+    /// An object store that speaks the S3 protocol has the files; `store.files` has those on their way. Nothing without an
+    /// endpoint. A change needs a restart.
+    pub struct ObjectStore {
+        /// Its address; `http:` only on this machine.
+        pub endpoint: String = String::new() => restart(), example("\"https://s3.example.net\"");
+        /// The bucket. Files lie below the name of the host there.
+        pub bucket: String = String::new() => restart(), example("\"files\"");
+        /// Its region, as the store calls it.
+        pub region: String = "us-east-1".to_owned() => restart();
+        /// Whether the bucket is named in the path of addresses, not before the name of the server.
+        pub path_style: bool = true => restart();
+        /// The name of the key with which files are written, read, listed and removed,
+        pub access_key: String = String::new() => restart(), hidden();
+        /// and the key.
+        pub secret_key: String = String::new() => restart(), hidden();
+        /// Requests at once.
+        pub connections: u32 = 64 => restart(), within(1..=10_000);
     }
 }
 
@@ -92,6 +115,9 @@ choice! {
 /// How often files whose time is over are looked for, and how many are looked at then.
 const EXPIRE: Duration = Duration::from_secs(60);
 const EXPIRED: usize = 5_000;
+
+/// What an object store takes in one request.
+const LARGEST_OBJECT: Bytes = Bytes::gib(5);
 
 /// Takes files.
 pub struct Upload {
@@ -206,8 +232,8 @@ impl Module for Upload {
         let domain = deps.service_domain(Self::INFO.name, ("domain", &config.domain), "upload")?;
         let runtime = Handle::try_current().map_err(|error| wrong(error.to_string()))?;
         // What is on its way goes on over a reload, and is known there.
-        let lasting = deps.shared.of(&deps.host, || lasting(deps));
-        let lasting = lasting.map_err(|error| wrong(error.to_string()))?;
+        let lasting = deps.shared.of(&deps.host, || lasting(&config, deps));
+        let lasting = lasting.map_err(wrong)?;
         let shared = Shared {
             quotas: quotas(&config),
             host: deps.host.clone(),
@@ -258,14 +284,39 @@ impl Module for Upload {
     }
 }
 
-fn lasting(deps: &Deps) -> std::io::Result<Lasting> {
+fn lasting(config: &Config, deps: &Deps) -> Result<Lasting, String> {
     let folder = Folder::new(&deps.disk.files, deps.disk.reserve);
-    folder.clear_new()?;
+    folder.clear_new().map_err(|error| error.to_string())?;
+    let storage = Storage::new(folder, bucket(config, deps)?);
     Ok(Lasting {
-        desk: Desk::new(deps.store.clone(), folder, deps.host.domain()),
+        desk: Desk::new(deps.store.clone(), storage, deps.host.domain()),
         clearing: AtomicBool::new(false),
         swept: AtomicBool::new(false),
     })
+}
+
+/// The object store that has the files, if one is named.
+fn bucket(config: &Config, deps: &Deps) -> Result<Option<Bucket>, String> {
+    let named = &config.s3;
+    if named.endpoint.is_empty() {
+        return Ok(None);
+    }
+    if config.size.0.max(config.profile_size.0) > LARGEST_OBJECT.0 {
+        return Err(format!(
+            "`size`: an object store takes at most {LARGEST_OBJECT}"
+        ));
+    }
+    let options = BucketOptions {
+        endpoint: named.endpoint.clone(),
+        bucket: named.bucket.clone(),
+        region: named.region.clone(),
+        in_path: named.path_style,
+        access_key: named.access_key.clone(),
+        secret_key: named.secret_key.clone(),
+        connections: named.connections as usize,
+    };
+    let bucket = Bucket::new(&options, deps.host.domain(), deps.web.clone());
+    bucket.map(Some).map_err(|error| format!("`s3`: {error}"))
 }
 
 fn quotas(config: &Config) -> Quotas {

@@ -135,7 +135,7 @@ impl Shared {
         if !self.may(&wish.account).await {
             return Err(not_allowed());
         }
-        match self.desk.folder().has_room(wish.size).await {
+        match self.desk.storage().has_room(wish.size).await {
             Ok(true) => {}
             Ok(false) => {
                 let error = StanzaError::from(Condition::ResourceConstraint);

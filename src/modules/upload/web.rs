@@ -1,6 +1,5 @@
 //! Files on their way in and out, over HTTP (XEP-0363 §7).
 
-use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
 use super::Shared;
@@ -41,11 +40,8 @@ pub(super) async fn get(shared: Arc<Shared>, request: HttpRequest) -> HttpRespon
     let plan = Plan::of(&file, &hash, &request.headers, now);
     let content = match plan.part {
         None => HttpContent::Empty,
-        Some(part) => match shared.desk.folder().open(id).await {
-            Ok(Some(mut bytes)) => match bytes.seek(SeekFrom::Start(part.from)) {
-                Ok(_) => HttpContent::File(bytes, part.bytes),
-                Err(error) => return broken(&file, &error),
-            },
+        Some(part) => match shared.desk.storage().open(id, part.from, part.bytes).await {
+            Ok(Some(content)) => content,
             Ok(None) => return nothing(),
             Err(error) => return broken(&file, &error),
         },
@@ -168,9 +164,10 @@ async fn write(
         tracing::error!(account = %file.account, %error, "a file cannot be written");
         HttpResponse::text(500, "This cannot be stored.")
     };
-    let draft = shared.desk.folder().begin(id).await.map_err(failed)?;
+    let draft = shared.desk.storage().begin(id).await.map_err(failed)?;
     let draft = receive(draft, file.size, body).await?;
-    let hash = draft.finish().await.map_err(failed)?;
+    let hash = shared.desk.storage().finish(draft).await;
+    let hash = hash.map_err(failed)?;
     let until = shared.until(file.purpose, file.latest, shared.clock.wall());
     match shared.desk.complete(id, &hash, until).await {
         Ok(()) => Ok(hash),

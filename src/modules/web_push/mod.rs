@@ -242,7 +242,7 @@ impl Sender {
                 ("urgency", urgency.to_owned()),
                 ("topic", topic.to_owned()),
             ],
-            body,
+            body: body.into(),
         })
     }
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::folder::Folder;
 use super::record::{
     File, Purpose, all_files_key, by_account_key, expiry_key, file_key, kept_key, owner_key,
     total_key,
 };
+use super::storage::Storage;
 use super::usage::{Full, Quotas, Usage};
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
@@ -48,8 +48,8 @@ pub enum FileError {
     /// The store did not take it.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// The folder of files.
-    #[error("the folder of files: {0}")]
+    /// Where the bytes lie.
+    #[error("the bytes of files: {0}")]
     Disk(#[from] std::io::Error),
 }
 
@@ -83,7 +83,7 @@ pub struct Opened {
 #[derive(Clone)]
 pub struct Desk {
     pub(super) store: Store,
-    pub(super) folder: Folder,
+    pub(super) storage: Storage,
     host: String,
     /// Bytes of slots that are being given; what is counted is these and what the store has.
     coming: Arc<AtomicU64>,
@@ -123,11 +123,11 @@ pub(super) struct Found {
 }
 
 impl Desk {
-    /// For a host, over a store and a folder.
-    pub fn new(store: Store, folder: Folder, host: &str) -> Desk {
+    /// For a host, over a store and a storage.
+    pub fn new(store: Store, storage: Storage, host: &str) -> Desk {
         Desk {
             store,
-            folder,
+            storage,
             host: host.to_owned(),
             coming: Arc::default(),
             taken: Arc::default(),
@@ -154,8 +154,8 @@ impl Desk {
     }
 
     /// Where the bytes lie.
-    pub fn folder(&self) -> &Folder {
-        &self.folder
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Whether the file of a slot is on its way.
@@ -302,7 +302,7 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.folder.remove(id).await?;
+        self.storage.remove(id).await?;
         Err(FileError::Gone)
     }
 
@@ -323,7 +323,7 @@ impl Desk {
                 return Ok(None);
             };
             // What the record says is there until the bytes are gone.
-            self.folder.remove(id).await?;
+            self.storage.remove(id).await?;
             let (file, mut batch) = (&found.file, found.begin());
             found.forget_end(&mut batch);
             batch.delete(Space::UPLOAD, &file_key(id));

@@ -1,7 +1,7 @@
 //! Where the bytes of files lie: beside the store, under names of the server's own.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -26,9 +26,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The parts it has.
-    pub const PARTS: std::ops::RangeInclusive<u8> = 0..=u8::MAX;
-
     /// At this path; made when it is first used.
     pub fn new(root: &Path, reserve: u64) -> Folder {
         Folder {
@@ -92,6 +89,7 @@ impl Folder {
             make(&new)?;
             let path = new.join(id.to_string());
             let file = fs::OpenOptions::new()
+                .read(true)
                 .write(true)
                 .create(true)
                 .truncate(true)
@@ -108,14 +106,17 @@ impl Folder {
         .await
     }
 
-    /// Opens a file to read; `None` if it is not there.
+    /// Opens a file to read from a byte on; `None` if it is not there.
     ///
     /// # Errors
     /// The system's.
-    pub async fn open(&self, id: Id) -> io::Result<Option<fs::File>> {
+    pub async fn open(&self, id: Id, from: u64) -> io::Result<Option<fs::File>> {
         let path = self.path(id);
         waiting(move || match fs::File::open(&path) {
-            Ok(file) => Ok(Some(file)),
+            Ok(mut file) => {
+                file.seek(SeekFrom::Start(from))?;
+                Ok(Some(file))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         })
@@ -200,6 +201,27 @@ impl Draft {
         Ok(room)
     }
 
+    /// The file as it is, to be read from its beginning while this lives, with its size and its SHA-256 in hexadecimal.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) async fn whole(mut self) -> io::Result<Whole> {
+        let Some(mut writing) = self.0.take() else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        waiting(move || {
+            writing.file.rewind()?;
+            Ok(Whole {
+                size: writing.file.metadata()?.len(),
+                id: writing.id,
+                hash: hex(writing.hash),
+                file: writing.file,
+                _path: writing.path,
+            })
+        })
+        .await
+    }
+
     /// Puts the file in its place for good, and says its SHA-256 in hexadecimal. Every byte is on the disk when this
     /// returns.
     ///
@@ -217,12 +239,25 @@ impl Draft {
             fs::rename(&writing.path.0, &place)?;
             fs::File::open(part)?.sync_all()?;
             fs::File::open(&writing.folder.root)?.sync_all()?;
-            let hash = writing.hash.finish();
-            let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-            Ok(digits.collect())
+            Ok(hex(writing.hash))
         })
         .await
     }
+}
+
+/// A file that was written whole and is not in its place. Dropped, it is gone.
+pub(super) struct Whole {
+    pub(super) id: Id,
+    pub(super) file: fs::File,
+    pub(super) size: u64,
+    pub(super) hash: String,
+    _path: Temporary,
+}
+
+fn hex(hash: Context) -> String {
+    let hash = hash.finish();
+    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 /// Makes a folder for the server alone.
@@ -263,11 +298,11 @@ mod tests {
         let (folder, id) = (folder(root.path()), Id::of_token("a"));
         let mut draft = folder.begin(id).await.unwrap();
         assert!(draft.write(vec![Bytes::from_static(b"ab")]).await.unwrap());
-        assert!(folder.open(id).await.unwrap().is_none());
+        assert!(folder.open(id, 0).await.unwrap().is_none());
         assert!(draft.write(vec![Bytes::from_static(b"c")]).await.unwrap());
         let hash = draft.finish().await.unwrap();
         assert_eq!(hash.get(..8), Some("ba7816bf"));
-        let file = folder.open(id).await.unwrap().unwrap();
+        let file = folder.open(id, 0).await.unwrap().unwrap();
         assert_eq!(io::read_to_string(file).unwrap(), "abc");
         let part = *id.as_bytes().first().unwrap();
         assert_eq!(folder.ids(part).await.unwrap(), [id]);

@@ -1,8 +1,8 @@
 //! What is to go: files whose time is over, files of accounts that are gone, bytes that nobody knows of.
 
 use super::desk::{Desk, FileError, PAGE, is_gone};
-use super::folder::Folder;
 use super::record::{all_owners_key, file_key, owners_key};
+use super::storage::Mark;
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
 use crate::state::token_id::Id;
@@ -114,13 +114,16 @@ impl Desk {
     /// See [`FileError`].
     pub async fn sweep(&self) -> Result<usize, FileError> {
         let mut gone = 0;
-        for part in Folder::PARTS {
-            for id in self.folder.ids(part).await? {
+        let mut mark = Some(Mark::START);
+        while let Some(from) = mark.take() {
+            let (ids, next) = self.storage.ids(from).await?;
+            mark = next;
+            for id in ids {
                 let known = self
                     .store
                     .reading(move |view| Ok(view.get(Space::UPLOAD, &file_key(id))?.is_some()));
                 if !known.await? {
-                    self.folder.remove(id).await?;
+                    self.storage.remove(id).await?;
                     gone += 1;
                 }
             }

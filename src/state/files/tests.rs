@@ -38,7 +38,7 @@ async fn house() -> House {
     let root = tempfile::tempdir().unwrap();
     let folder = Folder::new(root.path(), 0);
     House {
-        desk: Desk::new(store.clone(), folder, "example.org"),
+        desk: Desk::new(store.clone(), Storage::new(folder, None), "example.org"),
         store,
         accounts,
         jid,
@@ -76,14 +76,17 @@ impl House {
     }
 
     async fn fill(&self, id: Id) {
-        let mut draft = self.desk.folder().begin(id).await.unwrap();
+        let mut draft = self.desk.storage().begin(id).await.unwrap();
         assert!(draft.write(vec![Bytes::from_static(b"ab")]).await.unwrap());
-        draft.finish().await.unwrap();
+        self.desk.storage().finish(draft).await.unwrap();
     }
 
     async fn is_there(&self, id: Id) -> (bool, bool) {
         let known = self.desk.find(id).await.unwrap().is_some();
-        (known, self.desk.folder().open(id).await.unwrap().is_some())
+        (
+            known,
+            self.desk.storage().open(id, 0, 1).await.unwrap().is_some(),
+        )
     }
 
     /// How many entries are left of anything.

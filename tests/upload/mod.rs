@@ -1,5 +1,8 @@
 //! Files: slots over XMPP, bytes over HTTPS (XEP-0363).
 
+mod object_store;
+mod stand_in;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;

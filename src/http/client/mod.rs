@@ -1,23 +1,28 @@
-//! Requests to servers of the web: HTTP/1.1 over TLS, each on a connection of its own, bounded in time, number and size.
+//! Requests to servers of the web: HTTP/1.1, each on a connection of its own, bounded in time, number and size.
+
+mod large;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::hooks::web::Fetched;
-use crate::hooks::{Web, WebAnswer, WebError, WebRequest};
+use super::content::Content;
+use crate::hooks::web::{Fetched, Opened};
+use crate::hooks::{HttpContent, Web, WebAnswer, WebError, WebRequest};
 use crate::net::dial;
 use crate::net::tls::Trust;
 use crate::runtime::public::is_public;
@@ -71,6 +76,11 @@ impl Web for Client {
                 .unwrap_or(Err(WebError::TimedOut))
         })
     }
+
+    fn open(&self, request: WebRequest) -> Opened {
+        let inner = self.0.clone();
+        Box::pin(async move { inner.stream(request).await })
+    }
 }
 
 /// A connection's own task, gone with the request.
@@ -82,36 +92,67 @@ impl Drop for Driving {
     }
 }
 
+/// Whom a request may reach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// What is public.
+    Public,
+    /// Whatever the administrator names.
+    Named,
+}
+
 impl Inner {
-    async fn exchange(&self, request: WebRequest) -> Result<WebAnswer, WebError> {
+    async fn exchange(&self, mut request: WebRequest) -> Result<WebAnswer, WebError> {
         let _seat = self.seats.acquire().await.map_err(|e| failed(&e))?;
         let uri: Uri = request.url.parse().map_err(|_| WebError::BadAddress)?;
-        let (host, port) = place(&uri)?;
-        let addresses = self.addresses(host, port).await?;
-        let (stream, _) = dial(&addresses, self.options.timeout)
-            .await
-            .map_err(|e| failed(&e))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| WebError::BadAddress)?;
-        let connector = self.tls.get_or_try_init(|| self.connector()).await?;
-        let stream = connector
-            .connect(name, stream)
-            .await
-            .map_err(|e| failed(&e))?;
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| failed(&e))?;
-        let _driving = Driving(tokio::spawn(async move {
-            let _ = connection.await;
-        }));
-        let request = written(&uri, request)?;
-        let response = sender.send_request(request).await.map_err(|e| failed(&e))?;
+        let body = std::mem::replace(&mut request.body, HttpContent::Empty);
+        let written = written(&uri, request, body.length(), Content::from(body))?;
+        let (mut sender, _driving) = self.connect(&uri, Reach::Public).await?;
+        let response = sender.send_request(written).await.map_err(|e| failed(&e))?;
         Ok(read(response).await)
     }
 
+    /// A connection for one request to where an address leads.
+    async fn connect<B>(
+        &self,
+        uri: &Uri,
+        reach: Reach,
+    ) -> Result<(SendRequest<B>, Driving), WebError>
+    where
+        B: Body<Data = Bytes, Error = std::io::Error> + Send + 'static,
+    {
+        let (host, port, tls) = place(uri, reach)?;
+        let addresses = self.addresses(host, port, reach).await?;
+        if !tls && !addresses.iter().all(|at| at.ip().is_loopback()) {
+            return Err(WebError::BadAddress);
+        }
+        let (stream, _) = dial(&addresses, self.options.timeout)
+            .await
+            .map_err(|e| failed(&e))?;
+        if !tls {
+            return spoken(stream).await;
+        }
+        spoken(self.secured(host, stream).await?).await
+    }
+
+    async fn secured(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, WebError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| WebError::BadAddress)?;
+        let connector = self.tls.get_or_try_init(|| self.connector()).await?;
+        let secured = connector.connect(name, stream).await;
+        secured.map_err(|e| failed(&e))
+    }
+
     /// Where a name leads, without what is not public. What is connected to is what was looked at.
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, WebError> {
+    async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<Vec<SocketAddr>, WebError> {
         let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
             Err(_) => tokio::net::lookup_host((host, port))
@@ -122,7 +163,7 @@ impl Inner {
         let any = !found.is_empty();
         let open = |at: &SocketAddr| {
             let ip = at.ip().to_canonical();
-            is_public(ip) || (self.options.private)(ip)
+            reach == Reach::Named || is_public(ip) || (self.options.private)(ip)
         };
         let found: Vec<_> = found.into_iter().filter(open).take(ADDRESSES).collect();
         match found.is_empty() {
@@ -146,23 +187,49 @@ impl Inner {
     }
 }
 
-/// Host, without the brackets of an IPv6 address, and port of an address that may be asked.
-fn place(uri: &Uri) -> Result<(&str, u16), WebError> {
+/// HTTP on a connection.
+async fn spoken<S, B>(stream: S) -> Result<(SendRequest<B>, Driving), WebError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes, Error = std::io::Error> + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| failed(&e))?;
+    let driving = Driving(tokio::spawn(async move {
+        let _ = connection.await;
+    }));
+    Ok((sender, driving))
+}
+
+/// Host, without the brackets of an IPv6 address, and port of an address that may be asked, and whether by TLS.
+fn place(uri: &Uri, reach: Reach) -> Result<(&str, u16, bool), WebError> {
     let authority = uri.authority().ok_or(WebError::BadAddress)?;
-    let https = uri.scheme_str() == Some("https");
-    if !https || authority.as_str().contains('@') {
+    let tls = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") if reach == Reach::Named => false,
+        _ => return Err(WebError::BadAddress),
+    };
+    if authority.as_str().contains('@') {
         return Err(WebError::BadAddress);
     }
     let host = authority.host().trim_matches(['[', ']']);
-    Ok((host, authority.port_u16().unwrap_or(443)))
+    let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    Ok((host, port, tls))
 }
 
-fn written(uri: &Uri, request: WebRequest) -> Result<Request<Full<Bytes>>, WebError> {
+fn written<B>(
+    uri: &Uri,
+    request: WebRequest,
+    length: u64,
+    body: B,
+) -> Result<Request<B>, WebError> {
     let bad = |_| WebError::BadAddress;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let length = request.body.len();
-    let mut written = Request::new(Full::new(Bytes::from(request.body)));
+    let mut written = Request::new(body);
     *written.method_mut() =
         Method::from_bytes(request.method.as_bytes()).map_err(|e| failed(&e))?;
     *written.uri_mut() = path.parse().map_err(|_| WebError::BadAddress)?;
@@ -206,7 +273,9 @@ fn failed(error: &dyn std::fmt::Display) -> WebError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     fn client(private: bool) -> Client {
@@ -223,7 +292,7 @@ mod tests {
             method: "POST",
             url: url.to_owned(),
             headers: Vec::new(),
-            body: Vec::new(),
+            body: HttpContent::Empty,
         };
         client.fetch(request).await.unwrap_err()
     }
@@ -259,5 +328,57 @@ mod tests {
         drop(gone);
         let error = fetch(&client(true), &format!("https://{address}/")).await;
         assert!(matches!(error, WebError::Failed(why) if why.contains("refused")));
+    }
+
+    #[tokio::test]
+    async fn who_is_named_by_the_administrator_is_reached_on_this_machine() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        let answering = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = vec![0; 1024];
+            let length = socket.read(&mut asked).await.unwrap();
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(asked[..length].to_vec()).unwrap()
+        });
+        let request = |url: &str| WebRequest {
+            method: "PUT",
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: Vec::from("0123").into(),
+        };
+        let client = client(false);
+        let mut answer = client.open(request(&url)).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body.piece().await.unwrap().unwrap(), "abc");
+        assert_eq!(answer.body.piece().await.unwrap(), None);
+        let asked = answering.await.unwrap();
+        assert!(asked.starts_with("PUT /x HTTP/1.1\r\n") && asked.contains("content-length: 4"));
+        // In clear text nothing leaves this machine.
+        let far = client
+            .open(request("http://192.0.2.1/x"))
+            .await
+            .unwrap_err();
+        assert_eq!(far, WebError::BadAddress);
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_not_waited_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let request = WebRequest {
+            method: "GET",
+            url: format!("http://{}/x", listener.local_addr().unwrap()),
+            headers: Vec::new(),
+            body: HttpContent::Empty,
+        };
+        let client = Client::new(ClientOptions {
+            authorities: Vec::new(),
+            private: Box::new(|_| false),
+            timeout: Duration::from_millis(50),
+            connections: 1,
+        });
+        let error = client.open(request).await.unwrap_err();
+        assert_eq!(error, WebError::TimedOut);
     }
 }
