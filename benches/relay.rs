@@ -2,7 +2,7 @@
 //! video, and memory for each address that nobody uses. Needs coturn (`turnserver`). Run with `cargo bench --bench relay [PACKETS]`.
 //!
 //! Each server is a process of its own. Clients have a channel each to one peer, which sends back what it gets; runs of the two
-//! servers alternate. At last the pace is doubled until packets are lost.
+//! servers alternate. At last the highest pace is looked for at which no packet is lost.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -45,6 +45,9 @@ const RUNS: usize = 5;
 /// Clients that send, and packets a second of all of them.
 const CLIENTS: usize = 20;
 const PACE: usize = 10_000;
+/// Steps towards the highest pace, and how long each takes.
+const CLOSER: usize = 4;
+const SECONDS: usize = 3;
 /// Addresses of the measurement of memory.
 const IDLE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,52 +82,82 @@ fn main() {
 async fn measure(packets: usize) {
     let folder = tempfile::tempdir().unwrap();
     let servers = [waxwing(folder.path()).await, coturn(folder.path()).await];
+    // Before any load, which would leave free memory behind that hides what an address takes.
+    for server in &servers {
+        idle(server).await;
+    }
     for size in SIZES {
-        let mut costs = [Vec::new(), Vec::new()];
-        for run in 1..=RUNS {
-            for (server, costs) in servers.iter().zip(&mut costs) {
-                let done = Run::new(server, CLIENTS)
-                    .await
-                    .go(size, packets, PACE)
-                    .await;
-                println!("run {run}, {size} bytes, {}: {done}", server.name);
-                costs.push(done.micros);
-            }
-        }
-        let [ours, theirs] = costs.map(median);
-        let ratio = ours / theirs;
-        println!(
-            "{size} bytes: waxwing {ours:.2} µs, coturn {theirs:.2} µs a packet (medians): {ratio:.2} of it"
-        );
+        cost(&servers, size, packets).await;
     }
     for server in &servers {
-        let pid = server.process.id();
-        let before = procfs::rss(pid);
-        let run = Run::new(server, IDLE).await;
-        let each = (procfs::rss(pid) - before) / IDLE as f64;
-        println!(
-            "{}: {each:.0} bytes for each of {IDLE} addresses that nobody uses",
-            server.name
-        );
-        run.end().await;
+        rate(server).await;
     }
-    for server in &servers {
-        let mut whole = 0;
-        for pace in (0..6).map(|doubled| PACE << doubled) {
-            let done = Run::new(server, CLIENTS)
-                .await
-                .go(SIZES[0], pace * 3, pace)
-                .await;
-            if done.lost > 0 {
-                break;
-            }
-            whole = done.pace;
+}
+
+async fn idle(server: &Server) {
+    Run::new(server, CLIENTS).await.end().await;
+    let pid = server.process.id();
+    let before = procfs::rss(pid);
+    let run = Run::new(server, IDLE).await;
+    let each = (procfs::rss(pid) - before) / IDLE as f64;
+    println!(
+        "{}: {each:.0} bytes for each of {IDLE} addresses that nobody uses",
+        server.name
+    );
+    run.end().await;
+}
+
+async fn cost(servers: &[Server; 2], size: usize, packets: usize) {
+    let mut costs = [Vec::new(), Vec::new()];
+    for run in 1..=RUNS {
+        for (server, costs) in servers.iter().zip(&mut costs) {
+            let clients = Run::new(server, CLIENTS).await;
+            let done = clients.go(size, packets, PACE).await;
+            println!("run {run}, {size} bytes, {}: {done}", server.name);
+            costs.push(done.micros);
         }
-        println!(
-            "{}: {whole} packets a second of {} bytes without loss",
-            server.name, SIZES[0]
-        );
     }
+    let [ours, theirs] = costs.map(median);
+    let ratio = ours / theirs;
+    println!(
+        "{size} bytes: waxwing {ours:.2} µs, coturn {theirs:.2} µs a packet (medians): {ratio:.2} of it"
+    );
+}
+
+/// The highest pace without loss: doubled until there is some, then closer from both sides.
+async fn rate(server: &Server) {
+    let (mut whole, mut lossy) = (0, PACE);
+    let mut reached = 0;
+    while lossy <= PACE << 5 {
+        match without_loss(server, lossy).await {
+            Some(pace) => (whole, reached, lossy) = (lossy, pace, lossy * 2),
+            None => break,
+        }
+    }
+    for _ in 0..CLOSER {
+        let between = whole.midpoint(lossy);
+        match without_loss(server, between).await {
+            Some(pace) => (whole, reached) = (between, pace),
+            None => lossy = between,
+        }
+    }
+    println!(
+        "{}: {reached} packets a second of {} bytes without loss",
+        server.name, SIZES[0]
+    );
+}
+
+/// The pace that was reached; loss by chance is not counted twice.
+async fn without_loss(server: &Server, pace: usize) -> Option<usize> {
+    for _ in 0..2 {
+        let clients = Run::new(server, CLIENTS).await;
+        let done = clients.go(SIZES[0], pace * SECONDS, pace).await;
+        println!("{}, {pace} a second there and back: {done}", server.name);
+        if done.lost == 0 {
+            return Some(done.pace);
+        }
+    }
+    None
 }
 
 fn median(mut costs: Vec<f64>) -> f64 {

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 use waxwing::proto::{Condition, Jid, ns};
 use waxwing::relay::credentials::long_term_key;
+use waxwing::relay::message_length;
 use waxwing::relay::stun::{Class, Message, Method, Writer, attribute};
 use waxwing::xml::Element;
 
@@ -55,9 +56,44 @@ fn place(service: &Element) -> (String, u16, String) {
     )
 }
 
+/// How a client reaches the relay.
+enum Line {
+    Datagrams(UdpSocket),
+    Stream(TcpStream),
+}
+
+impl Line {
+    async fn send(&mut self, bytes: &[u8], relay: SocketAddr) {
+        match self {
+            Line::Datagrams(socket) => drop(socket.send_to(bytes, relay).await.unwrap()),
+            Line::Stream(stream) => stream.write_all(bytes).await.unwrap(),
+        }
+    }
+
+    /// One message.
+    async fn receive(&mut self, relay: SocketAddr) -> Vec<u8> {
+        let mut bytes = vec![0; 2_000];
+        let length = match self {
+            Line::Datagrams(socket) => {
+                let (length, from) = socket.recv_from(&mut bytes).await.unwrap();
+                assert_eq!(from, relay);
+                length
+            }
+            Line::Stream(stream) => {
+                stream.read_exact(&mut bytes[..4]).await.unwrap();
+                let length = message_length(&bytes[..4]).unwrap().unwrap();
+                stream.read_exact(&mut bytes[4..length]).await.unwrap();
+                length
+            }
+        };
+        bytes.truncate(length);
+        bytes
+    }
+}
+
 /// A client of the relay.
 struct Caller {
-    socket: UdpSocket,
+    line: Line,
     relay: SocketAddr,
     username: String,
     key: [u8; 16],
@@ -74,10 +110,15 @@ impl Caller {
     }
 
     async fn with(relay: SocketAddr, service: &Element) -> Caller {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Caller::on(Line::Datagrams(socket), relay, service)
+    }
+
+    fn on(line: Line, relay: SocketAddr, service: &Element) -> Caller {
         let username = service.attr("username").unwrap();
         let password = service.attr("password").unwrap();
         Caller {
-            socket: UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+            line,
             relay,
             username: username.to_owned(),
             key: long_term_key(username, REALM, password),
@@ -86,13 +127,12 @@ impl Caller {
         }
     }
 
-    async fn receive(&self) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; 2_000];
-        let received = timeout(PATIENCE, self.socket.recv_from(&mut bytes)).await;
-        let (length, from) = received.ok()?.unwrap();
-        assert_eq!(from, self.relay);
-        bytes.truncate(length);
-        Some(bytes)
+    async fn send(&mut self, bytes: &[u8]) {
+        self.line.send(bytes, self.relay).await;
+    }
+
+    async fn receive(&mut self) -> Option<Vec<u8>> {
+        timeout(PATIENCE, self.line.receive(self.relay)).await.ok()
     }
 
     /// The answer to a request: its code if it is an error; asked again where the nonce was to be learnt.
@@ -110,7 +150,7 @@ impl Caller {
                 .put(attribute::REALM, REALM.as_bytes())
                 .put(attribute::NONCE, self.nonce.as_bytes());
             fill(writer).sealed(&self.key).fingerprint();
-            self.socket.send_to(&bytes, self.relay).await.unwrap();
+            self.send(&bytes).await;
             let answer = self.receive().await.expect("an answer");
             let message = Message::parse(&answer).unwrap();
             assert_eq!(message.transaction, [self.count; 12]);
@@ -145,10 +185,10 @@ impl Caller {
         bound.await.map(drop)
     }
 
-    async fn say(&self, number: u16, data: &[u8]) {
+    async fn say(&mut self, number: u16, data: &[u8]) {
         let ([a, b], [c, d]) = (number.to_be_bytes(), (data.len() as u16).to_be_bytes());
         let bytes = [&[a, b, c, d], data].concat();
-        self.socket.send_to(&bytes, self.relay).await.unwrap();
+        self.send(&bytes).await;
     }
 }
 
@@ -375,6 +415,17 @@ async fn changes_are_pushed_to_who_asked() {
         (Some("add"), Some("turn.example.net"))
     );
     assert!(added[0].attr("password").is_some());
+    server.write_config(&format!("{service}kind = \"turn\"\nname = \"ours\"\n"));
+    server.hangup();
+    let pushed = balcony.wait_for("a push", push).await.unwrap();
+    let pushed = pushed.child("services", ns::EXTDISCO).unwrap().to_element();
+    let [changed] = &all(&pushed)[..] else {
+        panic!("{pushed:?}");
+    };
+    assert_eq!(
+        (changed.attr("action"), changed.attr("name")),
+        (Some("modify"), Some("ours"))
+    );
     server.write_config("[modules.external_services]\nown = false\n");
     server.hangup();
     let pushed = balcony.wait_for("a push", push).await.unwrap();
@@ -385,4 +436,164 @@ async fn changes_are_pushed_to_who_asked() {
         gone.iter()
             .all(|service| service.attr("action") == Some("delete"))
     );
+}
+
+/// A message by TCP: what begins with it, and what comes of that.
+async fn by_tcp(relay: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(relay).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = timeout(PATIENCE, stream.read(&mut [0; 100])).await;
+    // What was not read when it was closed makes it a reset.
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
+fn binding() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes, Class::Request, Method::Binding, [7; 12]).fingerprint();
+    bytes
+}
+
+/// Where the relay is by TCP.
+async fn tcp_door(server: &Running, client: &mut Client) -> SocketAddr {
+    let services = ask(client, services()).await.unwrap();
+    let mut places = all(&services).into_iter().map(|service| place(&service));
+    let door = places.find(|place| place.0 == "turn" && place.2 == "tcp");
+    SocketAddr::new(server.addr.ip(), door.unwrap().1)
+}
+
+#[tokio::test]
+async fn connections_that_say_something_else_or_are_too_many_are_closed() {
+    let server = start_server(&["relay.connections_per_address=2"]).await;
+    let juliet = server.account("juliet").await.unwrap();
+    let mut balcony = client(&server, &juliet).await;
+    let relay = tcp_door(&server, &mut balcony).await;
+    for odd in [&[0x16, 3, 1, 0, 5, 1][..], &[0xff; 100], &[0x80, 0, 0, 0]] {
+        assert!(is_closed(&mut by_tcp(relay, odd).await).await, "{odd:?}");
+    }
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = by_tcp(relay, &binding()).await;
+        let mut answer = [0; 40];
+        let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        read.expect("an answer").unwrap();
+        held.push(stream);
+    }
+    assert!(is_closed(&mut by_tcp(relay, &binding()).await).await);
+    // A place is free again once somebody goes.
+    drop(held.pop());
+    let again = async {
+        loop {
+            let mut stream = by_tcp(relay, &binding()).await;
+            if stream.read_exact(&mut [0; 40]).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.unwrap();
+}
+
+/// Forged, cut short, and in somebody else's name: silence, or the error that the standard names; nobody else notices.
+#[tokio::test]
+async fn what_is_no_message_is_not_answered() {
+    let server = start_server(&[]).await;
+    let [(_, mut one, _), _] = two(&server).await;
+    let mut broken = binding();
+    broken[27] ^= 1;
+    let cut_short = &binding()[..20];
+    for odd in [
+        &broken[..],
+        cut_short,
+        b"",
+        b"x",
+        &[0x40, 0, 0xff, 0xff],
+        &[3; 1_200],
+    ] {
+        one.send(odd).await;
+    }
+    let (username, key) = (one.username.clone(), one.key);
+    one.key[0] ^= 1;
+    assert_eq!(one.ask(Method::Refresh, |writer| writer).await, Err(401));
+    one.key = key;
+    one.username.push('0');
+    assert_eq!(one.ask(Method::Refresh, |writer| writer).await, Err(401));
+    one.username = username;
+    // The answers to what was asked in the right way came in their order, and no other between them.
+    assert!(one.ask(Method::Refresh, |writer| writer).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_packets_and_keeps_no_memory() {
+    let sets = [
+        "relay.queue=64KiB",
+        "relay.bytes_per_second=1GiB",
+        "relay.bytes_per_second_total=1GiB",
+    ];
+    let server = start_server(&sets).await;
+    let [(juliet, mut one, at_one), _] = two(&server).await;
+    let mut session = client(&server, &juliet).await;
+    let relay = tcp_door(&server, &mut session).await;
+    let turn = all(&ask(&mut session, services().with_attr("type", "turn"))
+        .await
+        .unwrap());
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let stream = Line::Stream(socket.connect(relay).await.unwrap());
+    let mut slow = Caller::on(stream, relay, &turn[0]);
+    let at_slow = slow.allocate().await.unwrap();
+    slow.bind(0x4001, at_one).await.unwrap();
+    one.bind(0x4000, at_slow).await.unwrap();
+    let full = || {
+        let samples = server.own().metrics().samples();
+        samples
+            .value("waxwing_relay_dropped_total", &[("reason", "full")])
+            .unwrap_or_default()
+    };
+    let flooded = async {
+        while full() == 0.0 {
+            for _ in 0..100 {
+                one.say(0x4000, &[7; 1_200]).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE * 4, flooded)
+        .await
+        .expect("what is not read is dropped");
+    assert!(one.ask(Method::Refresh, |writer| writer).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_reload_changes_what_the_relay_does() {
+    let server = Process::start(&["juliet"], &[]);
+    let mut balcony = server.client("juliet").connect(server.addr).await.unwrap();
+    let turn = services().with_attr("type", "turn");
+    let turn = all(&ask(&mut balcony, turn).await.unwrap());
+    let udp = turn
+        .iter()
+        .find(|turn| turn.attr("transport") == Some("udp"));
+    let udp = udp.unwrap();
+    let relay = SocketAddr::new(server.addr.ip(), place(udp).1);
+    let mut one = Caller::with(relay, udp).await;
+    one.allocate().await.unwrap();
+    let mut other = Caller::with(relay, udp).await;
+    server.write_config("[relay]\nallocations_per_account = 1\n");
+    server.hangup();
+    let refused = async {
+        while other.allocate().await.is_ok() {
+            let ended = other.ask(Method::Refresh, without_time);
+            ended.await.unwrap();
+        }
+        other.allocate().await.unwrap_err()
+    };
+    assert_eq!(timeout(PATIENCE, refused).await.unwrap(), 486);
+    // What is there stays.
+    assert!(one.ask(Method::Refresh, |writer| writer).await.is_ok());
+}
+
+fn without_time(writer: Writer<'_>) -> Writer<'_> {
+    writer.put(attribute::LIFETIME, &[0; 4])
 }

@@ -25,6 +25,7 @@ mod extensions;
 mod federation;
 mod flood;
 mod full_disk;
+mod hiding;
 mod hostile;
 mod http;
 mod invites;

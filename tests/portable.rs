@@ -59,6 +59,7 @@ async fn furnished(process: &Process) {
     let block = Element::new("block", ns::BLOCKING).with_child(tybalt);
     romeo.request("set", None, block).await.unwrap();
     crate::strangers::choose(&mut romeo, "hold").await.unwrap();
+    crate::hiding::choose(&mut romeo, "relay").await.unwrap();
     let subscribe = Stanza::presence(PresenceType::Subscribe).with_to(jid("juliet"));
     romeo.send(subscribe).await.unwrap();
     romeo.close().await.unwrap();
@@ -92,6 +93,7 @@ async fn accounts_move_with_all_that_is_theirs() {
         "exodus:prefs",
         "tybalt@example.org",
         "<strangers xmlns='waxwing:account:0'>hold</strangers>",
+        "<calls xmlns='waxwing:account:0'>relay</calls>",
         "offline-messages",
         "type='subscribe'",
     ] {

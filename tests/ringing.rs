@@ -12,7 +12,7 @@ const SID: &str = "ca3cf894-5325-482f-a412-a6e9f832298d";
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// A device of an account: available, and told of what its others do.
-async fn device(server: &Running, account: &Jid, resource: &str) -> Client {
+pub async fn device(server: &Running, account: &Jid, resource: &str) -> Client {
     let client = server.client(account).resource(resource);
     let mut client = client.connect(server.addr).await.unwrap();
     let carbons = Element::new("enable", ns::CARBONS);
@@ -21,16 +21,16 @@ async fn device(server: &Running, account: &Jid, resource: &str) -> Client {
     client
 }
 
-fn full(account: &Jid, resource: &str) -> String {
+pub fn full(account: &Jid, resource: &str) -> String {
     format!("{account}/{resource}")
 }
 
-fn step(name: &str, ns: &str) -> Element {
+pub fn step(name: &str, ns: &str) -> Element {
     Element::new(name, ns).with_attr("id", SID)
 }
 
 /// A message as clients send it for a step of a call.
-fn message(to: &str, payload: Element) -> Element {
+pub fn message(to: &str, payload: Element) -> Element {
     Element::new("message", ns::CLIENT)
         .with_attr("to", to)
         .with_attr("type", "chat")
@@ -40,7 +40,7 @@ fn message(to: &str, payload: Element) -> Element {
 }
 
 /// Waits for a step of a call, which came as it was sent.
-async fn hears(client: &mut Client, name: &str, ns: &str) -> Element {
+pub async fn hears(client: &mut Client, name: &str, ns: &str) -> Element {
     let what = format!("<{name}/>");
     let wanted = |el: &Element| el.is("message", ns::CLIENT) && el.child(name, ns).is_some();
     let message = client.wait_for(&what, wanted).await;
@@ -48,7 +48,7 @@ async fn hears(client: &mut Client, name: &str, ns: &str) -> Element {
 }
 
 /// Waits for a copy of a step that another device of the account sent.
-async fn learns(client: &mut Client, name: &str, ns: &str) -> Element {
+pub async fn learns(client: &mut Client, name: &str, ns: &str) -> Element {
     let copied = |el: &Element| -> Option<Element> {
         let copy = el.child("sent", ns::CARBONS)?;
         let message = copy
@@ -245,6 +245,29 @@ async fn who_comes_later_learns_that_it_missed_a_call() {
     let mut late = device(&server, &juliet, "phone").await;
     hears(&mut late, "propose", ns::JINGLE_MESSAGE).await;
     hears(&mut late, "retract", ns::JINGLE_MESSAGE).await;
+}
+
+/// A device whose connection is lost while it rings hears how it went on when it is back (XEP-0198 §5).
+#[tokio::test]
+async fn a_device_that_was_cut_off_hears_how_a_call_went_on() {
+    let mut scene = scene().await;
+    let tablet = scene.server.client(&scene.juliet).resource("pad");
+    let mut pad = tablet.resumable().connect(scene.server.addr).await.unwrap();
+    pad.presence().await.unwrap();
+    scene.ring().await;
+    hears(&mut pad, "propose", ns::JINGLE_MESSAGE).await;
+    pad.request_ack().await.unwrap();
+    let (id, handled) = pad.cut();
+    let withdrawn = message(scene.juliet.as_str(), step("retract", ns::JINGLE_MESSAGE));
+    scene.orchard.send(withdrawn).await.unwrap();
+    for device in &mut scene.devices {
+        hears(device, "retract", ns::JINGLE_MESSAGE).await;
+    }
+    let back = scene.server.client(&scene.juliet).resume(&id, handled);
+    let mut pad = back.connect(scene.server.addr).await.unwrap();
+    assert!(pad.is_resumed());
+    let heard = hears(&mut pad, "retract", ns::JINGLE_MESSAGE).await;
+    assert_eq!(heard.attr("from"), Some(&*full(&scene.romeo, "orchard")));
 }
 
 /// Jingle itself goes from device to device (XEP-0166): who answered has shown itself to the caller.

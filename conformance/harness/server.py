@@ -86,7 +86,8 @@ private_addresses = ["127.0.0.1", "::1"]
 [relay]
 listen = ["127.0.0.1:0"]
 tls_listen = ["127.0.0.1:0"]
-private_addresses = ["127.0.0.1"]
+addresses = ["127.0.0.1", "::1"]
+private_addresses = ["127.0.0.1", "::1"]
 
 [[modules.external_services.services]]
 host = "127.0.0.1"

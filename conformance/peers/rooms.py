@@ -127,6 +127,44 @@ async def over_a_kill(case, kind):
         await say(romeo, (romeo, juliet), room, f"after, in {room}")
 
 
+WATCH = """
+[modules.room_watch]
+silence = "2s"
+rejoin_pause = "1s"
+"""
+
+
+@with_each("theirs is killed and knows its occupants no more: ours brings back who asked for it, and tells who did not")
+async def brought_back(case, kind):
+    here = await Neighbours.settle(case, kind, rooms=True, more=WATCH)
+    romeo, juliet = await here.people()
+    paris = await here.enter(here.own, await here.own.new_account("paris", OURS))
+    theirs = slixmpp.JID(f"heath@{rooms_of(THEIRS)}")
+    await made(juliet, theirs)
+    join = romeo.make_presence(pto=f"{theirs}/romeo", pshow="away")
+    join.enable("muc_join")
+    join.xml.find("{http://jabber.org/protocol/muc}x").append(ET.Element("{waxwing:rejoin:0}rejoin"))
+    join.send()
+    await romeo.presence(f"{theirs}/romeo")
+    await enter(paris, theirs, "paris")
+    await say(juliet, (romeo, paris), theirs, "before")
+    await here.peer.kill()
+    await juliet.over()
+    for client in (romeo, paris):
+        while not client.presences.empty():
+            client.presences.get_nowait()
+    await here.peer.start()
+    # He hears nothing but that he enters.
+    await romeo.presence(f"{theirs}/romeo")
+    gone = await paris.presence(f"{theirs}/paris", "unavailable")
+    expect({110, 333} <= set(gone["muc"]["status_codes"]), f"status codes: {gone}")
+    juliet = await here.juliet()
+    others, _ = await enter(juliet, theirs, "owner")
+    equal(others, {"romeo", "owner"}, "occupants")
+    await say(juliet, (romeo, juliet), theirs, "after")
+    await say(romeo, (romeo, juliet), theirs, "and back")
+
+
 LISTS = """
 [modules.rtbl]
 lists = ["{service} {node}"]

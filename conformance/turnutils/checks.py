@@ -30,19 +30,24 @@ async def turn(case, account, kind, transport, name=None):
     return found[0]
 
 
-async def uclient(case, service, *arguments, password=None):
-    """What turnutils_uclient says in the end."""
-    secret = password or service.get("password")
-    peer = await Program.start(case, ["turnutils_peer", "-L", "127.0.0.1", "-p", str(PEER_PORT)], {})
-    command = ["turnutils_uclient", "-u", service.get("username"), "-w", secret, "-p", service.get("port")]
-    command += ["-n", str(PACKETS), "-m", str(CLIENTS), "-e", "127.0.0.1", "-r", str(PEER_PORT)]
+async def uclient(case, service, *arguments, password=None, peer_at="127.0.0.1", called=None):
+    """What turnutils_uclient says in the end; `called` is the peer's address as it is told to it."""
+    peer = await Program.start(case, ["turnutils_peer", "-L", peer_at, "-p", str(PEER_PORT)], {})
+    command = client(service, *arguments, password=password, called=called or peer_at)
     process = await asyncio.create_subprocess_exec(
-        *[*command, *arguments, "127.0.0.1"], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     case.closing(lambda: ended(process))
     output, _ = await within(PATIENCE, process.communicate(), "the end of turnutils_uclient")
     await peer.close()
     return output.decode()
+
+
+def client(service, *arguments, password=None, called="127.0.0.1"):
+    """The command that uses a service."""
+    command = ["turnutils_uclient", "-u", service.get("username"), "-w", password or service.get("password")]
+    command += ["-p", service.get("port"), "-n", str(PACKETS), "-m", str(CLIENTS), "-e", called, "-r", str(PEER_PORT)]
+    return [*command, *arguments, "127.0.0.1"]
 
 
 async def ended(process):
@@ -83,6 +88,33 @@ async def tcp(case):
 @check("turnutils", "every packet comes back, by TLS")
 async def tls(case):
     await relayed(case, "turns", "tcp", "-t", "-S", "-E", str(case.server.ca))
+
+
+@check("turnutils", "every packet comes back from a peer with IPv6")
+async def ipv6(case):
+    service = await turn(case, await case.account("juliet"), "turn", "udp")
+    for way in (["-c"], ["-c", "-s", "-l", "1200"]):
+        all_came_back(await uclient(case, service, "-x", *way, peer_at="::1"), PACKETS * CLIENTS)
+
+
+@check("turnutils", "what need not stay in one piece goes, what must is refused (DONT-FRAGMENT), and so is a peer inside")
+async def refusals(case):
+    service = await turn(case, await case.account("juliet"), "turn", "udp")
+    failed = lambda output, why: expect(why in output and "tot_recv_msgs" not in output, f"turnutils_uclient said: {output[-500:]}")
+    failed(await uclient(case, service, "-c", "-g"), "error 420 (Unknown Attribute)")
+    for inside in ("10.0.0.1", "169.254.169.254", "127.0.0.2"):
+        failed(await uclient(case, service, "-c", called=inside), "channel bind: error 403 (Forbidden)")
+
+
+@check("turnutils", "odd messages, broken ones and such as never end their business do no harm")
+async def negative(case):
+    service = await turn(case, await case.account("juliet"), "turn", "udp")
+    # It goes on for ever with packets that are changed by chance.
+    broken = await Program.start(case, client(service, "-c", "-R"))
+    for odd in (["-N"], ["-O"], ["-G"]):
+        await uclient(case, service, "-c", *odd)
+    all_came_back(await uclient(case, service, "-c"), PACKETS * CLIENTS)
+    await broken.close()
 
 
 @check("turnutils", "two clients reach each other through the relay alone")

@@ -168,6 +168,8 @@ pub const PUSH: &str = "urn:xmpp:push:0";
 pub const PUSH_SUMMARY: &str = "urn:xmpp:push:summary";
 /// Our own: web push (`docs/push.md`).
 pub const WEB_PUSH: &str = "waxwing:web-push:0";
+/// Our own: to be brought back into a room (`docs/rooms.md`).
+pub const REJOIN: &str = "waxwing:rejoin:0";
 /// XEP-0363: HTTP file upload.
 pub const HTTP_UPLOAD: &str = "urn:xmpp:http:upload:0";
 /// XEP-0363: purpose of an upload.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::credentials::LongTermKey;
+use super::answers::Sealed;
 use super::stun::Transaction;
 use crate::runtime::bucket::Bucket;
 
@@ -20,6 +20,25 @@ pub struct Client {
     pub line: u32,
     /// Its address.
     pub address: SocketAddr,
+}
+
+/// A family of addresses (RFC 8656 §18.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+impl Family {
+    /// Its number.
+    pub fn number(self) -> u8 {
+        match self {
+            Family::V4 => 1,
+            Family::V6 => 2,
+        }
+    }
 }
 
 /// A short name for a peer.
@@ -50,8 +69,10 @@ pub struct Allocation<S> {
     pub owner: Arc<str>,
     /// The name it was asked for with; all later requests must have it.
     pub name: Box<str>,
-    /// The key of that.
-    pub key: LongTermKey,
+    /// How what is said about it is sealed.
+    pub seal: Sealed,
+    /// The family of which it was asked for an address as well, and has none (RFC 8656 §7.2).
+    pub lacks: Option<Family>,
     /// The request that made it.
     pub transaction: Transaction,
     /// The token of the port beside it, if one was reserved then.
@@ -77,7 +98,9 @@ pub struct Made<S> {
     /// As in [`Allocation`].
     pub name: Box<str>,
     /// As in [`Allocation`].
-    pub key: LongTermKey,
+    pub seal: Sealed,
+    /// As in [`Allocation`].
+    pub lacks: Option<Family>,
     /// As in [`Allocation`].
     pub transaction: Transaction,
 }
@@ -91,7 +114,8 @@ impl<S> Allocation<S> {
             relayed: made.relayed,
             owner: made.owner,
             name: made.name,
-            key: made.key,
+            seal: made.seal,
+            lacks: made.lacks,
             transaction: made.transaction,
             token: None,
             until,
@@ -175,6 +199,8 @@ impl<S> Allocation<S> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::credentials::LongTermKey;
+    use super::super::stun::Seal;
     use super::*;
 
     fn allocation(now: Instant) -> Allocation<()> {
@@ -184,7 +210,11 @@ mod tests {
             relayed: "192.0.2.1:50000".parse().unwrap(),
             owner: "a".into(),
             name: "1:a".into(),
-            key: [0; 16],
+            seal: Sealed {
+                key: LongTermKey::Md5([0; 16]),
+                seal: Seal::Sha1,
+            },
+            lacks: None,
             transaction: [0; 12],
         };
         Allocation::new(made, now + CHANNEL, Bucket::new(0, 0))

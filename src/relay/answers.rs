@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::allocation::{Allocation, Client};
-use super::credentials::LongTermKey;
+use super::credentials::{Algorithm, LongTermKey};
 use super::machine::{Failure, Machine, Opening, Step};
-use super::stun::{Class, Message, Method, Transaction, Writer, attribute};
+use super::stun::{Class, Message, Method, Seal, Transaction, Writer, attribute};
 use crate::runtime::bucket::Bucket;
 use crate::runtime::origin::Origin;
 
@@ -84,6 +84,13 @@ impl Fault {
     }
 }
 
+/// How answers to who is known are sealed: as the question was (RFC 8489 §9.2.4).
+#[derive(Debug, Clone, Copy)]
+pub struct Sealed {
+    pub(super) key: LongTermKey,
+    pub(super) seal: Seal,
+}
+
 /// What an answer answers.
 pub(super) struct Question {
     pub(super) method: Method,
@@ -113,9 +120,9 @@ impl Question {
         Writer::new(out, class, self.method, self.transaction)
     }
 
-    fn end(&self, writer: Writer<'_>, key: Option<&LongTermKey>) {
-        let writer = match key {
-            Some(key) => writer.sealed(key),
+    fn end(&self, writer: Writer<'_>, seal: Option<&Sealed>) {
+        let writer = match seal {
+            Some(by) => writer.sealed_by(by.seal, by.key.as_slice()),
             None => writer,
         };
         if self.fingerprint {
@@ -125,16 +132,16 @@ impl Question {
 }
 
 impl<S> Machine<S> {
-    /// A success, sealed with the key of who asked.
+    /// A success, sealed as the question was.
     pub(super) fn succeed(
         &self,
         question: &Question,
-        key: &LongTermKey,
+        seal: &Sealed,
         out: &mut Vec<u8>,
         fill: impl FnOnce(Writer<'_>) -> Writer<'_>,
     ) -> Step<'_, S> {
         let writer = fill(question.begin(Class::Success, out));
-        question.end(writer, Some(key));
+        question.end(writer, Some(seal));
         Step::Answer
     }
 
@@ -142,7 +149,7 @@ impl<S> Machine<S> {
     pub(super) fn fail(
         &mut self,
         question: &Question,
-        key: &LongTermKey,
+        seal: &Sealed,
         fault: Fault,
         out: &mut Vec<u8>,
     ) -> Step<'_, S> {
@@ -154,7 +161,7 @@ impl<S> Machine<S> {
         }
         let (code, reason) = fault.written();
         let writer = question.begin(Class::Error, out).error(code, reason);
-        question.end(writer, Some(key));
+        question.end(writer, Some(seal));
         Step::Answer
     }
 
@@ -169,14 +176,16 @@ impl<S> Machine<S> {
         if !self.may_answer(client) {
             return Step::Nothing;
         }
-        let (code, reason) = fault.written();
-        let mut writer = question.begin(Class::Error, out).error(code, reason);
+        // Without the words, which who proved nothing may have somebody else carry home.
+        let (code, _) = fault.written();
+        let mut writer = question.begin(Class::Error, out).error(code, "");
         if matches!(fault, Fault::Unauthorized | Fault::StaleNonce) {
             let now = self.clock.wall() / 1_000;
             let nonce = self.nonces.make(client.address, now);
             writer = writer
                 .put(attribute::REALM, self.options.realm.as_bytes())
-                .put(attribute::NONCE, nonce.as_bytes());
+                .put(attribute::NONCE, nonce.as_bytes())
+                .put(attribute::PASSWORD_ALGORITHMS, &Algorithm::OFFERED);
         }
         question.end(writer, None);
         Step::Answer
@@ -218,7 +227,7 @@ impl<S> Machine<S> {
     pub(super) fn not_understood(
         &mut self,
         question: &Question,
-        key: &LongTermKey,
+        seal: &Sealed,
         unknown: &[u8],
         out: &mut Vec<u8>,
     ) -> Step<'_, S> {
@@ -226,7 +235,7 @@ impl<S> Machine<S> {
             .begin(Class::Error, out)
             .error(420, "Unknown Attribute")
             .put(attribute::UNKNOWN_ATTRIBUTES, unknown);
-        question.end(writer, Some(key));
+        question.end(writer, Some(seal));
         Step::Answer
     }
 
@@ -250,10 +259,14 @@ impl<S> Machine<S> {
             .address(attribute::XOR_RELAYED_ADDRESS, allocation.relayed)
             .put(attribute::LIFETIME, &left.to_be_bytes())
             .address(attribute::XOR_MAPPED_ADDRESS, canonical(client));
+        if let Some(family) = allocation.lacks {
+            let (code, reason) = Fault::FamilyNotSupported.written();
+            writer = writer.address_error(family.number(), code, reason);
+        }
         if let Some(token) = &allocation.token {
             writer = writer.put(attribute::RESERVATION_TOKEN, token);
         }
-        question.end(writer, Some(&allocation.key));
+        question.end(writer, Some(&allocation.seal));
     }
 
     /// Why an allocation was not made.
@@ -268,7 +281,7 @@ impl<S> Machine<S> {
             Failure::Quota => Fault::QuotaReached,
             Failure::Capacity => Fault::InsufficientCapacity,
         };
-        self.fail(&question, &opening.key, fault, out);
+        self.fail(&question, &opening.seal, fault, out);
     }
 }
 
@@ -292,6 +305,7 @@ const KNOWN: &[u16] = &[
     attribute::REQUESTED_ADDRESS_FAMILY,
     attribute::EVEN_PORT,
     attribute::REQUESTED_TRANSPORT,
+    attribute::PASSWORD_ALGORITHM,
     attribute::RESERVATION_TOKEN,
 ];
 

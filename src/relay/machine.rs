@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::allocation::{Allocation, Client, Made};
-use super::answers::Unproven;
+use super::allocation::{Allocation, Client, Family, Made};
+use super::answers::{Sealed, Unproven};
 use super::counts::Counts;
-use super::credentials::{LongTermKey, Nonces};
+use super::credentials::Nonces;
 use super::frame::Frame;
 use super::options::{Bounds, Options, RelayAddress};
 use super::policy::Verdict;
@@ -59,7 +59,8 @@ pub struct Opening<S> {
     /// Whose the credentials are, by the name they were given to.
     pub holder: Box<str>,
     pub(super) name: Box<str>,
-    pub(super) key: LongTermKey,
+    pub(super) seal: Sealed,
+    pub(super) lacks: Option<Family>,
     pub(super) transaction: Transaction,
     pub(super) fingerprint: bool,
     pub(super) lifetime: Duration,
@@ -382,7 +383,8 @@ impl<S> Machine<S> {
             relayed,
             owner: opened.owner.clone(),
             name: opening.name,
-            key: opening.key,
+            seal: opening.seal,
+            lacks: opening.lacks,
             transaction: opening.transaction,
         };
         let bounds = &self.options.bounds;

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::allocation::{Client, Denied};
-use super::answers::{Fault, Question, unknown};
-use super::credentials::{Judged, LongTermKey, long_term_key, password, read_name};
+use super::allocation::{Client, Denied, Family};
+use super::answers::{Fault, Question, Sealed, unknown};
+use super::credentials::{Algorithm, Judged, password, read_name};
 use super::machine::{CHANNELS, Machine, Opening, Step};
+use super::options::RelayAddress;
 use super::policy::Verdict;
-use super::stun::{Message, Method, attribute};
+use super::stun::{Message, Method, Seal, attribute};
 
 /// The lifetime of who asks for none or for less (RFC 8656 §7.2).
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -31,16 +32,16 @@ impl<S> Machine<S> {
             _ => return Step::Nothing,
         }
         let question = Question::of(message);
-        let (name, key) = match self.prove(client, message) {
+        let (name, seal) = match self.prove(client, message) {
             Ok(proved) => proved,
             Err(fault) => return self.challenge(client, &question, fault, out),
         };
         let unknown = unknown(message);
         if !unknown.is_empty() {
-            return self.not_understood(&question, &key, &unknown, out);
+            return self.not_understood(&question, &seal, &unknown, out);
         }
         let outcome = match message.method {
-            Method::Allocate => return self.allocate(client, message, (name, key), out),
+            Method::Allocate => return self.allocate(client, message, (name, seal), out),
             Method::Refresh => self.refresh(client, message, name),
             Method::CreatePermission => {
                 self.create_permission(client, message, name).map(|()| None)
@@ -48,45 +49,54 @@ impl<S> Machine<S> {
             _ => self.channel_bind(client, message, name).map(|()| None),
         };
         match outcome {
-            Ok(lifetime) => self.succeed(&question, &key, out, |writer| match lifetime {
+            Ok(lifetime) => self.succeed(&question, &seal, out, |writer| match lifetime {
                 Some(lifetime) => writer.put(attribute::LIFETIME, &seconds(lifetime)),
                 None => writer,
             }),
-            Err(fault) => self.fail(&question, &key, fault, out),
+            Err(fault) => self.fail(&question, &seal, fault, out),
         }
     }
 
-    /// Who asks, by the credentials of RFC 8489 §9.2: the name, and the key of the answer.
+    /// Who asks, by the checks of RFC 8489 §9.2.4 in their order: the name, and how answers are sealed.
     fn prove<'a>(
         &mut self,
         client: Client,
         message: &Message<'a>,
-    ) -> Result<(&'a str, LongTermKey), Fault> {
+    ) -> Result<(&'a str, Sealed), Fault> {
         if !message.has_integrity() {
             return Err(Fault::Unauthorized);
         }
         let text = |kind| message.text(kind).ok_or(Fault::BadRequest);
-        let (name, nonce) = (text(attribute::USERNAME)?, text(attribute::NONCE)?);
-        text(attribute::REALM)?;
+        let (_, nonce) = (text(attribute::REALM)?, text(attribute::NONCE)?);
+        let name = match message.text(attribute::USERNAME) {
+            Some(name) => name,
+            // Names are not remembered here, so that none is found by its hash.
+            None if message.attribute(attribute::USERHASH).is_some() => {
+                return Err(self.unauthorized());
+            }
+            None => return Err(Fault::BadRequest),
+        };
+        let (algorithm, seal) = algorithm(message)?;
         let now = self.clock.wall() / 1_000;
-        if self.nonces.judge(nonce, client.address, now) == Judged::Stale {
-            return Err(Fault::StaleNonce);
-        }
         let known = self.allocations.get(&client);
-        let key = match known.filter(|allocation| *allocation.name == *name) {
+        let known = known.filter(|allocation| *allocation.name == *name);
+        let key = match known.map(|allocation| allocation.seal.key) {
             // Who has an allocation keeps it for as long as it refreshes it: a call is not cut off in its midst.
-            Some(allocation) => allocation.key,
-            None => match read_name(name) {
-                Some((until, _)) if until >= now => {
+            Some(key) if algorithm.made(&key) => key,
+            known => match read_name(name) {
+                Some((until, _)) if known.is_some() || until >= now => {
                     let password = password(&self.options.secret, name);
-                    long_term_key(name, &self.options.realm, &password)
+                    algorithm.key(name, &self.options.realm, &password)
                 }
                 _ => return Err(self.unauthorized()),
             },
         };
-        match message.is_by(&key) {
-            true => Ok((name, key)),
-            false => Err(self.unauthorized()),
+        if !message.is_by(key.as_slice()) {
+            return Err(self.unauthorized());
+        }
+        match self.nonces.judge(nonce, client.address, now) {
+            Judged::Good => Ok((name, Sealed { key, seal })),
+            Judged::Stale => Err(Fault::StaleNonce),
         }
     }
 
@@ -100,7 +110,7 @@ impl<S> Machine<S> {
         &mut self,
         client: Client,
         message: &Message<'_>,
-        (name, key): (&str, LongTermKey),
+        (name, seal): (&str, Sealed),
         out: &mut Vec<u8>,
     ) -> Step<'_, S> {
         if let Some(allocation) = self.allocations.get(&client)
@@ -112,12 +122,12 @@ impl<S> Machine<S> {
         if self.openings.contains_key(&client) {
             return Step::Nothing;
         }
-        match self.open(client, message, (name, key)) {
+        match self.open(client, message, (name, seal)) {
             Ok(opening) => {
                 self.openings.insert(client, message.transaction);
                 Step::Open(opening)
             }
-            Err(fault) => self.fail(&Question::of(message), &key, fault, out),
+            Err(fault) => self.fail(&Question::of(message), &seal, fault, out),
         }
     }
 
@@ -125,7 +135,7 @@ impl<S> Machine<S> {
         &mut self,
         client: Client,
         message: &Message<'_>,
-        (name, key): (&str, LongTermKey),
+        (name, seal): (&str, Sealed),
     ) -> Result<Opening<S>, Fault> {
         if self.allocations.contains_key(&client) {
             return Err(Fault::AllocationMismatch);
@@ -135,32 +145,18 @@ impl<S> Machine<S> {
             Some([_, _, _, _]) => return Err(Fault::TransportNotSupported),
             _ => return Err(Fault::BadRequest),
         }
-        let family = message.attribute(attribute::REQUESTED_ADDRESS_FAMILY);
-        let token = message.attribute(attribute::RESERVATION_TOKEN);
-        let pair = message.attribute(attribute::EVEN_PORT);
-        if token.is_some() && (family.is_some() || pair.is_some()) {
-            return Err(Fault::BadRequest);
-        }
-        let (even, spare) = match pair {
-            None => (false, false),
-            Some([flags]) => (true, flags & 0x80 != 0),
-            Some(_) => return Err(Fault::BadRequest),
-        };
-        let reserved = token.map(|token| self.take_reserved(token));
+        let wish = wish(message)?;
+        let reserved = wish.token.map(|token| self.take_reserved(token));
         let reserved = match reserved {
             Some(None) => return Err(Fault::InsufficientCapacity),
             Some(found) => found,
             None => None,
         };
-        let ipv6 = match (family, &reserved) {
-            (_, Some((_, local, _))) => local.is_ipv6(),
-            (None, None) => false,
-            (Some(family), None) => wants_ipv6(family)?,
+        let (address, lacks) = match &reserved {
+            Some((_, local, _)) => (self.options.address(local.is_ipv6()), None),
+            None => self.address_for(&wish),
         };
-        let address = self
-            .options
-            .address(ipv6)
-            .ok_or(Fault::FamilyNotSupported)?;
+        let address = address.ok_or(Fault::FamilyNotSupported)?;
         if self.taken() >= self.options.bounds.allocations {
             return Err(Fault::InsufficientCapacity);
         }
@@ -172,17 +168,28 @@ impl<S> Machine<S> {
         Ok(Opening {
             client,
             address,
-            even,
-            spare,
+            even: wish.even,
+            spare: wish.spare,
             reserved,
             reserved_for,
             holder: holder.into(),
             name: name.into(),
-            key,
+            seal,
+            lacks,
             transaction: message.transaction,
             fingerprint: message.fingerprint,
             lifetime: self.lifetime(message)?,
         })
+    }
+
+    /// The address for a wish, and the family that it lacks where both are wished: an allocation has one (RFC 8656 §7.2).
+    fn address_for(&self, wish: &Wish<'_>) -> (Option<RelayAddress>, Option<Family>) {
+        let first = self.options.address(wish.ipv6);
+        match (first, wish.both) {
+            (first, false) => (first, None),
+            (Some(first), true) => (Some(first), Some(Family::V6)),
+            (None, true) => (self.options.address(true), Some(Family::V4)),
+        }
     }
 
     /// How long an allocation is to live from now.
@@ -301,6 +308,59 @@ impl<S> Machine<S> {
         allocation
             .permit(peer.ip(), now, bounds.permissions)
             .map_err(denied)
+    }
+}
+
+/// What is wished of an allocation, and may be wished together (RFC 8656 §7.2).
+struct Wish<'a> {
+    ipv6: bool,
+    /// An IPv6 address beside the IPv4 one.
+    both: bool,
+    token: Option<&'a [u8]>,
+    even: bool,
+    spare: bool,
+}
+
+fn wish<'a>(message: &Message<'a>) -> Result<Wish<'a>, Fault> {
+    let family = message.attribute(attribute::REQUESTED_ADDRESS_FAMILY);
+    let additional = message.attribute(attribute::ADDITIONAL_ADDRESS_FAMILY);
+    let token = message.attribute(attribute::RESERVATION_TOKEN);
+    let pair = message.attribute(attribute::EVEN_PORT);
+    let (even, spare) = match pair {
+        None => (false, false),
+        Some([flags]) => (true, flags & 0x80 != 0),
+        Some(_) => return Err(Fault::BadRequest),
+    };
+    let alone = family.is_none() && additional.is_none() && pair.is_none();
+    if token.is_some() && !alone || additional.is_some() && (family.is_some() || spare) {
+        return Err(Fault::BadRequest);
+    }
+    let both = match additional {
+        None => false,
+        Some([2, _, _, _]) => true,
+        Some(_) => return Err(Fault::BadRequest),
+    };
+    Ok(Wish {
+        ipv6: family.map(wants_ipv6).transpose()?.unwrap_or_default(),
+        both,
+        token,
+        even,
+        spare,
+    })
+}
+
+/// What the key is made with and how answers are sealed (RFC 8489 §9.2.4): who names one algorithm names all that were
+/// offered, or somebody on the way took the better one out.
+fn algorithm(message: &Message<'_>) -> Result<(Algorithm, Seal), Fault> {
+    let one = message.attribute(attribute::PASSWORD_ALGORITHM);
+    let all = message.attribute(attribute::PASSWORD_ALGORITHMS);
+    match (one, all) {
+        (None, None) => Ok((Algorithm::Md5, Seal::Sha1)),
+        (Some(one), Some(all)) if *all == Algorithm::OFFERED => {
+            let algorithm = Algorithm::read(one).ok_or(Fault::BadRequest)?;
+            Ok((algorithm, Seal::Sha256))
+        }
+        _ => Err(Fault::BadRequest),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What accounts are called towards a relay for calls: names that nobody else can read, and that hold as long as the
-//! account is there.
+//! account is there. And whether an account wants its calls to go through a relay alone.
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -8,8 +8,9 @@ use super::accounts::{self, Record};
 use crate::hooks::Uid;
 use crate::proto::jid::Jid;
 use crate::runtime::random;
-use crate::store::{Snapshot, Space, Store, StoreError};
+use crate::store::{Batch, Key, Snapshot, Space, Store, StoreError};
 use crate::stream::Secret;
+use crate::xml::{El, Element};
 
 /// Digits of the chance in a name, and of the number that it hides.
 const SALT_DIGITS: usize = 8;
@@ -88,17 +89,77 @@ fn find(view: &dyn Snapshot, uid: Uid) -> Result<Option<Jid>, StoreError> {
     Ok(record.filter(holds).map(|_| jid))
 }
 
-/// The number of an account, unless there is none or it is disabled.
+/// Who calls: an account that is there and not disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calling {
+    /// Its number.
+    pub uid: Uid,
+    /// Whether it hides behind relays.
+    pub hidden: bool,
+}
+
+/// The account at an address, unless there is none or it is disabled.
 ///
 /// # Errors
 /// The store's.
-pub async fn number(store: &Store, jid: &Jid) -> Result<Option<Uid>, StoreError> {
+pub async fn calling(store: &Store, jid: &Jid) -> Result<Option<Calling>, StoreError> {
     let key = accounts::account_key(jid);
-    let record = store
-        .reading(move |view| accounts::read(view, &key))
-        .await?;
-    let record = record.filter(|record| record.disabled.is_none());
-    Ok(record.map(|record| Uid(record.uid)))
+    let read = move |view: &dyn Snapshot| {
+        let record: Option<Record> = accounts::read(view, &key)?;
+        let Some(record) = record.filter(|record| record.disabled.is_none()) else {
+            return Ok(None);
+        };
+        let uid = Uid(record.uid);
+        let hidden = Hidden::load(view, uid)?.is_some();
+        Ok(Some(Calling { uid, hidden }))
+    };
+    store.reading(read).await
+}
+
+/// An account's wish that whom it talks to does not learn its addresses: a part of it if it has that wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden;
+
+/// Our own: the wish in an export, and its word there and in the store.
+const NS: &str = "waxwing:account:0";
+const NAME: &str = "calls";
+const WORD: &str = "relay";
+
+impl Hidden {
+    /// What an account wishes.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn load(view: &dyn Snapshot, uid: Uid) -> Result<Option<Self>, StoreError> {
+        match view.get(Space::ACCOUNT_CHOICE, &key(uid))? {
+            None => Ok(None),
+            Some(word) if *word == *WORD.as_bytes() => Ok(Some(Hidden)),
+            Some(_) => Err(StoreError::Format("an account's choice".to_owned())),
+        }
+    }
+
+    /// Writes the wish, or takes it back.
+    pub fn write(batch: &mut Batch, uid: Uid, hidden: bool) {
+        match hidden {
+            true => batch.put(Space::ACCOUNT_CHOICE, &key(uid), WORD),
+            false => batch.delete(Space::ACCOUNT_CHOICE, &key(uid)),
+        }
+    }
+
+    /// The element that stands for it in an export.
+    pub fn to_element(self) -> Element {
+        Element::new(NAME, NS).with_text(WORD)
+    }
+
+    /// The wish from an export; `None` for any other element, and for a word that says nothing.
+    pub fn parse(element: El<'_>) -> Option<Self> {
+        let own = element.is(NAME, NS).then(|| element.text())?;
+        (own.trim() == WORD).then_some(Hidden)
+    }
+}
+
+fn key(uid: Uid) -> Key {
+    Key::new().u64(uid.0).str(NAME)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub mod owned;
 pub mod pages;
 pub mod protection;
 pub mod push;
+pub mod rejoin;
 pub mod resume;
 pub mod rooms;
 pub mod roster;

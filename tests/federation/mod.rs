@@ -1,6 +1,7 @@
 //! Two servers on loopback that talk to each other, and others that misbehave.
 
 mod border;
+mod calls;
 mod dane;
 mod forged;
 mod further;

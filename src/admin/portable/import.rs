@@ -14,10 +14,12 @@ use crate::proto::{forward, ns};
 use crate::state::accounts::{AccountError, Accounts};
 use crate::state::arrival::{Arrival, Login};
 use crate::state::blocklist::BlockList;
+use crate::state::calls::Hidden;
 use crate::state::log;
 use crate::state::nodes::portable::Arriving;
 use crate::state::owned::{AccountSpace, Owner, Quota, WriteError};
 use crate::state::protection::Chosen;
+use crate::state::rejoin::Rejoin;
 use crate::state::roster::{Item, Roster};
 use crate::state::subscription::Subscription;
 use crate::store::{Batch, CommitError, Mid, MidSource, Store};
@@ -196,6 +198,10 @@ impl Incoming {
             self.disabled = Some(part.text().into_owned());
         } else if let Some(chosen) = Chosen::parse(part.root()) {
             Chosen::write(&mut self.batch, self.arrival.uid(), Some(chosen.0));
+        } else if Hidden::parse(part.root()).is_some() {
+            Hidden::write(&mut self.batch, self.arrival.uid(), true);
+        } else if Rejoin::parse(part.root()).is_some() {
+            Rejoin::write(&mut self.batch, self.arrival.uid(), true);
         } else if let Some((space, changes)) = stored::changes(part) {
             let owner = Owner::new(self.arrival.uid(), self.arrival.jid());
             let space = AccountSpace::built_in(&self.store, space, Quota::NONE);

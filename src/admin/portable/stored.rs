@@ -2,8 +2,10 @@
 
 use crate::hooks::Uid;
 use crate::proto::ns;
+use crate::state::calls::Hidden;
 use crate::state::owned::Change;
 use crate::state::protection::Chosen;
+use crate::state::rejoin::Rejoin;
 use crate::state::stored_xml;
 use crate::store::{Direction, Key, Range, Snapshot, Space, StoreError};
 use crate::xml::{El, Element};
@@ -33,6 +35,10 @@ pub fn parts(view: &dyn Snapshot, uid: Uid) -> Result<Vec<Element>, StoreError> 
     }
     let chosen = Chosen::load(view, uid)?;
     parts.extend(chosen.map(Chosen::to_element));
+    let hidden = Hidden::load(view, uid)?;
+    parts.extend(hidden.map(Hidden::to_element));
+    let rejoin = Rejoin::load(view, uid)?;
+    parts.extend(rejoin.map(Rejoin::to_element));
     Ok(parts)
 }
 

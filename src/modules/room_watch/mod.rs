@@ -1,5 +1,7 @@
 //! XEP-0410: MUC Self-Ping (1.1.0), by the server for its clients, of rooms at other servers
 
+mod back;
+mod choice;
 mod joined;
 
 use std::collections::HashSet;
@@ -8,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::Period;
+use crate::hooks::command::Command;
 use crate::hooks::{
     Deps, Envelope, Floor, Info, Module, ModuleError, Origin, Path, Phase, Registrar, SessionEvent,
-    SessionId, SessionSlot, Turn, Verdict,
+    SessionId, SessionSlot, To, Turn, Verdict,
 };
 use crate::metrics::{Counter, Registry};
 use crate::proto::jid::Jid;
@@ -21,7 +24,8 @@ use crate::runtime::random;
 use crate::settings;
 use crate::xml::Element;
 
-use self::joined::{Answer, Rooms};
+use self::back::{Back, Pace};
+use self::joined::{Answer, Due, Rooms, Shown};
 
 settings! {
     /// Whoever is in a room at another server, and falls out of it without being told, is told so.
@@ -30,8 +34,12 @@ settings! {
         pub silence: Period = Period::minutes(15) => within(Period::seconds(1)..=Period::days(1));
         /// Rooms of one session that are watched.
         pub rooms: u32 = 100 => within(1..=1_000);
-        /// Questions in one round; there is one every quarter of `silence`.
+        /// Questions and attempts in one round; there is one every minute, or as often as the times here ask for.
         pub questions: u32 = 500 => within(1..=100_000);
+        /// Attempts to bring a client back into a room, if it asked for that.
+        pub rejoins: u32 = 10 => within(0..=100);
+        /// The pause before the second of them; each is twice as long as the one before, and none longer than an hour.
+        pub rejoin_pause: Period = Period::seconds(30) => within(Period::seconds(1)..=Period::minutes(60));
     }
 }
 
@@ -43,12 +51,15 @@ pub struct RoomWatch {
     silence: Duration,
     rooms: usize,
     questions: u32,
+    pace: Pace,
     /// Questions that may still be asked in this round.
     left: AtomicU32,
     watched: Arc<Watched>,
     clock: Clock,
     floor: Arc<dyn Floor>,
+    host: Jid,
     fallen_out: Counter,
+    rejoins: Counter,
     full: Counter,
 }
 
@@ -79,10 +90,11 @@ impl Module for RoomWatch {
     const INFO: Info = Info {
         name: "room_watch",
         specs: &[("XEP-0410", "1.1.0")],
-        doc: "Whoever falls out of a room at another server without being told is told so.",
+        doc: "Whoever falls out of a room at another server without being told is told so, or brought back.",
         on_by_default: true,
     };
     type Config = Config;
+    const COMMANDS: &'static [Command] = &choice::DECLARED;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
         let watched = deps
@@ -92,17 +104,25 @@ impl Module for RoomWatch {
             silence: config.silence.get(),
             rooms: config.rooms as usize,
             questions: config.questions,
+            pace: Pace {
+                first: config.rejoin_pause.get(),
+                most: config.rejoins,
+            },
             left: AtomicU32::new(0),
             watched,
             clock: deps.clock.clone(),
             floor: deps.floor.clone(),
+            host: deps.host.clone(),
             fallen_out: fallen_out_counter(&deps.metrics),
+            rejoins: rejoins_counter(&deps.metrics),
             full: deps.metrics.limit("modules.room_watch.rooms"),
         })
     }
 
     fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
         let slot = r.session_slot::<Rooms>("rooms", 1);
+        r.feature(To::OwnAccount, ns::REJOIN);
+        choice::offer(&self, r);
         let this = self.clone();
         r.presence(Path::FromClient, Phase::Record, move |envelope, turn| {
             this.sent(slot, envelope, turn);
@@ -110,8 +130,7 @@ impl Module for RoomWatch {
         });
         let this = self.clone();
         r.presence(Path::ToClient, Phase::Record, move |envelope, turn| {
-            this.shown(slot, envelope, turn);
-            Verdict::Continue
+            this.shown(slot, envelope, turn)
         });
         let this = self.clone();
         r.message(Path::ToClient, Phase::Record, move |envelope, turn| {
@@ -128,7 +147,7 @@ impl Module for RoomWatch {
         });
         let this = self.clone();
         r.session(move |event, id, turn| this.session(slot, event, id, turn));
-        let period = (self.silence / 4).min(ROUND);
+        let period = (self.silence / 4).min(self.pace.first).min(ROUND);
         r.every(period, move || self.clone().round(slot));
     }
 }
@@ -157,31 +176,55 @@ impl RoomWatch {
         if !directed || self.floor.is_local(to.domain()) {
             return;
         }
+        let says = kind == PresenceType::Available && to.is_full();
+        let enters = envelope.stanza.child("x", ns::MUC).filter(|_| says);
+        let asks = enters.is_some_and(|x| x.child("rejoin", ns::REJOIN).is_some());
+        let back = enters.is_some() && (asks || choice::wants(turn));
+        let now = self.clock.wall();
+        let back = back.then(|| Back::of(&envelope.stanza, now));
         let Some(session) = turn.account.session_mut(*id) else {
             return;
         };
-        let enters = kind == PresenceType::Available
-            && to.is_full()
-            && envelope.stanza.child("x", ns::MUC).is_some();
-        if enters {
-            let rooms = slot.of_mut(session);
-            let fits = rooms.is_none_or(|rooms| rooms.enter(to, self.clock.wall(), self.rooms));
-            match fits {
+        if enters.is_none() && slot.of(session).is_none() {
+            return;
+        }
+        let Some(rooms) = slot.of_mut(session) else {
+            return;
+        };
+        match kind {
+            _ if enters.is_some() => match rooms.enter(to, back, now, self.rooms) {
                 true => self.watched.put(&turn.account.jid),
                 false => self.full.count(),
-            }
-        } else if kind == PresenceType::Unavailable && slot.of(session).is_some() {
-            let rooms = slot.of_mut(session);
-            rooms.into_iter().for_each(|rooms| rooms.leave(to));
+            },
+            PresenceType::Available => rooms.says(to, &envelope.stanza),
+            PresenceType::Unavailable => rooms.leave(to),
+            _ => {}
         }
     }
 
     /// A room shows presence.
-    fn shown(&self, slot: SessionSlot<Rooms>, envelope: &Envelope, turn: &mut Turn<'_>) {
-        let now = self.clock.wall();
-        if let Some(rooms) = rooms_of(slot, envelope, turn) {
-            rooms.shown(&envelope.stanza, now);
+    fn shown(&self, slot: SessionSlot<Rooms>, envelope: &Envelope, turn: &mut Turn<'_>) -> Verdict {
+        let (now, calm) = (self.clock.wall(), self.calm());
+        let Some(rooms) = rooms_of(slot, envelope, turn) else {
+            return Verdict::Continue;
+        };
+        match rooms.shown(&envelope.stanza, now, calm, self.pace) {
+            Shown::Pass => return Verdict::Continue,
+            Shown::Refused => {}
+            Shown::Gone(address) => self.tell(&address, &envelope.to, turn),
         }
+        Verdict::Consume
+    }
+
+    /// A client learns that it is out.
+    fn tell(&self, address: &Jid, client: &Jid, turn: &mut Turn<'_>) {
+        self.fallen_out.count();
+        turn.send(fallen_out(address, client));
+    }
+
+    /// Milliseconds of silence after which a room is asked.
+    fn calm(&self) -> u64 {
+        u64::try_from(self.silence.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The answer to a question of ours is for nobody else.
@@ -191,19 +234,32 @@ impl RoomWatch {
         envelope: &Envelope,
         turn: &mut Turn<'_>,
     ) -> Verdict {
-        let now = self.clock.wall();
+        let (now, calm) = (self.clock.wall(), self.calm());
         let Some(rooms) = rooms_of(slot, envelope, turn) else {
             return Verdict::Continue;
         };
-        match rooms.answered(&envelope.stanza, now) {
+        match rooms.answered(&envelope.stanza, now, calm, self.pace) {
             Answer::NotOurs => return Verdict::Continue,
             Answer::There | Answer::Unknown => {}
-            Answer::Gone(address) => {
-                self.fallen_out.count();
-                turn.send(fallen_out(&address, &envelope.to));
+            Answer::Gone(address) => self.tell(&address, &envelope.to, turn),
+            Answer::Out => {
+                let due = rooms.due(&envelope.to, now, self.pace);
+                self.bring_back(&envelope.to, due, turn);
             }
         }
         Verdict::Consume
+    }
+
+    /// A client that is out enters again, or learns that it is out.
+    fn bring_back(&self, client: &Jid, due: Option<Due>, turn: &mut Turn<'_>) {
+        match due {
+            Some(Due::Join(join)) => {
+                self.rejoins.count();
+                turn.send(join);
+            }
+            Some(Due::Over(Some(address))) => self.tell(&address, client, turn),
+            Some(Due::Over(None)) | None => {}
+        }
     }
 
     fn session(
@@ -237,9 +293,8 @@ impl RoomWatch {
 
     /// Asks the rooms of an account that were silent for too long. Who is away could not answer what some rooms pass on.
     fn look(&self, slot: SessionSlot<Rooms>, turn: &mut Turn<'_>) {
-        let now = self.clock.wall();
-        let silence = u64::try_from(self.silence.as_millis()).unwrap_or(u64::MAX);
-        let (mut questions, mut some) = (Vec::new(), false);
+        let (now, calm) = (self.clock.wall(), self.calm());
+        let (mut questions, mut due, mut some) = (Vec::new(), Vec::new(), false);
         for session in &mut turn.account.sessions {
             if slot.of(session).is_none() {
                 continue;
@@ -252,12 +307,15 @@ impl RoomWatch {
             if detached {
                 continue;
             }
-            for room in rooms.silent(now, silence) {
+            for room in rooms.silent(now, calm) {
                 if !self.may_ask() {
                     break;
                 }
                 let id = random::id();
                 questions.push(question(&client, room.ask(&id, now), &id));
+            }
+            while rooms.is_due(now) && self.may_ask() {
+                due.push((client.clone(), rooms.due(&client, now, self.pace)));
             }
         }
         if !some {
@@ -266,6 +324,9 @@ impl RoomWatch {
         questions
             .into_iter()
             .for_each(|question| turn.send(question));
+        for (client, due) in due {
+            self.bring_back(&client, due, turn);
+        }
     }
 
     fn may_ask(&self) -> bool {
@@ -281,6 +342,14 @@ fn fallen_out_counter(metrics: &Registry) -> Counter {
     metrics.counter(
         "waxwing_rooms_fallen_out_total",
         "Times that a client was no longer in a room at another server, and was told so.",
+        &[],
+    )
+}
+
+fn rejoins_counter(metrics: &Registry) -> Counter {
+    metrics.counter(
+        "waxwing_rooms_rejoins_total",
+        "Attempts to bring a client back into a room at another server.",
         &[],
     )
 }

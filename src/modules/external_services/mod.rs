@@ -1,4 +1,8 @@
-//! XEP-0215: External Service Discovery (1.0.0)
+//! XEP-0215: External Service Discovery (1.0.0), and calls that hide where somebody is
+
+mod choice;
+mod hiding;
+mod offers;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -8,18 +12,21 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::config::Period;
+use crate::hooks::command::Command;
 use crate::hooks::{
-    Calls, Deps, Door, Envelope, Event, Info, Module, ModuleError, Registrar, RelayPass, Reply,
-    Request, SessionEvent, To, Turn, Uid, Verb,
+    Deps, Envelope, Event, Info, Module, ModuleError, Registrar, Reply, Request, SessionEvent, To,
+    Turn, Verb,
 };
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
+use crate::proto::ns;
 use crate::proto::stanza::{IqType, Stanza};
-use crate::proto::{datetime, ns};
 use crate::runtime::random;
 use crate::settings;
-use crate::state::calls;
-use crate::xml::{El, Element};
+use crate::state::calls::{self, Calling};
+use crate::xml::Element;
+
+use offers::{Offer, Passes, Wanted, offer, own_offers, services_of};
 
 settings! {
     /// Tells the accounts of this server where voice and video find a way through their networks (STUN and TURN): at this
@@ -59,29 +66,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of the type that somebody asks for, to be remembered with him; no service has a longer one.
 const LONGEST_KIND: usize = 64;
 
-/// One service, as it is told of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Offer {
-    kind: String,
-    host: String,
-    port: u16,
-    transport: String,
-    name: String,
-    access: Access,
-}
-
-/// What a service wants to see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Access {
-    Open,
-    /// A pass of this server's own relay.
-    Own,
-    /// A pass made with a shared secret.
-    Shared(String),
-    /// The same for everybody.
-    Fixed(String, String),
-}
-
 /// Over a reload too.
 #[derive(Default)]
 struct State {
@@ -108,6 +92,7 @@ impl Module for ExternalServices {
         on_by_default: true,
     };
     type Config = Config;
+    const COMMANDS: &'static [Command] = &choice::DECLARED;
 
     fn build(config: Config, deps: &Deps) -> Result<Self, ModuleError> {
         let wrong = |reason: String| ModuleError {
@@ -134,6 +119,8 @@ impl Module for ExternalServices {
 
     fn register(self: Arc<Self>, r: &mut Registrar<'_>) {
         r.feature(To::Host, ns::EXTDISCO);
+        choice::offer(&self, r);
+        hiding::register(r);
         let this = self.clone();
         r.host_iq(Verb::Get, (ns::EXTDISCO, "services"), move |request| {
             this.services(request)
@@ -190,11 +177,9 @@ impl ExternalServices {
             let offers = this.offers();
             this.lock().told.get_or_insert_with(|| offers.clone());
             this.remember(&from, kind.clone());
-            let offers = offers
-                .iter()
-                .filter(|offer| offer.is_asked_for(kind.as_deref()));
             let passes = this.passes(account);
-            let services = offers.map(|offer| passes.described(offer));
+            let services = seen(&offers, kind.as_deref(), account.hidden);
+            let services = services.into_iter().map(|offer| passes.described(offer));
             services_of(kind.as_deref()).with_children(services).into()
         }))
     }
@@ -212,7 +197,9 @@ impl ExternalServices {
                 Err(error) => return error.into(),
             };
             let offers = this.offers();
-            let found = offers.iter().filter(|offer| wanted.is(offer));
+            let found = offers
+                .iter()
+                .filter(|offer| wanted.is(offer) && offer.is_for(account.hidden));
             let passes = this.passes(account);
             let found: Vec<Element> = found.map(|offer| passes.described(offer)).collect();
             if found.is_empty() {
@@ -239,12 +226,12 @@ impl ExternalServices {
     }
 
     /// Who asks must have an account of this host.
-    async fn account(&self, from: &Jid) -> Result<Uid, StanzaError> {
+    async fn account(&self, from: &Jid) -> Result<Calling, StanzaError> {
         if from.domain() != self.deps.host.domain() || from.node().is_none() {
             return Err(Condition::Forbidden.into());
         }
-        match calls::number(&self.deps.store, from).await {
-            Ok(Some(uid)) => Ok(uid),
+        match calls::calling(&self.deps.store, from).await {
+            Ok(Some(account)) => Ok(account),
             Ok(None) => Err(Condition::Forbidden.into()),
             Err(error) => {
                 tracing::error!(%error, "an account cannot be read");
@@ -254,14 +241,9 @@ impl ExternalServices {
     }
 
     /// What an account gets now.
-    fn passes(&self, account: Uid) -> Passes<'_> {
+    fn passes(&self, account: Calling) -> Passes<'_> {
         let until = self.deps.clock.wall() / 1_000 + self.lifetime.as_secs();
-        Passes {
-            own: self.deps.calls.pass(account, until, None),
-            calls: &*self.deps.calls,
-            account,
-            until,
-        }
+        Passes::new(&*self.deps.calls, account.uid, until)
     }
 
     /// Who asked before hears of what has changed since (§3.2).
@@ -279,22 +261,44 @@ impl ExternalServices {
         let this = self.clone();
         self.runtime.spawn(async move {
             for (asker, kind) in askers {
-                this.push((asker, kind), &before, &now).await;
+                let Ok(account) = this.account(&asker).await else {
+                    continue;
+                };
+                let (kind, hidden) = (kind.as_deref(), account.hidden);
+                let changed = (seen(&before, kind, hidden), seen(&now, kind, hidden));
+                this.push(&asker, (account, kind), changed);
             }
         });
     }
 
-    async fn push(&self, (asker, kind): (Jid, Option<String>), before: &[Offer], now: &[Offer]) {
-        let Ok(account) = self.account(&asker).await else {
-            return;
-        };
-        let asked = |offer: &&Offer| offer.is_asked_for(kind.as_deref());
+    /// The sessions of an account that asked before hear of what it does not see any more, or sees again.
+    fn show_anew(&self, account: &Jid, now: Calling) {
+        let offers = self.offers();
+        let askers = self.lock().askers.clone();
+        let own = askers
+            .into_iter()
+            .filter(|(asker, _)| asker.bare_str() == account.as_str());
+        for (asker, kind) in own {
+            let kind = kind.as_deref();
+            let changed = (
+                seen(&offers, kind, !now.hidden),
+                seen(&offers, kind, now.hidden),
+            );
+            self.push(&asker, (now, kind), changed);
+        }
+    }
+
+    fn push(
+        &self,
+        asker: &Jid,
+        (account, kind): (Calling, Option<&str>),
+        (before, now): (Vec<&Offer>, Vec<&Offer>),
+    ) {
         let gone = before
             .iter()
-            .filter(asked)
             .filter(|old| !now.iter().any(|new| new.is_at(old)));
         let gone = gone.map(|offer| offer.to_element().with_attr("action", "delete"));
-        let other = now.iter().filter(asked).filter(|new| !before.contains(new));
+        let other = now.iter().filter(|new| !before.contains(new));
         let passes = self.passes(account);
         let other = other.map(|offer| {
             let known = before.iter().any(|old| old.is_at(offer));
@@ -307,154 +311,18 @@ impl ExternalServices {
         }
         let push = Stanza::iq(IqType::Set)
             .with_from(self.deps.host.clone())
-            .with_to(asker)
+            .with_to(asker.clone())
             .with_id(random::id())
-            .with_child(services_of(kind.as_deref()).with_children(changes));
+            .with_child(services_of(kind).with_children(changes));
         if let Some(envelope) = Envelope::from_server(push) {
             self.deps.floor.route(Box::new(envelope));
         }
     }
 }
 
-/// Credentials of one account, the same for all doors of a relay.
-struct Passes<'a> {
-    calls: &'a dyn Calls,
-    account: Uid,
-    until: u64,
-    own: RelayPass,
-}
-
-impl Passes<'_> {
-    fn described(&self, offer: &Offer) -> Element {
-        let service = offer.to_element();
-        let fixed = |username: &str, password: &str| {
-            service
-                .clone()
-                .with_attr("restricted", "true")
-                .with_attr("username", username)
-                .with_attr("password", password)
-        };
-        let pass = match &offer.access {
-            Access::Open => return service,
-            Access::Fixed(username, password) => return fixed(username, password),
-            Access::Own => self.own.clone(),
-            Access::Shared(secret) => self.calls.pass(self.account, self.until, Some(secret)),
-        };
-        let expires = datetime::format(self.until * 1_000);
-        fixed(&pass.username, &pass.password).with_attr("expires", &expires)
-    }
-}
-
-impl Offer {
-    fn is_asked_for(&self, kind: Option<&str>) -> bool {
-        kind.is_none_or(|kind| kind == self.kind)
-    }
-
-    /// Whether it is the same service, whatever is said of it.
-    fn is_at(&self, other: &Offer) -> bool {
-        let place = |offer: &Offer| (offer.kind.clone(), offer.port, offer.transport.clone());
-        self.host == other.host && place(self) == place(other)
-    }
-
-    fn to_element(&self) -> Element {
-        let service = Element::new("service", ns::EXTDISCO)
-            .with_attr("type", &self.kind)
-            .with_attr("host", &self.host)
-            .with_attr("port", &self.port.to_string())
-            .with_attr("transport", &self.transport);
-        match self.name.as_str() {
-            "" => service,
-            name => service.with_attr("name", name),
-        }
-    }
-}
-
-/// A service as credentials are asked for.
-struct Wanted {
-    host: String,
-    kind: String,
-    port: Option<u16>,
-}
-
-impl Wanted {
-    fn read(service: El<'_>) -> Option<Wanted> {
-        let port = service.attr("port").map(|port| port.parse().ok());
-        Some(Wanted {
-            host: service.attr("host")?.to_owned(),
-            kind: service.attr("type")?.to_owned(),
-            port: match port {
-                Some(port) => Some(port?),
-                None => None,
-            },
-        })
-    }
-
-    fn is(&self, offer: &Offer) -> bool {
-        offer.access != Access::Open
-            && offer.host == self.host
-            && offer.kind == self.kind
-            && self.port.is_none_or(|port| port == offer.port)
-    }
-}
-
-fn services_of(kind: Option<&str>) -> Element {
-    let services = Element::new("services", ns::EXTDISCO);
-    match kind {
-        Some(kind) => services.with_attr("type", kind),
-        None => services,
-    }
-}
-
-/// What there is behind one door of this server's own relay.
-fn own_offers(door: &Door, host: &Jid) -> Vec<Offer> {
-    let kinds: &[(&str, Access)] = match (door.transport, door.tls) {
-        (_, true) => &[("turns", Access::Own)],
-        ("udp", false) => &[("stun", Access::Open), ("turn", Access::Own)],
-        (_, false) => &[("turn", Access::Own)],
-    };
-    let host = door.host.clone().unwrap_or_else(|| {
-        let name = host.domain();
-        idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned())
-    });
-    let kinds = kinds.iter().map(|(kind, access)| Offer {
-        kind: (*kind).to_owned(),
-        host: host.clone(),
-        port: door.port,
-        transport: door.transport.to_owned(),
-        name: String::new(),
-        access: access.clone(),
-    });
-    kinds.collect()
-}
-
-/// A service as it is configured.
-fn offer(service: Service) -> Result<Offer, String> {
-    if service.host.is_empty() || service.kind.is_empty() {
-        return Err("services: each needs a `kind` and a `host`".to_owned());
-    }
-    if !matches!(service.transport.as_str(), "udp" | "tcp") {
-        let (transport, host) = (service.transport, service.host);
-        return Err(format!(
-            "services: {host}: \"{transport}\" is not \"udp\" or \"tcp\""
-        ));
-    }
-    let access = match (service.secret.is_empty(), service.username.is_empty()) {
-        (false, true) => Access::Shared(service.secret),
-        (true, false) => Access::Fixed(service.username, service.password),
-        (true, true) => Access::Open,
-        (false, false) => {
-            let host = service.host;
-            return Err(format!(
-                "services: {host}: give a `secret` or a `username`, not both"
-            ));
-        }
-    };
-    Ok(Offer {
-        kind: service.kind,
-        host: service.host,
-        port: service.port,
-        transport: service.transport,
-        name: service.name,
-        access,
-    })
+/// Those that are told of to who asked for a type.
+fn seen<'a>(offers: &'a [Offer], kind: Option<&str>, hidden: bool) -> Vec<&'a Offer> {
+    let seen = offers.iter();
+    seen.filter(|offer| offer.is_asked_for(kind) && offer.is_for(hidden))
+        .collect()
 }
