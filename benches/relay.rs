@@ -1,8 +1,8 @@
 //! What the relay for calls costs beside coturn: CPU of the server for each packet that it passes on, of the size of voice and of
 //! video, and memory for each address that nobody uses. Needs coturn (`turnserver`). Run with `cargo bench --bench relay [PACKETS]`.
 //!
-//! Each server is a process of its own. Clients have a channel each to one peer, which sends back what it gets; runs of the two
-//! servers alternate. At last the highest pace is looked for at which no packet is lost.
+//! Each server is a process of its own. Clients have a channel each to a peer of their own, which sends back what it
+//! gets; runs of the two servers alternate. At last the highest pace is looked for at which no packet is lost.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -51,6 +51,7 @@ const SECONDS: usize = 3;
 /// Addresses of the measurement of memory.
 const IDLE: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(5);
+const MISMATCH: u16 = 437;
 const CHANNEL: [u8; 2] = [0x40, 0x01];
 
 /// A relay to be measured.
@@ -267,31 +268,34 @@ struct Caller {
 
 impl Caller {
     async fn new(server: &Server, peer: SocketAddr) -> Caller {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut caller = Caller {
-            socket,
+            socket: socket().await,
             relay: server.address,
             username: server.username.clone(),
             key: long_term_key(&server.username, REALM, &server.password),
             nonce: String::new(),
         };
-        caller
-            .ask(Method::Allocate, |writer| {
-                writer.put(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
-            })
-            .await;
+        // The port of a client that is gone may be known to the relay a little longer: another one then (RFC 8656 §7.4).
+        while caller.ask(Method::Allocate, put_udp).await == Err(MISMATCH) {
+            caller.socket = socket().await;
+            caller.nonce.clear();
+        }
         let [a, b] = CHANNEL;
-        caller
-            .ask(Method::ChannelBind, |writer| {
-                writer
-                    .put(attribute::CHANNEL_NUMBER, &[a, b, 0, 0])
-                    .address(attribute::XOR_PEER_ADDRESS, peer)
-            })
-            .await;
+        let bound = caller.ask(Method::ChannelBind, |writer| {
+            writer
+                .put(attribute::CHANNEL_NUMBER, &[a, b, 0, 0])
+                .address(attribute::XOR_PEER_ADDRESS, peer)
+        });
+        bound.await.unwrap();
         caller
     }
 
-    async fn ask(&mut self, method: Method, fill: impl Fn(Writer<'_>) -> Writer<'_>) {
+    /// The code of the error if it is refused.
+    async fn ask(
+        &mut self,
+        method: Method,
+        fill: impl Fn(Writer<'_>) -> Writer<'_>,
+    ) -> Result<(), u16> {
         let mut answer = [0; 1_500];
         for _ in 0..3 {
             let mut bytes = Vec::new();
@@ -309,22 +313,46 @@ impl Caller {
                     .fingerprint(),
             };
             self.socket.send_to(&bytes, self.relay).await.unwrap();
-            let answered = timeout(PATIENCE, self.socket.recv_from(&mut answer)).await;
-            let (length, _) = answered.expect("the relay answers").unwrap();
-            let message = Message::parse(&answer[..length]).unwrap();
+            let message = timeout(PATIENCE, self.answer(&mut answer, transaction)).await;
+            let message = message.expect("the relay answers");
             if message.class == Class::Success {
-                return;
+                return Ok(());
             }
-            let nonce = message.text(attribute::NONCE);
-            self.nonce = nonce
-                .unwrap_or_else(|| panic!("{method:?} refused"))
-                .to_owned();
+            let code = message.attribute(attribute::ERROR_CODE).unwrap();
+            match message.text(attribute::NONCE) {
+                Some(nonce) => self.nonce = nonce.to_owned(),
+                None => return Err(u16::from(code[2]) * 100 + u16::from(code[3])),
+            }
         }
         panic!("{method:?} is not answered with success");
     }
 }
 
-/// Clients of one server, and the peer that sends back.
+impl Caller {
+    /// What else comes is data that is late.
+    async fn answer<'a>(&self, room: &'a mut [u8], transaction: [u8; 12]) -> Message<'a> {
+        loop {
+            let (length, _) = self.socket.recv_from(room).await.unwrap();
+            let answers = |message: Message<'_>| message.transaction == transaction;
+            if Message::parse(&room[..length]).is_ok_and(answers) {
+                return Message::parse(&room[..length]).unwrap();
+            }
+        }
+    }
+}
+
+fn put_udp(writer: Writer<'_>) -> Writer<'_> {
+    writer.put(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
+}
+
+/// One in which as much may wait as the system lets: what is lost shall be lost at the relay.
+async fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+    socket
+}
+
+/// Clients of one server, and their peers, which send back.
 struct Run {
     pid: u32,
     callers: Arc<Vec<Caller>>,
@@ -351,14 +379,13 @@ impl std::fmt::Display for Done {
 
 impl Run {
     async fn new(server: &Server, clients: usize) -> Run {
-        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = peer.local_addr().unwrap();
-        let mut callers = Vec::new();
+        let (mut callers, mut tasks) = (Vec::new(), Vec::new());
         for _ in 0..clients {
-            callers.push(Caller::new(server, address).await);
+            let peer = socket().await;
+            callers.push(Caller::new(server, peer.local_addr().unwrap()).await);
+            tasks.push(tokio::spawn(send_back(peer)));
         }
         let (callers, got) = (Arc::new(callers), Arc::new(AtomicUsize::new(0)));
-        let mut tasks = vec![tokio::spawn(send_back(peer))];
         for at in 0..callers.len() {
             let (callers, got) = (callers.clone(), got.clone());
             tasks.push(tokio::spawn(async move {
@@ -416,11 +443,10 @@ impl Run {
             return;
         };
         for mut caller in callers {
-            caller
-                .ask(Method::Refresh, |writer| {
-                    writer.put(attribute::LIFETIME, &[0; 4])
-                })
-                .await;
+            let over = caller.ask(Method::Refresh, |writer| {
+                writer.put(attribute::LIFETIME, &[0; 4])
+            });
+            over.await.unwrap();
         }
     }
 }
