@@ -286,7 +286,7 @@ impl<S> Machine<S> {
             return Step::Nothing;
         }
         self.counts.to_peers.add(data.len());
-        let peer = inward(&self.options.addresses, peer);
+        let peer = self.options.inward(peer);
         Step::Forward {
             socket: &allocation.socket,
             peer,
@@ -302,7 +302,7 @@ impl<S> Machine<S> {
         frame: &mut Frame,
     ) -> bool {
         let now = self.clock.now();
-        let peer = outward(&self.options.addresses, peer);
+        let peer = self.options.outward(peer);
         let allocation = self.allocations.get_mut(&client);
         let allocation = allocation.filter(|allocation| allocation.id == id);
         let Some(allocation) = allocation.filter(|it| it.permits(peer.ip(), now)) else {
@@ -498,17 +498,4 @@ fn transaction(number: u64) -> Transaction {
     let places = transaction.iter_mut().skip(4);
     places.zip(bytes).for_each(|(to, from)| *to = from);
     transaction
-}
-
-/// Where a peer is reached from here: what is translated one to one outside is not outside for us.
-fn inward(addresses: &[RelayAddress], peer: SocketAddr) -> SocketAddr {
-    let found = addresses.iter().find(|it| it.external == peer.ip());
-    found.map_or(peer, |it| SocketAddr::new(it.local, peer.port()))
-}
-
-/// What a peer is known as outside.
-fn outward(addresses: &[RelayAddress], peer: SocketAddr) -> SocketAddr {
-    let ip = peer.ip().to_canonical();
-    let found = addresses.iter().find(|it| it.local == ip);
-    SocketAddr::new(found.map_or(ip, |it| it.external), peer.port())
 }

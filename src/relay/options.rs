@@ -1,6 +1,6 @@
 //! What the relay is given: where it relays, what it demands, and how much it does.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -71,5 +71,18 @@ impl Options {
     pub fn own(&self) -> Vec<IpAddr> {
         let both = |address: &RelayAddress| [address.local, address.external];
         self.addresses.iter().flat_map(both).collect()
+    }
+
+    /// Where a peer is reached from here: what is translated one to one outside is not outside for us.
+    pub(super) fn inward(&self, peer: SocketAddr) -> SocketAddr {
+        let found = self.addresses.iter().find(|it| it.external == peer.ip());
+        found.map_or(peer, |it| SocketAddr::new(it.local, peer.port()))
+    }
+
+    /// What a peer is known as outside.
+    pub(super) fn outward(&self, peer: SocketAddr) -> SocketAddr {
+        let ip = peer.ip().to_canonical();
+        let found = self.addresses.iter().find(|it| it.local == ip);
+        SocketAddr::new(found.map_or(ip, |it| it.external), peer.port())
     }
 }
