@@ -1,10 +1,13 @@
 """Converse.js in headless Chromium, with slixmpp on the other side."""
 
+import asyncio
 import json
 import shutil
+import ssl
+import urllib.request
 from pathlib import Path
 
-from check import Skip, check, equal
+from check import Skip, check, equal, expect
 from program import Program
 from spki import key_hash
 from xmpp import login
@@ -57,3 +60,30 @@ async def websocket(case):
 @check("converse", "BOSH: log in, chat both ways, a room", limit=120)
 async def bosh(case):
     await talk(case, "bosh")
+
+
+@check("converse", "uploads a picture, which comes down as it is and is painted; its bookmark is there for other clients", limit=120)
+async def pictures(case):
+    server = case.server
+    account = await case.account("romeo")
+    juliet = await login(case, await case.account("juliet"))
+    program = await converse(case, account, "websocket", "converse-picture.png")
+    await program.line("online", patience=45)
+    await act(program, "picture", to=juliet.boundjid.bare, side=64)
+    await program.line("upload is offered", patience=60)
+    said = await juliet.find(juliet.messages, lambda message: message["body"], "a message with an address")
+    url = said["body"]
+    expect("/upload/" in url, f"what came is {url!r}")
+    trust = ssl.create_default_context(cafile=server.ca)
+    got = await asyncio.to_thread(lambda: urllib.request.urlopen(url, context=trust, timeout=15).read())
+    expect(got.startswith(b"\x89PNG"), f"what comes down begins with {got[:8]}")
+    await act(program, "painted", url=url)
+    await program.line(f"painted 64 {url}")
+    room = f"orchard@conference.{server.domain}"
+    await act(program, "bookmark", room=room, title="The orchard", nick="romeo")
+    await program.line(f"bookmarked {room}")
+    other = await login(case, account, "other", plugins=["xep_0402", "xep_0060"])
+    found = await other["xep_0060"].get_items(other.boundjid.bare, "urn:xmpp:bookmarks:1", timeout=15)
+    found = {item["id"]: item.xml[0] for item in found["pubsub"]["items"]}
+    equal(found[room].get("name"), "The orchard", "the name of the bookmark")
+    equal(await program.ended(), 0, "exit status")

@@ -90,6 +90,40 @@ const acts = {
     await page.evaluate((room) => api.rooms.open(room, { nick: "romeo" }, true), room);
     await type(body);
   },
+  // A picture of so many pixels on a side, made here, uploaded, and its address sent.
+  picture: async ({ to, side }) => {
+    // Until every service has told what it is, also one that is away, it offers no upload.
+    await page.waitForFunction(
+      async (domain) => (await api.disco.features.get("urn:xmpp:http:upload:0", domain)).length,
+      { polling: 200, timeout: 60_000 },
+      new URL(origin).hostname,
+    );
+    say("upload is offered");
+    await page.evaluate(async (to, side) => {
+      const canvas = new OffscreenCanvas(side, side);
+      canvas.getContext("2d").fillRect(0, 0, side / 2, side / 2);
+      const picture = await canvas.convertToBlob({ type: "image/png" });
+      const chat = await api.chats.open(to, {}, true);
+      await chat.sendFiles([new File([picture], "balcony.png", { type: "image/png" })]);
+    }, to, side);
+  },
+  bookmark: async ({ room, title, nick }) => {
+    await page.evaluate((jid, name, nick) => api.bookmarks.set({ jid, name, nick, autojoin: false }), room, title, nick);
+    say(`bookmarked ${room}`);
+  },
+  // A picture that its user sees, from its address.
+  painted: async ({ url }) => {
+    const size = await page.waitForFunction(
+      (url) => {
+        const painted = [...document.querySelectorAll("converse-chat-message-body img, converse-rich-text img, .chat-content img")];
+        return painted.find((image) => image.src === url && image.complete && image.naturalWidth)?.naturalWidth;
+      },
+      {},
+      url,
+    );
+    await page.screenshot({ path: picture });
+    say(`painted ${await size.jsonValue()} ${url}`);
+  },
   // What its user sees.
   shown: async ({ text }) => {
     await page.waitForFunction(

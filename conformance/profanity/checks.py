@@ -1,9 +1,14 @@
 """Profanity in a terminal, with slixmpp on the other side."""
 
+import asyncio
+import ssl
+import urllib.request
+
 from check import check, equal, expect
 from people import online, profanity
 from sealed import equipped, hear, published, say
 from server import Account
+from terminal import own_folder
 from xmpp import befriend, login
 
 
@@ -142,6 +147,23 @@ async def administration(case):
     terminal.type("/form submit")
     await terminal.sees(f"{made.address} can log in now")
     await login(case, made)
+
+
+@check("profanity", "/sendfile uploads a file; whoever gets its address reads it")
+async def sendfile(case):
+    juliet = await login(case, await case.account("juliet"))
+    account = await case.account("romeo")
+    terminal = await online(case, account)
+    file = own_folder(case.server.work) / "sonnet.txt"
+    file.write_text("From you have I been absent in the spring\n" * 1000)
+    terminal.type(f"/msg {juliet.boundjid.bare} I send you something")
+    await juliet.message("I send you something")
+    terminal.type(f"/sendfile {file}")
+    said = await juliet.find(juliet.messages, lambda message: "/upload/" in message["body"], "a message with an address")
+    trust = ssl.create_default_context(cafile=case.server.ca)
+    url = said["body"]
+    got = await asyncio.to_thread(lambda: urllib.request.urlopen(url, context=trust, timeout=15).read())
+    equal(got, file.read_bytes(), "what comes down")
 
 
 @check("profanity", "shares a room with another client: history, both ways, the subject, a kick")
