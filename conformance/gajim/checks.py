@@ -1,10 +1,15 @@
 """Gajim on a desktop, with slixmpp on the other side."""
 
+import asyncio
+import ssl
+import urllib.request
+
 from breaks import Wire
 from check import Skip, check, equal
 from desktop import ROSE, rose
 from people import OMEMO, Gajim
 from sealed import equipped, hear, published, say
+from terminal import own_folder
 from xmpp import PATIENCE, befriend, login
 
 
@@ -34,6 +39,23 @@ async def chat(case):
     juliet.send_message(message["from"], "you do wrong your hand too much", mtype="chat")
     await gajim.desktop.sees("my lips, two blushing pilgrims", "you do wrong your hand too much")
     await gajim.desktop.picture(case.server.work / "gajim-chat.png", colour=ROSE, pixels=500)
+
+
+@check("gajim", "uploads a picture, which comes down as it is")
+async def upload(case):
+    account, juliet = await friends(case)
+    gajim = await Gajim.start(case, account)
+    await juliet.presence(account.address)
+    await gajim.chat(juliet.boundjid.bare)
+    picture = own_folder(case.server.work) / "rose.png"
+    picture.write_bytes(rose())
+    await gajim.upload(picture)
+    said = await juliet.find(juliet.messages, lambda message: "/upload/" in message["body"], "a message with an address")
+    trust = ssl.create_default_context(cafile=case.server.ca)
+    url = said["body"]
+    got = await asyncio.to_thread(lambda: urllib.request.urlopen(url, context=trust, timeout=15).read())
+    equal(got == rose(), True, "whether the picture came down")
+    await gajim.desktop.picture(case.server.work / "gajim-upload.png")
 
 
 @check("gajim", "OMEMO (its plugin): publishes its keys, hears from slixmpp-omemo and writes to it")

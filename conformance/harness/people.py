@@ -114,6 +114,11 @@ class Gajim:
         await self.desktop.do("write", text=text)
         await self.act(WINDOW, "send-message")
 
+    async def upload(self, file):
+        """In the chat that it shows; asked whether it should be sent, it says so."""
+        await self.act(WINDOW, "send-file-httpupload", [file.as_uri()])
+        await self.desktop.press("Send Files")
+
     async def block(self, jid):
         """Or the other way about, if it is blocked."""
         await self.act(PATH, f"{self.account}-block-contact", jid)
