@@ -10,11 +10,12 @@
 //! | [`metrics`] | counters and their registry, as Prometheus reads them | |
 //! | [`xml`] | bytes to [`xml::Element`] and back: framer, strict parser, limits, writer | |
 //! | [`proto`] | values of XMPP: [`proto::Jid`], [`proto::Stanza`], errors, forms, every namespace | |
+//! | [`mls`] | what a server sees of MLS: framing, key packages; knows nothing of XMPP | |
 //! | [`config`] | the typed tree, where each value came from, what is wrong and how to mend it | |
 //! | [`store`] | one ordered map of bytes on disk: [`store::Batch`], snapshots, engines, the committer | |
 //! | [`stream`] | the stream machine: header, features, STARTTLS, SASL, bind, acknowledgements | |
 //! | [`hooks`] | **the extension interface**: what a feature sees and what it may claim | config, store, stream |
-//! | [`state`] | truths that several features ask for: accounts, rosters, the message log | store, hooks |
+//! | [`state`] | truths that several features ask for: accounts, rosters, the message log | mls, store, hooks |
 //! | [`net`] | sockets: listeners, limits, TLS, the connection driver | stream |
 //! | [`http`] | the HTTP side: metrics for a collector; what features ask of the web | hooks, net |
 //! | [`relay`] | STUN and TURN: a way for calls that no other packet takes; knows nothing of XMPP | net |
@@ -23,7 +24,7 @@
 //! | [`router`] | whose address is this; phases, commit, delivery, bounce | session, state |
 //! | [`federation`] | other servers: found, called, believed; links; what is kept for those that are away | net, session, router, state |
 //! | [`components`] | programs beside the server that serve domains of their own, and what is kept for them | federation, and what that uses |
-//! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | hooks, state |
+//! | [`modules`] | one feature, one file, one line in [`modules::LIST`] | mls, hooks, state |
 //! | [`admin`] | commands, control socket, command line, moving in and out | config, state, stream (credentials) |
 //! | [`server`] | puts it all together, drains, stops | everything |
 //!
@@ -100,6 +101,7 @@ pub mod federation;
 pub mod hooks;
 pub mod http;
 pub mod metrics;
+pub mod mls;
 pub mod modules;
 pub mod net;
 pub mod proto;

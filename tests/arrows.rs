@@ -9,6 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("xml", &["runtime"]),
     ("proto", &["runtime", "xml"]),
+    ("mls", &[]),
     ("config", &["proto"]),
     ("store", &["runtime", "metrics", "proto", "config"]),
     ("stream", &["runtime", "xml", "proto"]),
@@ -21,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "state",
         &[
-            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks",
+            "runtime", "metrics", "xml", "proto", "mls", "config", "store", "stream", "hooks",
         ],
     ),
     ("net", &["runtime", "metrics", "xml", "proto", "stream"]),
@@ -74,7 +75,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "modules",
         &[
-            "runtime", "metrics", "xml", "proto", "config", "store", "stream", "hooks", "state",
+            "runtime", "metrics", "xml", "proto", "mls", "config", "store", "stream", "hooks",
+            "state",
         ],
     ),
     (
