@@ -31,6 +31,7 @@ mod http;
 mod invites;
 mod lists;
 mod logins;
+mod mls;
 mod muc;
 mod never_lost;
 mod operations;

@@ -32,6 +32,8 @@ pub enum Sealed {
     Omemo,
     /// OpenPGP (XEP-0027, 0373).
     OpenPgp,
+    /// MLS (`docs/mls.md`).
+    Mls,
     /// Announced by XEP-0380, scheme unknown here.
     Other,
 }
@@ -145,6 +147,10 @@ impl Facts {
                 self.sealed = Some(Sealed::OpenPgp);
                 Class::Content
             }
+            ns::MLS if child.name() == "mls" => {
+                self.sealed = Some(Sealed::Mls);
+                Class::Content
+            }
             ns::REACTIONS
             | ns::RETRACT
             | ns::CORRECTION
@@ -233,8 +239,10 @@ mod tests {
     #[test]
     fn what_has_meaning_lasts() {
         type Case = (&'static [(&'static str, &'static str)], bool);
-        let cases: [Case; 12] = [
+        let cases: [Case; 14] = [
             (&[("body", ns::CLIENT)], true),
+            (&[("mls", ns::MLS)], true),
+            (&[("welcome", ns::MLS)], false),
             (&[("encrypted", ns::OMEMO_LEGACY)], true),
             (&[("received", ns::RECEIPTS)], true),
             (&[("displayed", ns::CHAT_MARKERS)], true),

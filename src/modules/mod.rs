@@ -33,6 +33,8 @@ pub mod invite;
 pub mod keys;
 pub mod last;
 pub mod lists;
+#[cfg(feature = "mls")]
+pub mod mls;
 pub mod muc;
 pub mod node_archive;
 pub mod offline;
@@ -81,6 +83,8 @@ pub const LIST: &[Listed] = &[
     Listed::of::<web_push::WebPush>(),
     Listed::of::<fast::Fast>(),
     Listed::of::<client_access::ClientAccess>(),
+    #[cfg(feature = "mls")]
+    Listed::of::<mls::Mls>(),
     Listed::of::<ping::Ping>(),
     Listed::of::<time::Time>(),
     Listed::of::<version::Version>(),

@@ -357,3 +357,5 @@ pub const VCARD_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
 pub const DELEGATION: &str = "urn:xmpp:delegation:2";
 /// XEP-0356: privileged entity.
 pub const PRIVILEGE: &str = "urn:xmpp:privilege:2";
+/// Messaging Layer Security, a protocol of our own (`docs/mls.md`).
+pub const MLS: &str = "urn:waxwing:mls:0";

@@ -18,6 +18,7 @@ pub mod invites;
 pub mod lists;
 pub mod log;
 mod looks;
+pub mod mls;
 pub mod newcomers;
 pub mod nodes;
 pub mod outbox;

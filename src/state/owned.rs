@@ -105,6 +105,11 @@ impl Owner {
     pub fn uid(&self) -> Uid {
         self.uid
     }
+
+    /// Its address.
+    pub fn jid(&self) -> &Jid {
+        &self.jid
+    }
 }
 
 /// Why something was not written.

@@ -92,6 +92,8 @@ spaces! {
     ROOM_CHANGE = 0x56;
     /// service, room, jid → nick of a client of another server that is in the room. Relaxed.
     ROOM_GUEST = 0x57;
+    /// rid, what, jid → the order of the room's encrypted group, who takes part in it, its state.
+    ROOM_GROUP = 0x58;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

@@ -1,7 +1,8 @@
 //! Bodies of the fuzz targets, as plain functions, and a mutator for toolchains without a fuzzer.
 
-use waxwing::{admin, net, proto, relay, runtime, store, stream, xml};
+use waxwing::{admin, mls, net, proto, relay, runtime, store, stream, xml};
 
+pub mod mls_bodies;
 pub mod mutate;
 pub mod net_bodies;
 pub mod relay_bodies;

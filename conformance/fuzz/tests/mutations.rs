@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use waxwing_fuzz::mutate::{Random, mutate};
-use waxwing_fuzz::{net_bodies, relay_bodies, store_bodies, stream_bodies, xml_bodies};
+use waxwing_fuzz::{mls_bodies, net_bodies, relay_bodies, store_bodies, stream_bodies, xml_bodies};
 
 fn drive(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -44,6 +44,16 @@ fn websocket() {
 #[test]
 fn relay() {
     drive("relay", relay_bodies::relay);
+}
+
+#[test]
+fn mls_framing() {
+    drive("mls_framing", mls_bodies::framing);
+}
+
+#[test]
+fn mls_package() {
+    drive("mls_package", mls_bodies::package);
 }
 
 #[test]

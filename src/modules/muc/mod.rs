@@ -107,6 +107,12 @@ settings! {
         pub nickname: Bytes = Bytes(256) => within(Bytes(16)..=Bytes(1023));
         /// Bytes of a room's subject, its name, its description, or the reason for something.
         pub text: Bytes = Bytes::kib(4) => within(Bytes(256)..=Bytes::kib(64));
+        /// In rooms that keep the order of an encrypted group (MLS): epochs that what is said may be behind.
+        pub epochs: u32 = 2 => within(0..=100);
+        /// People who take part in such a group, as far as the room remembers them.
+        pub participants: u32 = 10_000 => within(10..=100_000);
+        /// Bytes of its state, which is kept where people may join by themselves.
+        pub group_info: Bytes = Bytes::kib(128) => within(Bytes::kib(4)..=Bytes::mib(4));
         /// Rooms on the public list.
         pub listed: u32 = 10_000 => within(100..=100_000);
     }
@@ -234,6 +240,9 @@ fn rules(config: &Config) -> Rules {
         hats: config.hats as usize,
         profile: config.vcard.as_usize(),
         text: config.text.as_usize(),
+        window: u64::from(config.epochs),
+        participants: config.participants as usize,
+        group_info: config.group_info.as_usize(),
         options: Options {
             persistent: config.persistent,
             public: config.public,

@@ -216,6 +216,9 @@ impl RoomOwner {
         if let Some(rid) = out.profile {
             self.service.read_profile(rid, envelope, turn.floor);
         }
+        if let Some(of) = out.group_info {
+            self.service.read_group_info(of, envelope, turn.floor);
+        }
         if let Some(rid) = out.cleared {
             let service = self.service.clone();
             turn.ledger

@@ -1,13 +1,17 @@
-//! The vCard of a room is read beside the turns (XEP-0486 §3.4).
+//! What a room is asked for and does not have in memory is read beside the turns: its vCard (XEP-0486 §3.4), and the state
+//! of its encrypted group.
 
 use std::sync::Arc;
 
 use super::Service;
 use crate::hooks::{Envelope, Floor, Origin};
 use crate::proto::error::{Condition, StanzaError};
+use crate::proto::ns;
 use crate::proto::stanza::Stanza;
-use crate::state::rooms::{self, Rid};
+use crate::state::mls;
+use crate::state::rooms::{self, Rid, group};
 use crate::state::stored_xml;
+use crate::store::{Snapshot, StoreError};
 use crate::xml::Element;
 
 impl Service {
@@ -18,13 +22,37 @@ impl Service {
         envelope: &Envelope,
         floor: &Arc<dyn Floor>,
     ) {
+        let read = move |view: &dyn Snapshot| rooms::read_profile(view, rid);
+        self.read_beside(envelope, floor, read, |stored| stored_xml::read(&stored));
+    }
+
+    /// Answers with the state of the group of a room, if it is of this epoch.
+    pub(super) fn read_group_info(
+        self: &Arc<Self>,
+        (rid, epoch): (Rid, u64),
+        envelope: &Envelope,
+        floor: &Arc<dyn Floor>,
+    ) {
+        let read = move |view: &dyn Snapshot| group::info(view, rid, epoch);
+        self.read_beside(envelope, floor, read, |info| {
+            Some(Element::new("group-info", ns::MLS).with_text(&mls::encode(&info)))
+        });
+    }
+
+    fn read_beside(
+        self: &Arc<Self>,
+        envelope: &Envelope,
+        floor: &Arc<dyn Floor>,
+        read: impl FnOnce(&dyn Snapshot) -> Result<Option<Vec<u8>>, StoreError> + Send + 'static,
+        show: fn(Vec<u8>) -> Option<Element>,
+    ) {
         let (question, floor) = (envelope.stanza.clone(), floor.clone());
         let room = envelope.to.clone();
         let place = self.queries.clone().try_acquire_owned();
         let service = self.clone();
         let answer = move |answer: Result<Element, StanzaError>| {
             let stanza = match answer {
-                Ok(vcard) => Some(question.reply().with_child(vcard)),
+                Ok(payload) => Some(question.reply().with_child(payload)),
                 Err(error) => question.error(&error.with_by(room.clone())),
             };
             if let Some(mut stanza) = stanza {
@@ -37,17 +65,13 @@ impl Service {
         };
         tokio::spawn(async move {
             let _place = place;
-            let stored = service
-                .store
-                .reading(move |view| rooms::read_profile(view, rid));
-            answer(match stored.await {
+            answer(match service.store.reading(read).await {
                 Ok(Some(stored)) => {
-                    let vcard = stored_xml::read(&stored);
-                    vcard.ok_or_else(|| Condition::InternalServerError.into())
+                    show(stored).ok_or_else(|| Condition::InternalServerError.into())
                 }
                 Ok(None) => Err(Condition::ItemNotFound.into()),
                 Err(error) => {
-                    tracing::error!(service = %service.domain, %error, "the picture of a room cannot be read; run `waxwing check`");
+                    tracing::error!(service = %service.domain, %error, "what a room keeps cannot be read; run `waxwing check`");
                     Err(Condition::InternalServerError.into())
                 }
             });

@@ -2,9 +2,11 @@
 
 use crate::choice;
 use crate::hooks::{Class, Facts};
+use crate::mls::framing::{self, Frame};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
+use crate::state::mls;
 use crate::xml::El;
 
 choice! {
@@ -130,7 +132,7 @@ fn speaks(stanza: &Stanza, class: Class) -> bool {
         _ => false,
     };
     match class {
-        Class::Content => !is_key_transport(stanza),
+        Class::Content => !is_key_transport(stanza) && !changes_group(stanza),
         Class::Follow => stanza.children().any(follows),
         Class::Other => stanza
             .child("x", ns::MUC_USER)
@@ -145,6 +147,13 @@ fn is_key_transport(stanza: &Stanza) -> bool {
         let sealed = stanza.child("encrypted", omemo);
         sealed.is_some_and(|sealed| !sealed.has_child("payload", omemo))
     })
+}
+
+/// MLS: the members of a group change it; nobody says anything (RFC 9420 §6).
+fn changes_group(stanza: &Stanza) -> bool {
+    let message = stanza.child("mls", ns::MLS).and_then(mls::decode);
+    let frame = message.as_deref().map(framing::read);
+    matches!(frame, Some(Ok(Frame::Message(framed))) if framed.content != framing::Content::Application)
 }
 
 fn call(stanza: &Stanza) -> Option<Call> {
@@ -172,6 +181,7 @@ fn shortened(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::mls::testing;
     use crate::xml::Element;
 
     fn notice(kind: MessageType, children: &[Element], content: Content) -> Option<Notice> {
@@ -208,6 +218,12 @@ mod tests {
             assert_eq!((notice.messages, notice.is_urgent()), (1, false));
             assert_eq!(notice.last, Some(Last::default()));
         }
+        let mls = |kind| {
+            let bytes = mls::encode(&testing::private(b"group", 1, kind));
+            Element::new("mls", ns::MLS).with_text(&bytes)
+        };
+        assert!(chat(mls(1)).is_some() && chat(Element::new("mls", ns::MLS)).is_some());
+        assert!(chat(mls(2)).is_none() && chat(mls(3)).is_none());
         for not in [
             el("received", ns::RECEIPTS),
             el("displayed", ns::CHAT_MARKERS),

@@ -3,6 +3,7 @@
 mod affiliation;
 pub mod archive;
 pub mod changes;
+pub mod group;
 pub mod guests;
 mod occupied;
 mod options;
@@ -149,6 +150,8 @@ pub struct Stored {
     pub affiliates: BTreeMap<Jid, Affiliate>,
     /// What changed of that, as far as it is remembered.
     pub changes: VecDeque<Change>,
+    /// Its encrypted group, if it has one.
+    pub group: Option<group::Group>,
 }
 
 fn odd(what: &str) -> StoreError {
@@ -195,10 +198,12 @@ pub fn read(view: &dyn Snapshot, room: &Jid) -> Result<Option<Stored>, StoreErro
         }
     }
     let changes = changes::read(view, record.rid)?.into();
+    let group = group::read(view, record.rid)?;
     Ok(Some(Stored {
         record,
         affiliates,
         changes,
+        group,
     }))
 }
 
@@ -282,6 +287,7 @@ pub async fn clear(store: &Store, rid: Rid) -> Result<(), CommitError> {
         Space::ROOM_TOTALS,
         Space::ROOM_PROFILE,
         Space::ROOM_CHANGE,
+        Space::ROOM_GROUP,
         Space::ROOM_MEMBER,
         Space::ROOM_CONFIG,
     ] {

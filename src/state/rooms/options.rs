@@ -102,6 +102,10 @@ pub struct Options {
     pub pubsub: String,
     /// The space that it is part of, a node (XEP-0503).
     pub space: String,
+    /// It keeps the order of an encrypted group (`docs/mls.md`).
+    pub ordered: bool,
+    /// Who is in the room may join that group by himself.
+    pub external: bool,
 }
 
 impl Default for Options {
@@ -129,6 +133,8 @@ impl Default for Options {
             logged: false,
             pubsub: String::new(),
             space: String::new(),
+            ordered: false,
+            external: false,
         }
     }
 }

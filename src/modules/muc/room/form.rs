@@ -167,7 +167,19 @@ fn keeping(form: Form, o: &Options, history: usize) -> Form {
             Field::boolean("muc#roomconfig_enablelogging", o.logged)
                 .with_label("What is said is published"),
         )
+        .with_field(
+            Field::boolean(ORDERED, o.ordered)
+                .with_label("The room keeps the order of an encrypted group (MLS)"),
+        )
+        .with_field(
+            Field::boolean(EXTERNAL, o.external)
+                .with_label("Occupants may join that group by themselves"),
+        )
 }
+
+/// The two of `docs/mls.md`.
+const ORDERED: &str = "{urn:waxwing:mls:0}ordered";
+const EXTERNAL: &str = "{urn:waxwing:mls:0}external";
 
 /// XEP-0503 says only how the answer is shown (§5.5).
 const SPACE: &str = "{urn:xmpp:spaces:0}parent";
@@ -209,6 +221,12 @@ pub fn apply(checked: &Form, options: &mut Options, text: usize) -> Result<(), S
     yes("muc#roomconfig_changesubject", &mut options.change_subject);
     yes("muc#roomconfig_enablearchiving", &mut options.archive);
     yes("muc#roomconfig_enablelogging", &mut options.logged);
+    yes(ORDERED, &mut options.ordered);
+    yes(EXTERNAL, &mut options.external);
+    if options.ordered && !options.archive {
+        let text = "Who is away reads the changes of an encrypted group in the archive";
+        return Err(unfit(text.to_owned()));
+    }
     if let Some(whois) = checked.value("muc#roomconfig_whois") {
         options.non_anonymous = whois == "anyone";
     }

@@ -94,6 +94,7 @@ impl Room {
                 features.extend([ns::MODERATE, ns::MODERATE_OLD]);
             }
             features.extend((!options.space.is_empty()).then_some(ns::SPACES));
+            features.extend(options.ordered.then_some(ns::MLS));
             features.extend([
                 either(options.public, "muc_public", "muc_hidden"),
                 either(options.persistent, "muc_persistent", "muc_temporary"),

@@ -73,6 +73,11 @@ impl Room {
                 false => Err(Condition::ItemNotFound.into()),
             };
         }
+        if !set && payload.is("group-info", ns::MLS) {
+            let epoch = self.shows_info(&actor.jid)?;
+            out.group_info = Some((self.record()?.rid, epoch));
+            return Ok(());
+        }
         let answer = self.answer(actor, set, payload, now, out)?;
         let mut result = stanza.reply();
         result.from = Some(to.clone());
@@ -114,6 +119,7 @@ impl Room {
                 self.ban_command(&bare, payload, now, out).map(Some)
             }
             (true, ns::COMMANDS, "command") => self.command(&bare, payload, out).map(Some),
+            (_, ns::MLS, _) => self.group_asks(actor, set, payload, out),
             (true, ns::VCARD, "vCard") => self.set_profile(&bare, payload, out).map(|()| None),
             (true, ns::MUC_TOKEN_INVITE, "request") => {
                 self.make_token(&bare, payload, now, out).map(Some)

@@ -131,6 +131,7 @@ impl Room {
             },
             affiliates: [(bare.clone(), owner)].into(),
             changes: VecDeque::new(),
+            group: None,
         });
         self.locked = true;
         Ok(())

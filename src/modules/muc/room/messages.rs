@@ -65,18 +65,28 @@ impl Room {
             return Err(Condition::Forbidden.into());
         }
         let reflected = self.reflected(speaker, stanza);
+        let step = self.place(full, stanza, now)?;
         self.paced(&full.bare(), stanza, now)?;
         self.count_said(stanza, now.wall);
         self.take_back(full, stanza, now, out);
-        match lasts(stanza) {
-            true => self.say_to_all(full, reflected, now, out),
+        match lasts(stanza) || step.stays() {
+            true => {
+                let mid = self.say_to_all(full, reflected, now, out);
+                self.next_epoch(step, mid, full, out);
+            }
             false => out.tell_all(self.sessions(|_| true), reflected),
         }
         Ok(())
     }
 
     /// Keeps a message, and tells it to all under the id that it is kept under.
-    pub(super) fn say_to_all(&mut self, full: &Jid, stanza: Stanza, now: &Now<'_>, out: &mut Out) {
+    pub(super) fn say_to_all(
+        &mut self,
+        full: &Jid,
+        stanza: Stanza,
+        now: &Now<'_>,
+        out: &mut Out,
+    ) -> Mid {
         let mid = self.ids.draw(now.wall);
         let mut live = stanza.clone();
         live.push(self.stanza_id(mid));
@@ -85,6 +95,7 @@ impl Room {
         let facts = Facts::of(&live);
         out.said = (facts.class == Class::Content && !facts.no_store).then(|| live.clone());
         out.tell_all(self.sessions(|_| true), live);
+        mid
     }
 
     /// The history has it from now on, and the disk, if the room keeps what is said there.

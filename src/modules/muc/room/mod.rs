@@ -7,6 +7,7 @@ mod archive;
 mod bans;
 mod barred;
 mod form;
+mod group;
 mod guests;
 mod hats;
 mod info;
@@ -84,6 +85,12 @@ pub struct Rules {
     pub profile: usize,
     /// Bytes of a subject, a name, a description or a reason.
     pub text: usize,
+    /// Epochs that what is said in an encrypted group may be behind.
+    pub window: u64,
+    /// People who take part in one, as far as the room remembers them.
+    pub participants: usize,
+    /// Bytes of its state.
+    pub group_info: usize,
     /// What a new room is like.
     pub options: Options,
 }
@@ -139,6 +146,8 @@ pub struct Out {
     pub said: Option<Arc<Stanza>>,
     /// A room whose vCard is asked for; the answer comes from there.
     pub profile: Option<Rid>,
+    /// A room whose group's state is asked for, and of which epoch.
+    pub group_info: Option<(Rid, u64)>,
 }
 
 impl Out {

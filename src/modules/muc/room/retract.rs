@@ -66,12 +66,14 @@ impl Room {
     /// The message that a stanza is about and that must be looked up first, as it is too old to be
     /// in memory.
     pub fn wants(&self, from: &Jid, stanza: &Stanza) -> Option<Mid> {
-        let id = match stanza.kind {
-            Kind::Message(MessageType::Groupchat) => retracted(stanza)?,
-            Kind::Iq(IqType::Set) => Moderation::read(stanza.payload()?)?.id,
+        let mid = match stanza.kind {
+            Kind::Message(MessageType::Groupchat) => match retracted(stanza) {
+                Some(id) => id.parse().ok()?,
+                None => self.wants_winner(from, stanza)?,
+            },
+            Kind::Iq(IqType::Set) => Moderation::read(stanza.payload()?)?.id.parse().ok()?,
             _ => return None,
         };
-        let mid = id.parse().ok()?;
         let keeps = self.options().is_some_and(|options| options.archive);
         let known = self.history.iter().any(|said| said.mid == mid);
         (keeps && !known && self.occupants.of(from).is_some()).then_some(mid)

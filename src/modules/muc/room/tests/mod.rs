@@ -46,6 +46,9 @@ fn rules() -> Rules {
         hats: 2,
         profile: 1_000,
         text: 100,
+        window: 2,
+        participants: 10,
+        group_info: 1_000,
         options: Options::default(),
     }
 }
