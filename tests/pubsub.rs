@@ -167,6 +167,7 @@ async fn who_makes_nodes_is_a_setting() {
 fn every_example_is_shown_or_has_a_reason() {
     every_example("xep-0045.txt", 220);
     every_example("xep-0060.txt", 236);
+    every_example("xep-0163.txt", 11);
 }
 
 fn every_example(table: &str, examples: u32) {

@@ -83,6 +83,7 @@ files! {
     muc_owner
     muc_versions
     node_archive
+    pep
     presence
     private_xml
     pubsub

@@ -7,7 +7,7 @@ use super::error::exact;
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::form::Form;
 use crate::proto::ns;
-use crate::xml::El;
+use crate::xml::{El, Element};
 
 impl Config {
     /// What a form is filled into that makes a node: these defaults, or those of the kind that the form names.
@@ -65,6 +65,28 @@ impl Config {
             "entry" | "feed" => Ok(()),
             _ => wrong("A feed takes entries of Atom"),
         }
+    }
+}
+
+impl Config {
+    /// An entry of a feed with the link to its item, which not all clients can make (XEP-0472 §4.3); nothing where it has one.
+    pub(super) fn linked(&self, entry: El<'_>, uri: impl FnOnce() -> String) -> Option<Element> {
+        let feeds = [ns::MICROBLOG, ns::SOCIAL_FEED, ns::SOCIAL_FEED_GALLERY];
+        let is_link = |el: El<'_>| {
+            let href = el.attr("href").unwrap_or_default();
+            el.is("link", ns::ATOM)
+                && el.attr("rel") == Some("alternate")
+                && href.starts_with("xmpp:")
+        };
+        let lacks = feeds.contains(&self.kind.as_str())
+            && entry.is("entry", ns::ATOM)
+            && !entry.children().any(is_link);
+        lacks.then(|| {
+            let link = Element::new("link", ns::ATOM)
+                .with_attr("rel", "alternate")
+                .with_attr("href", &uri());
+            entry.to_element().with_child(link)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use super::items::{self, Head, Place, Span};
 use super::record::{self, Node, Totals, Used};
 use super::{Answer, NAME, Work, events, name_of, present};
 use crate::proto::error::{Condition, StanzaError};
-use crate::proto::ns;
+use crate::proto::{ns, uri};
 use crate::state::stored_xml;
 use crate::store::Space;
 use crate::xml::{El, Element};
@@ -83,6 +83,14 @@ impl Work<'_> {
         match sent(act, &node.config)? {
             Some(sent) => {
                 node.config.takes(sent.payload)?;
+                let id = sent.id.map_or_else(|| self.scene.fresh.id(), str::to_owned);
+                let address = &self.scene.house.address;
+                let link = || uri::item(address, name, &id);
+                let linked = sent.payload.and_then(|payload| node.config.linked(payload, link));
+                let sent = Sent {
+                    id: Some(&id),
+                    payload: linked.as_ref().map(Element::root).or(sent.payload),
+                };
                 self.publish_item(name, &node, &sent).map(Some)
             }
             None => {
