@@ -62,13 +62,13 @@ def why_not():
 
 class Dino:
     @classmethod
-    async def start(cls, case, account, sealed=()):
-        """It has an encrypted chat with each address of `sealed`."""
+    async def start(cls, case, account, sealed=(), wire=None):
+        """It has an encrypted chat with each address of `sealed`. With a wire it finds the end of that."""
         if why := why_not():
             raise Skip(why)
         self = cls()
         folder = own_folder(case.server.work)
-        await self.names(case, folder, account)
+        await self.names(case, folder, account, wire or case.server)
         (folder / "ca.pem").write_bytes(case.server.ca.read_bytes())
         profile(folder / "data/dino", account, sealed)
         self.desktop = await Desktop.start(case, folder)
@@ -83,12 +83,12 @@ class Dino:
         await self.desktop.do("write", text=text)
         await self.desktop.do("key", name="Return")
 
-    async def names(self, case, folder, account):
+    async def names(self, case, folder, account, end):
         try:
             names = await NameServer.start(case, loopback(), 53)
         except OSError as error:
             raise Skip(f"no name server for Dino: {error}") from None
         domain = account.address.partition("@")[2]
-        names.address(f"xmpp.{domain}", case.server.host)
-        names.service(domain, (5, 5, case.server.port, f"xmpp.{domain}"), kind="client")
+        names.address(f"xmpp.{domain}", end.host)
+        names.service(domain, (5, 5, end.port, f"xmpp.{domain}"), kind="client")
         (folder / "resolv.conf").write_text(f"nameserver {names.host}\n")

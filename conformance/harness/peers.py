@@ -157,6 +157,9 @@ class Peer:
         except TimeoutError:
             await self.kill()
 
+    def noted(self):
+        """It was told something that it is to know after a kill."""
+
     async def new_account(self, name):
         """Registered in band."""
         self.accounts += 1
@@ -203,7 +206,7 @@ class Ejabberd(Peer):
     name = "ejabberd"
     # What calls must have a certificate for clients too.
     usage = "serverAuth,clientAuth"
-    # When all accounts are on its disk.
+    # When all it was told is on its disk.
     written = 0
 
     def configure(self, *, certified, bidi):
@@ -223,13 +226,16 @@ class Ejabberd(Peer):
         # It asks the system for addresses, which knows nothing of our names.
         return ip
 
+    def noted(self):
+        self.written = time.monotonic() + 3
+
     async def new_account(self, name):
         account = await super().new_account(name)
-        self.written = time.monotonic() + 3
+        self.noted()
         return account
 
     async def kill(self):
-        """Its database writes an account two seconds later than it says: killed before, it knows none."""
+        """Its database writes two seconds later than it says: killed before, it knows nothing of that."""
         await asyncio.sleep(max(0, self.written - time.monotonic()))
         await super().kill()
 

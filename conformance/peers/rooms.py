@@ -141,6 +141,7 @@ async def brought_back(case, kind):
     paris = await here.enter(here.own, await here.own.new_account("paris", OURS))
     theirs = slixmpp.JID(f"heath@{rooms_of(THEIRS)}")
     await made(juliet, theirs)
+    here.peer.noted()
     join = romeo.make_presence(pto=f"{theirs}/romeo", pshow="away")
     join.enable("muc_join")
     join.xml.find("{http://jabber.org/protocol/muc}x").append(ET.Element("{waxwing:rejoin:0}rejoin"))

@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 
 import slixmpp
 
-from check import Skip, check, equal, expect
+from breaks import Wire, another, own_server
+from check import Skip, check, equal, expect, within
 from desktop import ROSE, rose
 from dino import Dino
 from people import OMEMO, Gajim, online
@@ -130,6 +131,46 @@ async def room(case):
     expect(301 in gone["muc"]["status_codes"], f"no ban: {gone}")
     await profanity.sees(f"Banned from {room} by crone")
     await gajim.desktop.sees("banquo")
+
+
+@check("together", "the server is killed: Gajim and Profanity come back into their room by themselves, Dino once it is started again", apart=True, limit=180.0)
+async def over_a_kill(case):
+    server = await own_server(case)
+    wire = await Wire.start(case)
+    room = slixmpp.JID(f"heath@conference.{server.domain}")
+    crone = await case.account("crone")
+    owner = await made(case, crone, room)
+    macbeth, lennox, banquo = [await case.account(name) for name in ("macbeth", "lennox", "banquo")]
+    for account, nick in ((macbeth, "macbeth"), (lennox, "lennox")):
+        await bookmarked(case, account, room, nick)
+    gajim = await Gajim.start(case, macbeth, wire=wire)
+    await comes(owner, room, "macbeth")
+    dino = await Dino.start(case, lennox, wire=wire)
+    await comes(owner, room, "lennox")
+    profanity = await online(case, banquo, wire=wire)
+    profanity.type("/reconnect 1")
+    profanity.type(f"/join {room} nick banquo")
+    await comes(owner, room, "banquo")
+    await gajim.room(str(room))
+
+    await another(server, wire, server.kill())
+    # As the system would: the wire alone holds open what a process that is gone held.
+    wire.cut()
+    # An end of TLS that nobody announced stops this version of Dino for good: it does not catch the error, and is started again.
+    await dino.program.close()
+    dino = await Dino.start(case, lennox, wire=wire)
+    owner = await login(case, crone, plugins=PLUGINS)
+    _, _, others, _ = await owner["xep_0045"].join_muc_wait(room, "crone", timeout=PATIENCE)
+    missing = {"macbeth", "lennox", "banquo"} - {other["from"].resource for other in others}
+
+    async def all_there():
+        while missing:
+            missing.discard((await owner.presences.get())["from"].resource)
+
+    await within(PATIENCE * 2, all_there(), "all in the room")
+    owner.send_message(room, "hail to thee", mtype="groupchat")
+    for screen in (gajim.desktop, dino.desktop, profanity):
+        await screen.sees("hail to thee")
 
 
 @check("together", "OMEMO: Gajim, Dino and Profanity write to each other, each to each", limit=150.0)
