@@ -34,6 +34,7 @@ mod logins;
 mod mls;
 mod muc;
 mod never_lost;
+mod new_muc;
 mod operations;
 mod pep;
 mod personal;

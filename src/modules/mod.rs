@@ -47,6 +47,7 @@ pub mod pubsub;
 pub mod push;
 pub mod registration;
 pub mod reporting;
+pub mod room_stays;
 pub mod room_watch;
 pub mod roster;
 pub mod rtbl;
@@ -102,6 +103,7 @@ pub const LIST: &[Listed] = &[
     Listed::of::<muc::Muc>(),
     Listed::of::<channel_search::ChannelSearch>(),
     Listed::of::<rtbl::Rtbl>(),
+    Listed::of::<room_stays::RoomStays>(),
     Listed::of::<room_watch::RoomWatch>(),
     Listed::of::<upload::Upload>(),
     Listed::of::<bytestreams::Bytestreams>(),

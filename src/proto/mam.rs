@@ -40,8 +40,8 @@ pub struct Query<Id> {
     pub before: Vec<Id>,
     /// Only these messages.
     pub ids: Option<Vec<Id>>,
-    /// Messages of rooms as well.
-    pub groupchat: bool,
+    /// Messages of rooms as well, or without them, if anything was said of that.
+    pub groupchat: Option<bool>,
     /// What is searched for.
     pub text: Option<String>,
     /// Messages on the page.
@@ -92,7 +92,7 @@ impl Offer {
             after: Vec::from_iter(page.after.as_deref().map(id).transpose()?),
             before: Vec::from_iter(page.before.as_deref().map(id).transpose()?),
             ids: None,
-            groupchat: true,
+            groupchat: None,
             text: None,
             max: page.max.unwrap_or(self.most).min(self.most),
             shape: Shape {
@@ -166,7 +166,7 @@ impl<Id: FromStr> Query<Id> {
             }
             "include-groupchat" => {
                 let wanted = value.map(|text| form::boolean(text).ok_or_else(|| bad(&field.var)));
-                self.groupchat = wanted.transpose()?.unwrap_or(true);
+                self.groupchat = wanted.transpose()?;
             }
             FULLTEXT if offer.fulltext => self.text = value.map(str::to_owned),
             _ => return Err(Condition::FeatureNotImplemented.into()),
@@ -277,7 +277,7 @@ mod tests {
             after: vec![1, 2],
             before: vec![9, 8],
             ids: Some(vec![3, 5]),
-            groupchat: false,
+            groupchat: Some(false),
             text: Some("a rose".to_owned()),
             max: 3,
             shape: Shape {
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(asked, wanted);
         let nothing = read(&[("with", &[""]), ("start", &[])], &[]).unwrap();
         assert_eq!((nothing.with, nothing.start), (None, None));
-        assert!(nothing.groupchat && !nothing.shape.backwards);
+        assert!(nothing.groupchat.is_none() && !nothing.shape.backwards);
         let form = OFFER.form();
         let form = Form::of(form.root()).unwrap().unwrap();
         let offered: Vec<&str> = form.fields.iter().map(|field| field.var.as_str()).collect();

@@ -168,6 +168,10 @@ pub const PUSH: &str = "urn:xmpp:push:0";
 pub const PUSH_SUMMARY: &str = "urn:xmpp:push:summary";
 /// Our own: web push (`docs/push.md`).
 pub const WEB_PUSH: &str = "waxwing:web-push:0";
+/// MUC2 (a ProtoXEP): rooms that bare addresses stay in.
+pub const MUC2: &str = "urn:xmpp:muc:0";
+/// MUC2: an account's server joins rooms for it.
+pub const MUC2_PAM: &str = "urn:xmpp:muc:pam:0";
 /// Our own: to be brought back into a room (`docs/rooms.md`).
 pub const REJOIN: &str = "waxwing:rejoin:0";
 /// XEP-0363: HTTP file upload.

@@ -85,6 +85,11 @@ impl MidSource {
         }
     }
 
+    /// The last id that was drawn, or what all are above.
+    pub fn last(&self) -> Mid {
+        self.last
+    }
+
     /// The next id, at wall-clock time `now` in Unix milliseconds.
     pub fn draw(&mut self, now: u64) -> Mid {
         let random = self.random();

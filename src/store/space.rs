@@ -94,6 +94,10 @@ spaces! {
     ROOM_GUEST = 0x57;
     /// rid, what, jid → the order of the room's encrypted group, who takes part in it, its state.
     ROOM_GROUP = 0x58;
+    /// rid, jid → nick of who stays in the room by its bare address, since when.
+    ROOM_STAY = 0x59;
+    /// jid, room → rid, since when and until when it stays there.
+    PERSON_STAY = 0x5a;
     /// owner, name → number of the node, its configuration.
     NODE = 0x60;
     /// owner, number, place → one item: id, publisher, time, payload.

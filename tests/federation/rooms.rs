@@ -75,7 +75,10 @@ async fn who_comes_from_another_server_is_an_occupant_like_others() {
     assert!(error.has_child("not-allowed", ns::STANZA_ERRORS));
 
     enter(&mut juliet, "juliet").await;
-    let x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
+    let field = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>";
+    let x = el(&format!(
+        "<x xmlns='jabber:x:data' type='submit'>{field}</x>"
+    ));
     let query = Element::new("query", ns::MUC_OWNER).with_child(x);
     juliet.request("set", Some(ROOM), query).await.unwrap();
     let others = enter(&mut romeo, "romeo").await;
@@ -104,6 +107,43 @@ async fn who_comes_from_another_server_is_an_occupant_like_others() {
     let leave = format!("<presence type='unavailable' to='{ROOM}/romeo'/>");
     romeo.send(leave.as_str()).await.unwrap();
     juliet.wait_for("romeo leaves", gone).await.unwrap();
+
+    // He stays, whether or not a client of his is there: what is said goes into his log.
+    let nick = "<nickname>romeo</nickname>";
+    let stay = el(&format!(
+        "<join xmlns='urn:xmpp:muc:0' room='{ROOM}'>{nick}</join>"
+    ));
+    romeo.request("set", None, stay).await.unwrap();
+    juliet.send(say("deny").as_str()).await.unwrap();
+    came(&mut juliet, "deny").await;
+    let fields = "<field var='include-groupchat'><value>true</value></field>";
+    let page = format!(
+        "<query xmlns='urn:xmpp:mam:2'><x xmlns='jabber:x:data' type='submit'>{fields}</x></query>"
+    );
+    let archived = |el: &Element| {
+        let result = el.child("result", ns::MAM)?;
+        let message = result.child("forwarded", ns::FORWARD)?;
+        let message = message.child("message", ns::CLIENT)?;
+        message.attr("id").map(str::to_owned)
+    };
+    let ask = format!("<iq type='set' id='page'>{page}</iq>");
+    let mut found = None;
+    for _ in 0..50 {
+        romeo.send(ask.as_str()).await.unwrap();
+        let mut open = true;
+        while open {
+            let got = romeo.next(Duration::from_secs(20)).await.unwrap();
+            found = archived(&got).or(found);
+            open = got.attr("id") != Some("page");
+        }
+        if found.is_some() {
+            break;
+        }
+    }
+    assert_eq!(found.as_deref(), Some("deny"));
+    let leave = el(&format!("<leave xmlns='urn:xmpp:muc:0' room='{ROOM}'/>"));
+    romeo.request("set", None, leave).await.unwrap();
+    juliet.wait_for("he stays no longer", gone).await.unwrap();
 
     enter(&mut romeo, "romeo").await;
     here.stop().await;

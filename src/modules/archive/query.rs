@@ -32,7 +32,7 @@ pub(super) fn of_log(asked: mam::Query<Mid>, config: &Config) -> log::Query {
         after: asked.after,
         before: asked.before,
         ids: asked.ids,
-        no_rooms: !asked.groupchat,
+        no_rooms: asked.groupchat == Some(false),
         words: words.map(str::to_owned).collect(),
         backwards: asked.shape.backwards,
         max: asked.max,

@@ -13,6 +13,7 @@ use crate::proto::jid::Jid;
 use crate::proto::mam::{self, Edges, Shape};
 use crate::state::log::{self, Found, Page, QueryError};
 use crate::state::pages;
+use crate::state::readable;
 use crate::store::StoreError;
 use crate::xml::Element;
 
@@ -81,16 +82,25 @@ pub(super) fn begin(
     };
     let store = archive.deps.store.clone();
     let shape = asked.shape.clone();
+    // Where each account has its own copies they are not shown twice.
+    let rooms = asked.groupchat == Some(true) && !archive.config.groupchat;
     let query = query::of_log(asked, &archive.config);
+    let account = reader.account.clone();
     Ok(Reply::Later(Box::pin(async move {
         let _place = place;
         let Ok(_order) = order.acquire().await else {
             return Reply::done();
         };
         let page = store
-            .reading(move |snapshot| match query.page(snapshot, uid) {
-                Err(QueryError::Store(error)) => Err(error),
-                page => Ok(page),
+            .reading(move |snapshot| {
+                let page = match rooms {
+                    true => readable::page(&query, snapshot, uid, &account),
+                    false => query.page(snapshot, uid),
+                };
+                match page {
+                    Err(QueryError::Store(error)) => Err(error),
+                    page => Ok(page),
+                }
             })
             .await;
         match page {

@@ -29,7 +29,7 @@ use crate::metrics::{Counter, Registry};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::state::admins::Admins;
-use crate::state::rooms::{self, Occupied, Options, Rid, archive, guests};
+use crate::state::rooms::{self, Occupied, Options, Rid, archive, guests, stays};
 use crate::state::rtbl::Named;
 use crate::store::{Snapshot, Store, StoreError};
 use crate::{choice, settings};
@@ -356,7 +356,12 @@ impl service::Service for Rooms {
             None => Vec::new(),
         };
         let lost = guests::of(view, &jid)?;
-        let room = Room::new(jid, self.0.rules.clone(), stored, history);
+        let stays = match &stored {
+            Some(stored) => stays::of_room(view, stored.record.rid)?,
+            None => Vec::new(),
+        };
+        let mut room = Room::new(jid, self.0.rules.clone(), stored, history);
+        room.take_in(stays);
         let service = self.0.clone();
         Ok(Box::new(RoomOwner::new(
             key, room, service, suspended, lost,

@@ -17,7 +17,7 @@ use crate::hooks::service::{ServiceOwner, ServiceTurn};
 use crate::hooks::{Effect, Envelope, Origin};
 use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
-use crate::proto::stanza::{Kind, PresenceType, Stanza};
+use crate::proto::stanza::{Kind, MessageType, PresenceType, Stanza};
 use crate::state::rooms::Rid;
 use crate::state::rooms::archive::{self, Said};
 use crate::state::rooms::guests::Guest;
@@ -204,7 +204,13 @@ impl RoomOwner {
         if waits {
             turn.keep_order();
         }
-        for tell in out.tells {
+        let said = Kind::Message(MessageType::Groupchat);
+        for mut tell in out.tells {
+            if tell.stanza.kind == said {
+                // Who stays and is of this server reads it in the room's archive.
+                tell.to
+                    .retain(|to| to.is_full() || !floor.is_local(to.domain()));
+            }
             turn.send_copies(tell.stanza, tell.to);
         }
         if let Some(asked) = out.asked {
@@ -297,7 +303,7 @@ impl ServiceOwner for RoomOwner {
     }
 
     fn idle(&self) -> bool {
-        self.room.count() == 0 && self.under_way.load(Ordering::Acquire) == 0
+        self.room.clients_there() == 0 && self.under_way.load(Ordering::Acquire) == 0
     }
 
     fn hand_over(&mut self) -> Option<Box<dyn Any + Send>> {
@@ -335,11 +341,12 @@ struct Written {
 }
 
 fn write(room: &Room) -> Option<Vec<u8>> {
-    if room.count() == 0 || room.is_locked() {
+    if room.clients_there() == 0 || room.is_locked() {
         return None;
     }
     let written: Vec<Written> = room
         .occupants()
+        .filter(|occupant| occupant.has_client())
         .map(|occupant| Written {
             nick: occupant.nick().to_owned(),
             bare: occupant.bare.clone(),
@@ -348,6 +355,7 @@ fn write(room: &Room) -> Option<Vec<u8>> {
             sessions: occupant
                 .sessions
                 .iter()
+                .filter(|session| session.jid.is_full())
                 .map(|session| {
                     let xml = session.presence.to_bytes();
                     (

@@ -18,7 +18,7 @@ mod tests;
 
 pub use measure::{Note, kept_bytes, listed, measure};
 pub use preferences::{Default as DefaultRule, Preferences};
-pub use query::{Found, MOST_SCANNED, Page, Query, QueryError, ends};
+pub use query::{Found, MOST_SCANNED, Page, Query, QueryError, ends, has, says};
 pub use removal::{Removed, remove};
 pub use tombstone::{Original, bury, find};
 pub use waiting::Waiting;

@@ -4,6 +4,7 @@ use super::{KEEP, ROOM, Raw, account, contact, key};
 use crate::hooks::{Entry, Uid};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
+use crate::proto::stanza::Stanza;
 use crate::store::{Direction, Mid, Range, Rows, Snapshot, Space, StoreError};
 
 /// Entries of the archive looked at for one page at the most; the next page goes on where it ended.
@@ -97,11 +98,18 @@ impl Query {
     pub fn page(&self, snapshot: &dyn Snapshot, uid: Uid) -> Result<Page, QueryError> {
         let named = self.after.iter().chain(&self.before);
         for mid in named.chain(self.ids.iter().flatten()) {
-            let value = snapshot.get(Space::LOG, &key(uid, *mid))?;
-            if value.is_none_or(|value| value.get(1).is_none_or(|flags| flags & KEEP == 0)) {
+            if !has(snapshot, uid, *mid)? {
                 return Err(QueryError::NotFound);
             }
         }
+        Ok(self.read(snapshot, uid)?)
+    }
+
+    /// Reads the page, whether or not the ids of the query are in the archive.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read(&self, snapshot: &dyn Snapshot, uid: Uid) -> Result<Page, StoreError> {
         let mut search = Search {
             query: self,
             snapshot,
@@ -156,17 +164,32 @@ impl Query {
         if !with.is_none_or(concerns) {
             return Ok(false);
         }
-        if self.words.is_empty() {
-            return Ok(true);
-        }
-        let bodies = stanza
-            .children()
-            .filter(|child| child.is("body", ns::CLIENT));
-        let text: String = bodies
-            .map(|body| body.text().to_lowercase() + "\n")
-            .collect();
-        Ok(self.words.iter().all(|word| text.contains(word)))
+        Ok(says(&stanza, &self.words))
     }
+}
+
+/// Whether the archive of an account has a message.
+///
+/// # Errors
+/// The store's.
+pub fn has(snapshot: &dyn Snapshot, uid: Uid, mid: Mid) -> Result<bool, StoreError> {
+    let value = snapshot.get(Space::LOG, &key(uid, mid))?;
+    let flags = value.and_then(|value| value.get(1).copied());
+    Ok(flags.is_some_and(|flags| flags & KEEP != 0))
+}
+
+/// Whether the text of a message holds all of these words, which are in lower case.
+pub fn says(stanza: &Stanza, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let bodies = stanza
+        .children()
+        .filter(|child| child.is("body", ns::CLIENT));
+    let text: String = bodies
+        .map(|body| body.text().to_lowercase() + "\n")
+        .collect();
+    words.iter().all(|word| text.contains(word))
 }
 
 struct Search<'a> {

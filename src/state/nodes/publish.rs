@@ -86,7 +86,9 @@ impl Work<'_> {
                 let id = sent.id.map_or_else(|| self.scene.fresh.id(), str::to_owned);
                 let address = &self.scene.house.address;
                 let link = || uri::item(address, name, &id);
-                let linked = sent.payload.and_then(|payload| node.config.linked(payload, link));
+                let linked = sent
+                    .payload
+                    .and_then(|payload| node.config.linked(payload, link));
                 let sent = Sent {
                     id: Some(&id),
                     payload: linked.as_ref().map(Element::root).or(sent.payload),

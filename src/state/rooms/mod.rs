@@ -7,6 +7,7 @@ pub mod group;
 pub mod guests;
 mod occupied;
 mod options;
+pub mod stays;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -288,6 +289,7 @@ pub async fn clear(store: &Store, rid: Rid) -> Result<(), CommitError> {
         Space::ROOM_PROFILE,
         Space::ROOM_CHANGE,
         Space::ROOM_GROUP,
+        Space::ROOM_STAY,
         Space::ROOM_MEMBER,
         Space::ROOM_CONFIG,
     ] {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Room;
 use crate::proto::jid::Jid;
+use crate::state::rooms::stays::Stay;
 use crate::state::rooms::{Affiliate, Affiliation};
 
 /// A member who is not there.
@@ -20,8 +21,8 @@ impl Room {
         let Some(stored) = self.stored.as_ref().filter(|_| !self.locked) else {
             return Vec::new();
         };
-        let there = self.occupants.iter().map(|there| there.bare.as_str());
-        let there: HashSet<&str> = there.collect();
+        let there = self.occupants.iter().filter(|there| there.has_client());
+        let there: HashSet<&str> = there.map(|there| there.bare.as_str()).collect();
         let away = stored.affiliates.iter().filter(|(jid, known)| {
             known.affiliation >= Affiliation::Member
                 && jid.domain() == host
@@ -31,7 +32,18 @@ impl Room {
             jid: jid.clone(),
             nick: known.nick.as_deref().map(Into::into),
         };
-        away.take(most).map(member).collect()
+        // Who stays and is on no list of members.
+        let others = self.stays.iter().filter(|(jid, _)| {
+            jid.domain() == host
+                && !there.contains(jid.as_str())
+                && self.listed_as(jid) < Affiliation::Member
+        });
+        let other = |(jid, stay): (&Jid, &Stay)| Member {
+            jid: jid.clone(),
+            nick: Some(stay.nick.as_str().into()),
+        };
+        let all = away.map(member).chain(others.map(other));
+        all.take(most).collect()
     }
 
     /// Whether everybody may find and enter the room.

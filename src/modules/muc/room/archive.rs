@@ -24,7 +24,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub enum Wanted {
     /// A page, and how it looks.
-    Page(Query, Shape),
+    Page(Box<Query>, Shape),
     /// Where it begins and ends (§5).
     Ends,
 }
@@ -84,11 +84,12 @@ impl Room {
             after: asked.after,
             before: asked.before,
             ids: asked.ids,
+            words: Vec::new(),
             backwards: asked.shape.backwards,
             max: asked.max,
             bytes: self.rules.page_bytes,
         };
-        Ok(Wanted::Page(query, asked.shape))
+        Ok(Wanted::Page(Box::new(query), asked.shape))
     }
 
     /// What may be asked.

@@ -13,7 +13,7 @@ impl Room {
     pub fn write_guests(&mut self, is_guest: impl Fn(&Jid) -> bool) -> Batch {
         let mut batch = Batch::new().relaxed();
         for client in self.occupants.moved() {
-            if is_guest(&client) {
+            if client.is_full() && is_guest(&client) {
                 match self.occupants.of(&client) {
                     Some(there) => guests::keep(&mut batch, &self.jid, &client, there.nick()),
                     None => guests::forget(&mut batch, &self.jid, &client),

@@ -128,6 +128,8 @@ impl Room {
                 self.revoke_token(&bare, payload, out).map(|()| None)
             }
             (false, ns::MUC_TOKEN_INVITE, "tokens") => self.list_tokens(&bare, now).map(Some),
+            (true, ns::MUC2, "join") => self.stay(actor, payload, now, out).map(Some),
+            (true, ns::MUC2, "leave") => self.stay_no_longer(&actor.jid, out).map(|()| None),
             (false, ns::REGISTER, "query") => self.registration(&bare).map(Some),
             (true, ns::REGISTER, "query") => self.register(&bare, payload, out).map(|()| None),
             _ => Err(Condition::ServiceUnavailable.into()),

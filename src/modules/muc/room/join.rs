@@ -36,9 +36,7 @@ impl Room {
         let bare = actor.jid.bare();
         let nick = to.resource().unwrap_or_default();
         self.check_nick(nick, &bare)?;
-        if !self.joins.take(1, now.instant).is_zero() {
-            return Err(self.too_many(Bound::Joins, "Too many enter at once; try again"));
-        }
+        self.take_join(now)?;
         let mut codes = Vec::new();
         let given = x.child("password", ns::MUC).map(|given| given.text());
         let given = given.as_deref();
@@ -75,6 +73,14 @@ impl Room {
         self.announce_arrival(&actor.jid, out);
         self.welcome(&actor.jid, x, stanza, now, &codes, out);
         Ok(())
+    }
+
+    /// How many may enter in a time.
+    pub(super) fn take_join(&mut self, now: &Now<'_>) -> Result<(), Refused> {
+        match self.joins.take(1, now.instant).is_zero() {
+            true => Ok(()),
+            false => Err(self.too_many(Bound::Joins, "Too many enter at once; try again")),
+        }
     }
 
     /// §17.1, §7.2.8: whether somebody may have a nickname.
@@ -138,7 +144,7 @@ impl Room {
     }
 
     /// §7.2.5 to §7.2.10.
-    fn may_enter(&self, bare: &Jid, given: Option<&str>) -> Result<(), Refused> {
+    pub(super) fn may_enter(&self, bare: &Jid, given: Option<&str>) -> Result<(), Refused> {
         let affiliation = self.affiliation(bare);
         if self.locked && affiliation != Affiliation::Owner {
             return Err(Condition::ItemNotFound.into());
@@ -168,7 +174,7 @@ impl Room {
     }
 
     /// §7.2.9, and how many clients one person may have there.
-    fn has_room(&mut self, bare: &Jid) -> Result<(), Refused> {
+    pub(super) fn has_room(&mut self, bare: &Jid) -> Result<(), Refused> {
         let most = self.rules.sessions;
         let crowded = self
             .occupants
@@ -206,7 +212,7 @@ impl Room {
     }
 
     /// XEP-0421 §5: the same for one person under every nickname, and of no use in another room.
-    fn occupant_id(&self, bare: &Jid) -> Box<str> {
+    pub(super) fn occupant_id(&self, bare: &Jid) -> Box<str> {
         self.keyed(bare.as_str())
     }
 
@@ -226,7 +232,7 @@ impl Room {
     }
 
     /// The others see who has come.
-    fn announce_arrival(&self, full: &Jid, out: &mut Out) {
+    pub(super) fn announce_arrival(&self, full: &Jid, out: &mut Out) {
         if let Some(occupant) = self.occupants.of(full) {
             let (role, kind) = (occupant.role, PresenceType::Available);
             self.show_others(occupant, role, kind, &Told::default(), out);
@@ -329,7 +335,7 @@ impl Room {
     }
 
     /// §7.2.15: the subject; an empty one if there is none.
-    fn subject(&self) -> Stanza {
+    pub(super) fn subject(&self) -> Stanza {
         let subject = self.stored.as_ref().and_then(|s| s.record.subject.as_ref());
         let read = subject.and_then(|subject| {
             let stanza = Stanza::from_bytes(subject.xml.as_bytes()).ok()?;

@@ -45,7 +45,8 @@ impl Room {
     /// Who speaks, if it is there.
     pub(super) fn speaker(&self, full: &Jid) -> Result<&Occupant, Refused> {
         let occupant = self.occupants.of(full);
-        occupant.ok_or_else(|| {
+        let stays = || self.occupants.of(&full.bare());
+        occupant.or_else(stays).ok_or_else(|| {
             StanzaError::from(Condition::NotAcceptable).with_text("You are not in the room")
         })
     }
@@ -74,7 +75,7 @@ impl Room {
                 let mid = self.say_to_all(full, reflected, now, out);
                 self.next_epoch(step, mid, full, out);
             }
-            false => out.tell_all(self.sessions(|_| true), reflected),
+            false => out.tell_all(self.hearers(), reflected),
         }
         Ok(())
     }
@@ -94,7 +95,7 @@ impl Room {
         let live = Arc::new(live);
         let facts = Facts::of(&live);
         out.said = (facts.class == Class::Content && !facts.no_store).then(|| live.clone());
-        out.tell_all(self.sessions(|_| true), live);
+        out.tell_all(self.hearers(), live);
         mid
     }
 
@@ -172,7 +173,7 @@ impl Room {
             });
         }
         self.save(out);
-        out.tell_all(self.sessions(|_| true), reflected);
+        out.tell_all(self.hearers(), reflected);
         Ok(())
     }
 

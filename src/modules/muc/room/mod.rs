@@ -26,10 +26,11 @@ mod report;
 mod retract;
 mod said;
 mod slow;
+mod stay;
 mod token;
 mod versions;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,6 +47,7 @@ use crate::proto::ns;
 use crate::proto::stanza::{Kind, Stanza};
 use crate::runtime::bucket::Bucket;
 use crate::state::rooms::archive::Said;
+use crate::state::rooms::stays::Stay;
 use crate::state::rooms::{self, Affiliate, Affiliation, Options, Record, Rid, Stored};
 use crate::store::{Batch, Mid, MidSource};
 use crate::xml::Element;
@@ -220,6 +222,8 @@ pub struct Room {
     /// It was made and waits for its configuration; it is not in the store (§10.1.1).
     locked: bool,
     occupants: Occupants,
+    /// Who stays by its bare address: they are occupants as well.
+    stays: BTreeMap<Jid, Stay>,
     history: VecDeque<Said>,
     ids: MidSource,
     forwarded: iq::Forwarded,
@@ -247,6 +251,7 @@ impl Room {
             stored,
             locked: false,
             occupants: Occupants::default(),
+            stays: BTreeMap::new(),
             history: history.into(),
             ids: MidSource::after(last),
             forwarded: iq::Forwarded::default(),
@@ -319,7 +324,7 @@ impl Room {
 
     /// Whether who comes next makes it: it is not there, or ends with this (see [`Room::handle`]).
     pub fn may_begin(&self) -> bool {
-        let stays = |stored: &Stored| stored.record.options.persistent || self.count() > 0;
+        let stays = |stored: &Stored| stored.record.options.persistent || self.clients_there() > 0;
         !self.stored.as_ref().is_some_and(stays)
     }
 
@@ -364,7 +369,11 @@ impl Room {
         }
         if self.stored.is_some() {
             for occupant in kept.occupants {
+                let (nick, role) = (occupant.nick().to_owned(), occupant.role);
                 self.occupants.enter(occupant);
+                // Who stays was there before, with the role that one has at first.
+                let there = self.occupants.by_nick_mut(&nick);
+                there.into_iter().for_each(|there| there.role = role);
             }
         }
         // What was written down of them stands.
@@ -460,6 +469,7 @@ impl Room {
             rooms::remove(&mut out.batch, &stored.record);
             out.cleared = Some(stored.record.rid);
         }
+        self.end_stays(out);
         self.locked = false;
         self.history.clear();
     }
@@ -470,6 +480,7 @@ impl Room {
         occupants
             .flat_map(|occupant| occupant.sessions.iter())
             .map(|session| session.jid.clone())
+            .filter(Jid::is_full)
             .collect()
     }
 

@@ -48,6 +48,7 @@ impl Room {
             sessions,
             ..silent
         });
+        self.rename_stay(&full.bare(), out);
         self.announce(next, &Told::default(), out);
         Ok(())
     }

@@ -81,6 +81,11 @@ impl Occupant {
         self.address.resource().unwrap_or_default()
     }
 
+    /// Whether a client of it is there.
+    pub fn has_client(&self) -> bool {
+        self.sessions.iter().any(|session| session.jid.is_full())
+    }
+
     /// The session whose presence is shown.
     pub fn shown(&self) -> Option<&Session> {
         self.sessions.last()
@@ -138,9 +143,9 @@ impl Occupants {
         self.by_nick.len()
     }
 
-    /// Whether nobody is there.
-    pub fn is_empty(&self) -> bool {
-        self.by_nick.is_empty()
+    /// How many addresses are there: clients, and people who stay.
+    pub fn addresses(&self) -> usize {
+        self.nick_of.len()
     }
 
     /// All, in the order of their nicknames.
@@ -181,7 +186,11 @@ impl Occupants {
             Some(there) => {
                 for session in occupant.sessions {
                     there.sessions.retain(|known| known.jid != session.jid);
-                    there.sessions.push(session);
+                    // Who stays by its bare address is shown only while no client is there.
+                    match session.jid.is_bare() {
+                        true => there.sessions.insert(0, session),
+                        false => there.sessions.push(session),
+                    }
                 }
             }
             None => {

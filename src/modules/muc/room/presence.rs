@@ -174,7 +174,10 @@ impl Room {
             Some(_) => &self.dated(told, self.sight(&occupant.bare)),
             None => told,
         };
-        for session in &occupant.sessions {
+        // Who stays hears nothing of itself but its end.
+        let ends = kind == PresenceType::Unavailable && told.next_nick.is_none();
+        let hears = |session: &&Session| session.jid.is_full() || ends;
+        for session in occupant.sessions.iter().filter(hears) {
             let own = told.own_codes.iter().copied();
             let own = std::iter::once(code::SELF).chain(own);
             let alone = Occupant {
@@ -226,6 +229,7 @@ impl Room {
         let Some((mut gone, rest)) = self.occupants.leave(full) else {
             return;
         };
+        self.end_stay(full, out);
         for session in &mut gone.sessions {
             session.presence = match words {
                 Some(words) => words.clone(),
@@ -261,7 +265,7 @@ impl Room {
     /// A temporary room ends with its last occupant, a locked one as well (§7.14, §10.1.3).
     pub(super) fn end_if_empty(&mut self, out: &mut Out) {
         let persistent = self.options().is_some_and(|options| options.persistent);
-        if self.occupants.is_empty() && (self.locked || !persistent) {
+        if (self.locked || !persistent) && self.clients_there() == 0 {
             self.end(out);
         }
     }
@@ -271,6 +275,9 @@ impl Room {
         let Some(mut gone) = self.occupants.remove(nick) else {
             return;
         };
+        if gone.sessions.iter().any(|session| session.jid == gone.bare) {
+            self.end_stay(&gone.bare, out);
+        }
         for session in &mut gone.sessions {
             session.presence = Stanza::presence(PresenceType::Unavailable);
         }
@@ -286,7 +293,7 @@ impl Room {
     pub(super) fn bounced(&mut self, full: &Jid, stanza: &Stanza, out: &mut Out) -> bool {
         let error = stanza.child("error", ns::CLIENT).map(StanzaError::parse);
         let gone = error.is_some_and(|error| {
-            matches!(
+            let gone = matches!(
                 error.condition,
                 Condition::Gone
                     | Condition::ItemNotFound
@@ -295,7 +302,8 @@ impl Room {
                     | Condition::RemoteServerNotFound
                     | Condition::RemoteServerTimeout
                     | Condition::ServiceUnavailable
-            )
+            );
+            gone && self.is_final(full, error.condition)
         });
         if gone {
             let told = Told {
@@ -307,9 +315,13 @@ impl Room {
         gone
     }
 
-    /// The clients of one occupant.
+    /// The clients of one occupant; itself if it has none there.
     pub(super) fn clients(occupant: &Occupant) -> SmallVec<[Jid; 1]> {
-        let sessions = occupant.sessions.iter();
-        sessions.map(|session| session.jid.clone()).collect()
+        let any = occupant.has_client();
+        let sessions = occupant.sessions.iter().map(|session| &session.jid);
+        sessions
+            .filter(|jid| jid.is_full() || !any)
+            .cloned()
+            .collect()
     }
 }

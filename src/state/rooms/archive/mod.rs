@@ -67,6 +67,14 @@ pub fn get(view: &dyn Snapshot, rid: Rid, mid: Mid) -> Result<Option<Said>, Stor
     value.map(|value| decode(&key, &value)).transpose()
 }
 
+/// Whether the archive has a message.
+///
+/// # Errors
+/// The store's.
+pub fn has(view: &dyn Snapshot, rid: Rid, mid: Mid) -> Result<bool, StoreError> {
+    Ok(view.get(Space::ROOM_LOG, &rid.key().mid(mid))?.is_some())
+}
+
 /// When the archive begins and ends: the ids and times of its first and last message.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! One page of a room's archive (XEP-0313 §4, §6.1.2; XEP-0059).
 
-use super::{Said, decode, get};
+use super::{Said, decode, get, has};
 use crate::proto::jid::Jid;
+use crate::state::log;
 use crate::state::rooms::Rid;
 use crate::store::{Direction, Mid, Range, Snapshot, Space, StoreError};
 
@@ -27,6 +28,8 @@ pub struct Query {
     pub before: Vec<Mid>,
     /// Only these messages, which must be there.
     pub ids: Option<Vec<Mid>>,
+    /// Only messages whose text holds all of these words, in lower case.
+    pub words: Vec<String>,
     /// The page ends at the end of the range instead of beginning at its start.
     pub backwards: bool,
     /// Messages on the page.
@@ -54,10 +57,18 @@ impl Query {
     pub fn page(&self, view: &dyn Snapshot, rid: Rid) -> Result<Option<Page>, StoreError> {
         let named = self.after.iter().chain(&self.before);
         for mid in named.chain(self.ids.iter().flatten()) {
-            if view.get(Space::ROOM_LOG, &rid.key().mid(*mid))?.is_none() {
+            if !has(view, rid, *mid)? {
                 return Ok(None);
             }
         }
+        self.read(view, rid).map(Some)
+    }
+
+    /// Reads the page, whether or not the ids of the query are in the archive.
+    ///
+    /// # Errors
+    /// The store's; something that cannot be read.
+    pub fn read(&self, view: &dyn Snapshot, rid: Rid) -> Result<Page, StoreError> {
         let mut page = match &self.ids {
             Some(ids) => self.by_ids(view, rid, ids)?,
             None => self.by_range(view, rid)?,
@@ -65,7 +76,7 @@ impl Query {
         if self.backwards {
             page.messages.reverse();
         }
-        Ok(Some(page))
+        Ok(page)
     }
 
     fn by_ids(&self, view: &dyn Snapshot, rid: Rid, ids: &[Mid]) -> Result<Page, StoreError> {
@@ -138,6 +149,7 @@ impl Query {
         self.start.is_none_or(|start| said.at >= start)
             && self.end.is_none_or(|end| said.at <= end)
             && self.by.as_ref().is_none_or(by)
+            && log::says(&said.stanza, &self.words)
     }
 }
 
