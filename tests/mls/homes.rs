@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use waxwing::mls::testing;
 use waxwing::proto::{Condition, Jid, StanzaError, ns};
-use waxwing::state::mls::encode;
+use waxwing::runtime::clock::Clock;
+use waxwing::state::mls::{Bounds, Desk, encode};
+use waxwing::store::{Options, Store};
 use waxwing::xml::Element;
 
 use super::{client, mls, refused};
 use crate::support::client::Client;
 use crate::support::process::Process;
-use crate::support::server::start_server;
+use crate::support::server::{start_over, start_server};
 
 const GROUP: &[u8] = b"bob and alice";
 
@@ -251,4 +253,36 @@ async fn what_was_accepted_reaches_all_over_a_kill() {
     let mut bob = server.client("bob").connect(server.addr).await.unwrap();
     let (_, epoch) = send(&mut bob, &home, letter(&of(20, 3, "c"))).await;
     assert_eq!(epoch, "21");
+}
+
+#[tokio::test]
+async fn what_all_have_is_kept_for_nobody() {
+    let store = Store::open(Options::memory(), Clock::system()).unwrap();
+    let server = start_over(store.clone(), &[]).await;
+    let (home, mut bob) = client(&server, "bob").await;
+    let (one, mut alice) = client(&server, "alice").await;
+    // Nobody can hand the last one anything.
+    let members = [one.as_str(), "nobody@localhost"];
+    bob.request("set", None, create(&members)).await.unwrap();
+    for number in 0..3 {
+        send(&mut bob, &home, letter(&of(number, 3, "c"))).await;
+        next(&mut alice).await;
+    }
+    let bounds = Bounds {
+        devices: 1,
+        packages: 1,
+        remembered: 1,
+        welcomes: 1,
+        welcome_bytes: 1,
+        groups: 1,
+        members: 1,
+    };
+    let desk = Desk::new(&store, bounds).unwrap();
+    for _ in 0..250 {
+        if desk.parcels(None, 10).await.unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("messages that all have are still kept");
 }

@@ -109,6 +109,7 @@ impl Face {
                     Ok(page) => page,
                     Err(error) => {
                         tracing::error!(%error, "messages of groups cannot be read; run `waxwing check`");
+                        this.mls.post.looked.store(false, Ordering::Release);
                         return;
                     }
                 };
