@@ -17,7 +17,7 @@ from server import Server
 
 CLIENTS = [
     *["slixmpp", "profanity", "nbxmpp", "go_sendxmpp", "xmppjs", "stanza", "converse", "gajim", "biboumi"],
-    *["dino", "turnutils", "aiortc", "s3rver", "invitation", "schemathesis", "together", "peers"],
+    *["dino", "turnutils", "aiortc", "s3rver", "invitation", "mls", "schemathesis", "together", "peers"],
 ]
 
 # Checks with servers of their own that run at once.

@@ -3,9 +3,12 @@
 import importlib.metadata
 import json
 import subprocess
+import tomllib
 from dataclasses import dataclass
 
-from check import Check
+from check import CONFORMANCE, Check
+
+LOCK = CONFORMANCE / "mls/Cargo.lock"
 
 
 @dataclass
@@ -55,6 +58,7 @@ def versions(work):
         "aiortc": python("aiortc"),
         "schemathesis": python("schemathesis"),
         "invitation": debian("chromium"),
+        "mls": crates("openmls", "mls-rs"),
         "profanity": debian("profanity"),
         "nbxmpp": debian("python3-nbxmpp"),
         "go_sendxmpp": debian("go-sendxmpp"),
@@ -68,6 +72,12 @@ def versions(work):
         "stanza": npm(work / "npm/node_modules/stanza/package.json"),
         "s3rver": npm(work / "npm/node_modules/s3rver/package.json"),
     }
+
+
+def crates(*names):
+    """The versions that the lock file of conformance/mls has."""
+    locked = {package["name"]: package["version"] for package in tomllib.loads(LOCK.read_text())["package"]}
+    return ", ".join(f"{name} {locked[name]}" for name in names)
 
 
 def python(package):
