@@ -9,6 +9,9 @@ use crate::proto::form::Form;
 use crate::proto::ns;
 use crate::xml::{El, Element};
 
+/// The kinds that are feeds.
+const FEEDS: [&str; 3] = [ns::MICROBLOG, ns::SOCIAL_FEED, ns::SOCIAL_FEED_GALLERY];
+
 impl Config {
     /// What a form is filled into that makes a node: these defaults, or those of the kind that the form names.
     pub(super) fn for_kind_in(&self, x: El<'_>) -> Config {
@@ -22,7 +25,7 @@ impl Config {
         };
         match kind {
             // XEP-0472 §5.1.1
-            Some(ns::MICROBLOG | ns::SOCIAL_FEED | ns::SOCIAL_FEED_GALLERY) => Config {
+            Some(kind) if FEEDS.contains(&kind) => Config {
                 send_last_published_item: SendLast::Never,
                 deliver_payloads: false,
                 ..kept
@@ -69,16 +72,28 @@ impl Config {
 }
 
 impl Config {
+    /// Whether it can be said in words what a node of this kind tells.
+    pub(super) fn has_words(&self) -> bool {
+        FEEDS.contains(&self.kind.as_str())
+    }
+
+    /// What an entry of a feed says in words: its title (XEP-0472 §4.6.2).
+    pub(super) fn words(&self, entry: El<'_>) -> Option<String> {
+        let title = entry.child("title", ns::ATOM).filter(|_| self.has_words())?;
+        let text = title.text();
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
     /// An entry of a feed with the link to its item, which not all clients can make (XEP-0472 §4.3); nothing where it has one.
     pub(super) fn linked(&self, entry: El<'_>, uri: impl FnOnce() -> String) -> Option<Element> {
-        let feeds = [ns::MICROBLOG, ns::SOCIAL_FEED, ns::SOCIAL_FEED_GALLERY];
         let is_link = |el: El<'_>| {
             let href = el.attr("href").unwrap_or_default();
             el.is("link", ns::ATOM)
                 && el.attr("rel") == Some("alternate")
                 && href.starts_with("xmpp:")
         };
-        let lacks = feeds.contains(&self.kind.as_str())
+        let lacks = FEEDS.contains(&self.kind.as_str())
             && entry.is("entry", ns::ATOM)
             && !entry.children().any(is_link);
         lacks.then(|| {

@@ -5,7 +5,7 @@ use super::config::SendLast;
 use super::error::{NodeError, exact, jid_required, not_subscribed};
 use super::record::{self, Node, Shelf, Tie};
 use super::subscription::{self, State, Subscription};
-use super::{Answer, Work, lasts, requests};
+use super::{Answer, Kind, Work, lasts, requests};
 use crate::proto::error::{Condition, ErrorType, StanzaError};
 use crate::proto::form::FormType;
 use crate::proto::jid::Jid;
@@ -50,7 +50,8 @@ impl Work<'_> {
             }),
         };
         if let Some(options) = options {
-            sub.take(options, self.scene.now, self.scene.house.limits.lease)?;
+            let (now, lease) = (self.scene.now, self.scene.house.limits.lease);
+            sub.take(options, now, lease, self.has_words(&node))?;
         }
         let counts = is_new && !self.room_for_subscription(&name, &node)?;
         self.put_subscription(&name, &node, &jid, Some(&sub), counts)?;
@@ -59,10 +60,15 @@ impl Work<'_> {
         }
         let mut answer = told(&name, &jid, sub.state.as_str());
         if options.is_some() {
-            let form = sub.to_form(FormType::Result).to_element();
+            let form = sub.to_form(FormType::Result, self.has_words(&node)).to_element();
             answer = answer.with_child(Element::new("options", ns::PUBSUB).with_child(form));
         }
         Ok(Some(answer))
+    }
+
+    /// Whether subscribers of a node can hear in words what it tells.
+    fn has_words(&self, node: &Node) -> bool {
+        self.scene.house.kind == Kind::Service && node.config.has_words()
     }
 
     /// What follows a new subscription: the owners are asked or told, and the last item is sent.
@@ -218,7 +224,7 @@ impl Work<'_> {
         let options = Element::new("options", ns::PUBSUB)
             .with_attr("node", &name)
             .with_attr("jid", jid.as_str())
-            .with_child(sub.to_form(FormType::Form).to_element());
+            .with_child(sub.to_form(FormType::Form, self.has_words(&node)).to_element());
         Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(options)))
     }
 
@@ -230,7 +236,8 @@ impl Work<'_> {
         if form.attr("type") == Some("cancel") {
             return Ok(None);
         }
-        sub.take(act, self.scene.now, self.scene.house.limits.lease)?;
+        let (now, lease) = (self.scene.now, self.scene.house.limits.lease);
+        sub.take(act, now, lease, self.has_words(&node))?;
         sub.bounced = None;
         self.put_subscription(&name, &node, &jid, Some(&sub), false)?;
         Ok(None)
@@ -239,11 +246,13 @@ impl Work<'_> {
     /// §6.4: the options of a subscription that has not been made.
     pub(super) fn default_options(&mut self, act: El<'_>) -> Answer {
         let mut default = Element::new("default", ns::PUBSUB);
+        let mut words = false;
         if act.attr("node").is_some_and(|name| !name.is_empty()) {
-            let (name, _) = self.node(act)?;
+            let (name, node) = self.node(act)?;
             default.set_attr("node", Some(&name));
+            words = self.has_words(&node);
         }
-        let form = Subscription::new(State::Subscribed).to_form(FormType::Form);
+        let form = Subscription::new(State::Subscribed).to_form(FormType::Form, words);
         let default = default.with_child(form.to_element());
         Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(default)))
     }

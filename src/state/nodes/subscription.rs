@@ -16,6 +16,9 @@ use crate::proto::jid::Jid;
 use crate::store::{Direction, Range, Snapshot, Space, StoreError};
 use crate::xml::El;
 
+/// The option to hear in words.
+const BODY: &str = "pubsub#include_body";
+
 /// FORM_TYPE of the options.
 const OPTIONS: &str = "http://jabber.org/protocol/pubsub#subscribe_options";
 
@@ -43,6 +46,9 @@ pub struct Subscription {
     /// Of what besides the node's own items it hears.
     #[serde(default, skip_serializing_if = "Reach::is_plain")]
     pub reach: Reach,
+    /// Whether events say in words what they tell (§12.8), where the node knows how.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub body: bool,
     /// Whether events came back lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounced: Option<Bounced>,
@@ -56,6 +62,10 @@ fn is_yes(value: &bool) -> bool {
     *value
 }
 
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 impl Subscription {
     /// With the default options.
     pub fn new(state: State) -> Self {
@@ -64,6 +74,7 @@ impl Subscription {
             deliver: true,
             expire: None,
             reach: Reach::default(),
+            body: false,
             bounced: None,
         }
     }
@@ -83,20 +94,25 @@ impl Subscription {
         self.state == State::Subscribed && self.deliver && !self.is_over(now)
     }
 
-    /// The form of its options.
-    pub fn to_form(self, kind: FormType) -> Form {
+    /// The form of its options; `words`: whether its node can say in words what it tells.
+    pub fn to_form(self, kind: FormType, words: bool) -> Form {
         let mut expire = Field::new(FieldType::TextSingle, "pubsub#expire")
             .with_label("When the subscription ends, as a DateTime");
         if let Some(end) = self.expire {
             expire = expire.with_value(&datetime::format(end));
         }
         let deliver = Field::boolean("pubsub#deliver", self.deliver).with_label("Send events");
-        Form::new(kind)
+        let mut form = Form::new(kind)
             .with_form_type(OPTIONS)
             .with_field(deliver)
             .with_field(expire)
             .with_field(self.reach.kinds())
-            .with_field(self.reach.levels())
+            .with_field(self.reach.levels());
+        if words {
+            let body = Field::boolean(BODY, self.body).with_label("Say it in words as well");
+            form = form.with_field(body);
+        }
+        form
     }
 
     /// Takes the options that were submitted inside an element; a lease is no longer than `longest`
@@ -106,6 +122,7 @@ impl Subscription {
         options: El<'_>,
         now: u64,
         longest: u64,
+        words: bool,
     ) -> Result<(), StanzaError> {
         let form = submitted(inside(options)?, OPTIONS)?;
         if let Some(field) = form.field("pubsub#deliver") {
@@ -114,6 +131,15 @@ impl Subscription {
                 Some("0" | "false") => false,
                 _ => return Err(invalid_options("pubsub#deliver is a boolean")),
             };
+        }
+        let wanted = |var| matches!(form.value(var), Some("1" | "true"));
+        for (var, can_be_had) in [("pubsub#digest", false), (BODY, words)] {
+            if wanted(var) && !can_be_had {
+                return Err(invalid_options(format!("{var} cannot be had")));
+            }
+        }
+        if form.field(BODY).is_some() {
+            self.body = wanted(BODY);
         }
         match form.value("pubsub#expire") {
             None if form.field("pubsub#expire").is_some() => self.expire = None,
@@ -126,11 +152,6 @@ impl Subscription {
             }
         }
         self.reach.take(&form)?;
-        for var in ["pubsub#digest", "pubsub#include_body"] {
-            if matches!(form.value(var), Some("1" | "true")) {
-                return Err(invalid_options(format!("{var} cannot be had")));
-            }
-        }
         Ok(())
     }
 }
