@@ -122,7 +122,9 @@ async fn who_comes_from_another_server_is_an_occupant_like_others() {
     );
     let own = romeo.jid.bare().to_string();
     let archived = |el: &Element| {
-        let result = el.child("result", ns::MAM).filter(|_| el.attr("from") == Some(&own))?;
+        let result = el
+            .child("result", ns::MAM)
+            .filter(|_| el.attr("from") == Some(&own))?;
         let message = result.child("forwarded", ns::FORWARD)?;
         let message = message.child("message", ns::CLIENT)?;
         message.attr("id").map(str::to_owned)

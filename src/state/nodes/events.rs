@@ -108,7 +108,9 @@ impl Work<'_> {
             let Audience::These(to) = &mut notice.to else {
                 continue;
             };
-            let (with, without) = to.drain(..).partition(|jid: &Jid| asked.contains(jid.as_str()));
+            let (with, without) = to
+                .drain(..)
+                .partition(|jid: &Jid| asked.contains(jid.as_str()));
             *to = without;
             let body = Element::new("body", ns::CLIENT).with_text(words);
             more.push(Notice {

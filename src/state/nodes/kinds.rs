@@ -79,7 +79,9 @@ impl Config {
 
     /// What an entry of a feed says in words: its title (XEP-0472 §4.6.2).
     pub(super) fn words(&self, entry: El<'_>) -> Option<String> {
-        let title = entry.child("title", ns::ATOM).filter(|_| self.has_words())?;
+        let title = entry
+            .child("title", ns::ATOM)
+            .filter(|_| self.has_words())?;
         let text = title.text();
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())

@@ -60,7 +60,9 @@ impl Work<'_> {
         }
         let mut answer = told(&name, &jid, sub.state.as_str());
         if options.is_some() {
-            let form = sub.to_form(FormType::Result, self.has_words(&node)).to_element();
+            let form = sub
+                .to_form(FormType::Result, self.has_words(&node))
+                .to_element();
             answer = answer.with_child(Element::new("options", ns::PUBSUB).with_child(form));
         }
         Ok(Some(answer))
@@ -224,7 +226,10 @@ impl Work<'_> {
         let options = Element::new("options", ns::PUBSUB)
             .with_attr("node", &name)
             .with_attr("jid", jid.as_str())
-            .with_child(sub.to_form(FormType::Form, self.has_words(&node)).to_element());
+            .with_child(
+                sub.to_form(FormType::Form, self.has_words(&node))
+                    .to_element(),
+            );
         Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(options)))
     }
 
