@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::relay::credentials::{long_term_key, name, password};
-use super::relay::stun::{Class, Message, Method, Writer, attribute};
+use super::relay::credentials::{Algorithm, LongTermKey, name, password};
+use super::relay::stun::{Class, Message, Method, Seal, Writer, attribute};
 use super::relay::{
     Bounds, Client, Frame, Machine, Opened, Options, Policy, RelayAddress, Step, message_length,
 };
@@ -19,17 +19,22 @@ const RELAY: [u8; 4] = [198, 51, 101, 9];
 const UNPROVEN: usize = 128;
 
 /// Target `relay`: the first byte chooses who sends the rest, cut as a stream of messages: somebody unknown, somebody with an
-/// allocation, or that one with each message's attributes in a request that is rightly sealed; or a peer.
+/// allocation, or that one with each message's attributes in a request that is rightly sealed, in the old way or in that of
+/// RFC 8489; or a peer.
 pub fn relay(data: &[u8]) {
     let [choice, rest @ ..] = data else {
         return;
     };
     let mut rig = Rig::new();
-    match choice % 4 {
+    match choice % 5 {
         0 => rig.feed(rig.stranger, rest),
         1 => rig.feed(rig.client, rest),
         2 => rig.sealed(rest),
-        _ => rig.peer(rest),
+        3 => rig.peer(rest),
+        _ => {
+            rig.algorithm = Algorithm::Sha256;
+            rig.sealed(rest);
+        }
     }
 }
 
@@ -39,7 +44,7 @@ struct Rig {
     client: Client,
     name: String,
     nonce: String,
-    key: [u8; 16],
+    algorithm: Algorithm,
     out: Vec<u8>,
 }
 
@@ -52,7 +57,7 @@ impl Rig {
             machine: Machine::new(options(), clock),
             stranger: at(1),
             client: at(2),
-            key: long_term_key(&name, REALM, &password(SECRET, &name)),
+            algorithm: Algorithm::Md5,
             name,
             nonce: String::new(),
             out: Vec::new(),
@@ -76,12 +81,19 @@ impl Rig {
             writer = writer.put(u16::from_be_bytes([*a, *b]), value);
             rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
         }
-        writer
+        let writer = writer
             .put(attribute::USERNAME, self.name.as_bytes())
             .put(attribute::REALM, REALM.as_bytes())
-            .put(attribute::NONCE, self.nonce.as_bytes())
-            .sealed(&self.key)
-            .fingerprint();
+            .put(attribute::NONCE, self.nonce.as_bytes());
+        let key = self.algorithm.key(&self.name, REALM, &password(SECRET, &self.name));
+        let writer = match key {
+            LongTermKey::Md5(_) => writer.sealed_by(Seal::Sha1, key.as_slice()),
+            LongTermKey::Sha256(_) => writer
+                .put(attribute::PASSWORD_ALGORITHMS, &Algorithm::OFFERED)
+                .put(attribute::PASSWORD_ALGORITHM, &[0, 2, 0, 0])
+                .sealed_by(Seal::Sha256, key.as_slice()),
+        };
+        writer.fingerprint();
         self.give(self.client, &bytes);
     }
 
