@@ -51,7 +51,10 @@ struct Rig {
 impl Rig {
     fn new() -> Rig {
         let (clock, _) = Clock::manual();
-        let at = |port| Client { line: 0, address: SocketAddr::from(([203, 0, 113, 5], port)) };
+        let at = |port| Client {
+            line: 0,
+            address: SocketAddr::from(([203, 0, 113, 5], port)),
+        };
         let name = name(clock.wall() / 1_000 + 60, "a");
         let mut rig = Rig {
             machine: Machine::new(options(), clock),
@@ -64,7 +67,11 @@ impl Rig {
         };
         let udp = [0, 25, 0, 4, 17, 0, 0, 0];
         rig.ask(Method::Allocate, &udp);
-        rig.nonce = Message::parse(&rig.out).expect("an answer").text(attribute::NONCE).expect("a nonce").to_owned();
+        rig.nonce = Message::parse(&rig.out)
+            .expect("an answer")
+            .text(attribute::NONCE)
+            .expect("a nonce")
+            .to_owned();
         rig.ask(Method::Allocate, &udp);
         assert_eq!(rig.machine.counts().allocations, 1);
         rig
@@ -79,13 +86,17 @@ impl Rig {
             let length = usize::from(u16::from_be_bytes([*c, *d])).min(more.len());
             let (value, after) = more.split_at(length);
             writer = writer.put(u16::from_be_bytes([*a, *b]), value);
-            rest = after.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+            rest = after
+                .get(length.next_multiple_of(4) - length..)
+                .unwrap_or_default();
         }
         let writer = writer
             .put(attribute::USERNAME, self.name.as_bytes())
             .put(attribute::REALM, REALM.as_bytes())
             .put(attribute::NONCE, self.nonce.as_bytes());
-        let key = self.algorithm.key(&self.name, REALM, &password(SECRET, &self.name));
+        let key = self
+            .algorithm
+            .key(&self.name, REALM, &password(SECRET, &self.name));
         let writer = match key {
             LongTermKey::Md5(_) => writer.sealed_by(Seal::Sha1, key.as_slice()),
             LongTermKey::Sha256(_) => writer
@@ -103,7 +114,11 @@ impl Rig {
             Step::Nothing => return,
             Step::Forward { peer, data, .. } => {
                 assert!(client == self.client, "a stranger is relayed");
-                assert_eq!(peer.ip(), std::net::IpAddr::from(PEER), "a forbidden peer is reached");
+                assert_eq!(
+                    peer.ip(),
+                    std::net::IpAddr::from(PEER),
+                    "a forbidden peer is reached"
+                );
                 assert!(data.len() < bytes.len());
                 return;
             }
@@ -111,13 +126,21 @@ impl Rig {
             Step::Open(opening) => {
                 assert!(client == self.client, "a stranger gets an address");
                 let local = SocketAddr::new(opening.address.local, 50_000);
-                let opened = Opened { owner: "a".into(), socket: (), local, spare: None };
+                let opened = Opened {
+                    owner: "a".into(),
+                    socket: (),
+                    local,
+                    spare: None,
+                };
                 self.machine.finish(opening, Ok(opened), &mut self.out);
             }
         }
         let answer = Message::parse(&self.out).expect("an answer is a message");
         assert!(matches!(answer.class, Class::Success | Class::Error));
-        assert!(client == self.client || self.out.len() <= UNPROVEN, "a long answer to a stranger");
+        assert!(
+            client == self.client || self.out.len() <= UNPROVEN,
+            "a long answer to a stranger"
+        );
     }
 
     fn feed(&mut self, client: Client, mut bytes: &[u8]) {
@@ -129,7 +152,12 @@ impl Rig {
     }
 
     fn sealed(&mut self, mut bytes: &[u8]) {
-        let methods = [Method::Allocate, Method::Refresh, Method::CreatePermission, Method::ChannelBind];
+        let methods = [
+            Method::Allocate,
+            Method::Refresh,
+            Method::CreatePermission,
+            Method::ChannelBind,
+        ];
         while let [method, length, rest @ ..] = bytes {
             let (attributes, after) = rest.split_at(usize::from(*length).min(rest.len()));
             self.ask(methods[usize::from(method % 4)], attributes);
@@ -147,7 +175,10 @@ impl Rig {
         let mut frame = Frame::default();
         frame.room()[..bytes.len().min(9_000)].copy_from_slice(&bytes[..bytes.len().min(9_000)]);
         frame.received(bytes.len().min(9_000));
-        assert!(!self.machine.from_peer((self.client, 1), from, &mut frame), "nobody permitted it");
+        assert!(
+            !self.machine.from_peer((self.client, 1), from, &mut frame),
+            "nobody permitted it"
+        );
     }
 }
 
@@ -155,7 +186,10 @@ fn options() -> Options {
     Options {
         realm: REALM.to_owned(),
         secret: SECRET.to_vec(),
-        addresses: vec![RelayAddress { local: RELAY.into(), external: RELAY.into() }],
+        addresses: vec![RelayAddress {
+            local: RELAY.into(),
+            external: RELAY.into(),
+        }],
         ports: 50_000..=50_999,
         policy: Policy {
             allowed: Box::new(|_| false),

@@ -6,15 +6,26 @@ use waxwing_fuzz::mutate::{Random, mutate};
 use waxwing_fuzz::{mls_bodies, net_bodies, relay_bodies, store_bodies, stream_bodies, xml_bodies};
 
 fn drive(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
-    let files = std::fs::read_dir(folder).expect("seeds").map(|entry| entry.expect("a seed").path());
-    let seeds: Vec<Vec<u8>> = files.map(|path| std::fs::read(path).expect("a seed")).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(target);
+    let files = std::fs::read_dir(folder)
+        .expect("seeds")
+        .map(|entry| entry.expect("a seed").path());
+    let seeds: Vec<Vec<u8>> = files
+        .map(|path| std::fs::read(path).expect("a seed"))
+        .collect();
     let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
     assert!(!seeds.is_empty());
     seeds.iter().for_each(|seed| body(seed));
-    let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let seconds = std::env::var("FUZZ_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5);
     let end = Instant::now() + Duration::from_secs(seconds);
-    let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
+    let start = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(1, |now| now.as_nanos() as u64);
     let mut random = Random::new(start);
     let mut runs = 0u64;
     while Instant::now() < end {
