@@ -195,10 +195,7 @@ impl Module for Mls {
             window: u64::from(config.epochs),
             group_info: config.group_info.as_usize(),
             post: Arc::default(),
-            rates: Rates {
-                strangers: config.strangers,
-                contacts: config.contacts,
-            },
+            rates: Rates::new(config.strangers, config.contacts),
             validations: Arc::new(Semaphore::new(config.validations as usize)),
             host: deps.host.clone(),
             clock: deps.clock.clone(),

@@ -216,11 +216,7 @@ impl Face {
             .uid();
         let wanted = wanted(request.payload)?;
         let knows = knows(turn, request.from);
-        if !self
-            .mls
-            .rates
-            .take(turn.account, knows, self.mls.clock.now())
-        {
+        if !self.mls.rates.take(uid, knows, self.mls.clock.now()) {
             self.mls.counts.rate.count();
             return Err(StanzaError::from(Condition::ResourceConstraint)
                 .with_type(ErrorType::Wait)

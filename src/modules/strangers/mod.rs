@@ -263,7 +263,7 @@ impl Strangers {
 
     fn in_rate(&self, envelope: &Envelope, turn: &mut Turn<'_>) -> bool {
         let domain = envelope.from().map_or("", Jid::domain);
-        self.rates.take(turn.account, domain, self.clock.now())
+        self.rates.take(turn.account.uid, domain, self.clock.now())
     }
 
     /// Whoever is written to is no stranger from then on.
