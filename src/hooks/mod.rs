@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod calls;
+pub mod choice;
 pub mod command;
 pub mod deps;
 pub mod elsewhere;

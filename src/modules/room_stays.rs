@@ -6,11 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::hooks::{
     AskError, Class, Deps, Envelope, Event, Floor, Info, Missed, Module, ModuleError, Path, Phase,
-    Question, Registrar, Reply, Request, To, Turn, Verb, Verdict,
+    Question, Registrar, Reply, Request, To, Turn, Verb, Verdict, choice,
 };
 use crate::metrics::Counter;
 use crate::proto::error::{Condition, StanzaError};
@@ -192,7 +190,7 @@ impl RoomStays {
             tracing::error!(%account, %error, "where an account stays cannot be read; run `waxwing check`");
             StanzaError::from(Condition::InternalServerError)
         })?;
-        let elsewhere = self.in_turn(account, |turn| {
+        let elsewhere = choice::ask(&*self.floor, account, |turn| {
             let rooms = turn.account.parts.find::<RoomsElsewhere>();
             rooms.map_or_else(Vec::new, |rooms| rooms.0.iter().cloned().collect())
         });
@@ -212,26 +210,10 @@ impl RoomStays {
 
     /// Writes whether the account stays in a room elsewhere; done when it is on disk.
     async fn note(&self, account: &Jid, room: &Jid, stays: bool) -> bool {
-        let (stored, done) = oneshot::channel::<()>();
         let room = room.clone();
-        let written = self.in_turn(account, move |turn| {
-            put(turn, room, stays);
-            turn.after_commit(move |_| {
-                let _ = stored.send(());
-            });
-        });
-        written.await.is_some() && done.await.is_ok()
-    }
-
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        account: &Jid,
-        f: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (answer, asked) = oneshot::channel();
-        let run = move |turn: &mut Turn<'_>| drop(answer.send(f(turn)));
-        self.floor.in_turn(account, Box::new(run));
-        asked.await.ok()
+        let write = move |turn: &mut Turn<'_>| put(turn, room, stays);
+        let noted = choice::choose(&*self.floor, account, write, |_| ());
+        noted.await.is_ok()
     }
 
     /// A room elsewhere says something: the log has it, and who waits to be woken hears of it. Clients that want to hear it

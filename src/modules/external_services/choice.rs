@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::ExternalServices;
 use super::offers::Offer;
 use crate::hooks::command::{
     Act, ActError, AdHoc, Argument, Call, Caller, Command, Given, Kind, Offered, Permission,
 };
-use crate::hooks::{Registrar, Turn};
+use crate::hooks::{Registrar, Turn, choice};
 use crate::proto::jid::Jid;
 use crate::state::calls::{Calling, Hidden};
 
@@ -77,11 +75,7 @@ fn word(hidden: bool) -> &'static str {
 
 impl ExternalServices {
     async fn choose(&self, call: &Call) -> Result<(), ActError> {
-        let account = match (call.args.account("account"), &call.caller.jid) {
-            (Ok(named), _) => named.clone(),
-            (Err(_), Some(jid)) => jid.bare(),
-            (Err(_), None) => return Err(ActError::Bad("say which account: --account".to_owned())),
-        };
+        let account = choice::account_of(call)?;
         let before = self.asked(&account).await?;
         let hidden = match call.args.text("way") {
             None => before.hidden,
@@ -106,20 +100,14 @@ impl ExternalServices {
 
     /// In force when it is on disk.
     async fn put(&self, account: &Jid, hidden: bool) -> Result<(), ActError> {
-        let (stored, done) = oneshot::channel();
         let write = move |turn: &mut Turn<'_>| {
             let uid = turn.account.uid;
             Hidden::write(turn.batch(), uid, hidden);
-            turn.after_commit(move |turn| {
-                match hidden {
-                    true => turn.account.parts.put(Hidden),
-                    false => drop(turn.account.parts.take::<Hidden>()),
-                }
-                let _ = stored.send(());
-            });
         };
-        self.deps.floor.in_turn(account, Box::new(write));
-        let failed = |_| ActError::Failed("the server cannot store this now".to_owned());
-        done.await.map_err(failed)
+        let apply = move |turn: &mut Turn<'_>| match hidden {
+            true => turn.account.parts.put(Hidden),
+            false => drop(turn.account.parts.take::<Hidden>()),
+        };
+        choice::choose(&*self.deps.floor, account, write, apply).await
     }
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::RoomWatch;
 use crate::hooks::command::{
     Act, ActError, AdHoc, Argument, Call, Caller, Command, Given, Kind, Offered, Permission,
 };
-use crate::hooks::{Registrar, Turn};
+use crate::hooks::{Registrar, Turn, choice};
 use crate::proto::jid::Jid;
 use crate::state::rejoin::Rejoin;
 
@@ -61,7 +59,7 @@ pub(super) fn offer(watch: &Arc<RoomWatch>, r: &mut Registrar<'_>) {
             // Administrators of the server may be of another host, and choose nothing here.
             let account = account.filter(|jid| jid.domain() == this.host.domain());
             let wanted = match account {
-                Some(account) => this.ask(&account, wants).await?,
+                Some(account) => choice::ask(&*this.floor, &account, wants).await?,
                 None => false,
             };
             Ok(Given::from([("rejoin".to_owned(), word(wanted).into())]))
@@ -81,13 +79,9 @@ pub(super) fn wants(turn: &mut Turn<'_>) -> bool {
 
 impl RoomWatch {
     async fn choose(&self, call: &Call) -> Result<(), ActError> {
-        let account = match (call.args.account("account"), &call.caller.jid) {
-            (Ok(named), _) => named.clone(),
-            (Err(_), Some(jid)) => jid.bare(),
-            (Err(_), None) => return Err(ActError::Bad("say which account: --account".to_owned())),
-        };
+        let account = choice::account_of(call)?;
         let now = match call.args.text("rejoin") {
-            None => self.ask(&account, wants).await?,
+            None => choice::ask(&*self.floor, &account, wants).await?,
             Some(word) => {
                 let wanted = word == YES;
                 self.put(&account, wanted).await?;
@@ -97,40 +91,16 @@ impl RoomWatch {
         call.report.fact("rejoin", word(now)).await
     }
 
-    /// Asks something of an account in its turn.
-    async fn ask<T: Send + 'static>(
-        &self,
-        account: &Jid,
-        f: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
-    ) -> Result<T, ActError> {
-        let (answer, asked) = oneshot::channel();
-        let ask = move |turn: &mut Turn<'_>| {
-            if !turn.account.guest {
-                let _ = answer.send(f(turn));
-            }
-        };
-        self.floor.in_turn(account, Box::new(ask));
-        asked
-            .await
-            .map_err(|_| ActError::NoSuchAccount(account.clone()))
-    }
-
     /// In force when it is on disk.
     async fn put(&self, account: &Jid, wanted: bool) -> Result<(), ActError> {
-        let (stored, done) = oneshot::channel::<()>();
         let write = move |turn: &mut Turn<'_>| {
             let uid = turn.account.uid;
             Rejoin::write(turn.batch(), uid, wanted);
-            turn.after_commit(move |turn| {
-                match wanted {
-                    true => turn.account.parts.put(Rejoin),
-                    false => drop(turn.account.parts.take::<Rejoin>()),
-                }
-                let _ = stored.send(());
-            });
         };
-        self.ask(account, write).await?;
-        let failed = |_| ActError::Failed("the server cannot store this now".to_owned());
-        done.await.map_err(failed)
+        let apply = move |turn: &mut Turn<'_>| match wanted {
+            true => turn.account.parts.put(Rejoin),
+            false => drop(turn.account.parts.take::<Rejoin>()),
+        };
+        choice::choose(&*self.floor, account, write, apply).await
     }
 }

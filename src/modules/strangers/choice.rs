@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::Strangers;
 use super::known::Known;
 use crate::hooks::command::{
     Act, ActError, AdHoc, Argument, Call, Caller, Command, Given, Kind, Offered, Permission,
 };
-use crate::hooks::{Registrar, Turn};
+use crate::hooks::{Registrar, Turn, choice};
 use crate::proto::jid::Jid;
 use crate::state::protection::{Chosen, Policy};
 
@@ -58,7 +56,7 @@ pub(super) fn offer(strangers: &Arc<Strangers>, r: &mut Registrar<'_>) {
             // Administrators of the server may be of another host, and choose nothing here.
             let account = account.filter(|jid| jid.domain() == this.host.domain());
             let chosen = match account {
-                Some(account) => this.ask(&account, chosen).await?,
+                Some(account) => choice::ask(&*this.floor, &account, chosen).await?,
                 None => None,
             };
             Ok(Given::from([("policy".to_owned(), word(chosen).into())]))
@@ -77,12 +75,8 @@ fn chosen(turn: &mut Turn<'_>) -> Option<Policy> {
 
 impl Strangers {
     async fn choose(&self, call: &Call) -> Result<(), ActError> {
-        let account = match (call.args.account("account"), &call.caller.jid) {
-            (Ok(named), _) => named.clone(),
-            (Err(_), Some(jid)) => jid.bare(),
-            (Err(_), None) => return Err(ActError::Bad("say which account: --account".to_owned())),
-        };
-        let before = self.ask(&account, chosen).await?;
+        let account = choice::account_of(call)?;
+        let before = choice::ask(&*self.floor, &account, chosen).await?;
         let now = match call.args.text("policy") {
             None => before,
             Some(word) => {
@@ -111,45 +105,24 @@ impl Strangers {
         Ok(())
     }
 
-    /// Asks something of an account in its turn.
-    async fn ask<T: Send + 'static>(
-        &self,
-        account: &Jid,
-        f: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
-    ) -> Result<T, ActError> {
-        let (answer, asked) = oneshot::channel();
-        let ask = move |turn: &mut Turn<'_>| {
-            if !turn.account.guest {
-                let _ = answer.send(f(turn));
-            }
-        };
-        self.floor.in_turn(account, Box::new(ask));
-        let gone = |_| ActError::NoSuchAccount(account.clone());
-        asked.await.map_err(gone)
-    }
-
     /// In force when it is on disk; whoever waited and need not any more comes in.
     async fn put(&self, account: &Jid, wanted: Option<Policy>) -> Result<(), ActError> {
-        let (stored, done) = oneshot::channel::<()>();
         let held = self.kept.held.clone();
         let opens = self.effective(wanted) < Policy::Hold;
         let write = move |turn: &mut Turn<'_>| {
             let uid = turn.account.uid;
             Chosen::write(turn.batch(), uid, wanted);
-            turn.after_commit(move |turn| {
-                match wanted {
-                    Some(policy) => turn.account.parts.put(Chosen(policy)),
-                    None => drop(turn.account.parts.take::<Chosen>()),
-                }
-                if opens && turn.account.parts.find::<Known>().is_some() {
-                    held.release(turn, None);
-                }
-                let _ = stored.send(());
-            });
         };
-        self.ask(account, write).await?;
-        let failed = |_| ActError::Failed("the server cannot store this now".to_owned());
-        done.await.map_err(failed)?;
+        let apply = move |turn: &mut Turn<'_>| {
+            match wanted {
+                Some(policy) => turn.account.parts.put(Chosen(policy)),
+                None => drop(turn.account.parts.take::<Chosen>()),
+            }
+            if opens && turn.account.parts.find::<Known>().is_some() {
+                held.release(turn, None);
+            }
+        };
+        choice::choose(&*self.floor, account, write, apply).await?;
         // What it remembers of strangers may not have been read so far.
         self.floor.reread(account);
         Ok(())
