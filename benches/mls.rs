@@ -22,7 +22,7 @@ use waxwing::runtime::clock::Clock;
 use waxwing::server::Server;
 use waxwing::state::mls::{Bounds, Desk, Offered, Wanted, encode};
 use waxwing::state::owned::Owner;
-use waxwing::store::{Batch, Options, Space, Store};
+use waxwing::store::{Batch, EngineKind, Options, Space, Store};
 use waxwing::xml::Element;
 
 #[path = "../examples/client/mod.rs"]
@@ -74,7 +74,9 @@ fn read(bytes: &[u8]) -> f64 {
 
 /// Nanoseconds of CPU to take a package of an account that has so many, and to count them.
 async fn packages_of(number: usize) -> (f64, f64) {
-    let store = Store::open(Options::memory(), Clock::system()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::new(EngineKind::Fjall, folder.path());
+    let store = Store::open(options, Clock::system()).unwrap();
     let jid = Jid::parse("bob@localhost").unwrap();
     let owner = Owner::new(Uid(1), &jid);
     let mut batch = Batch::new();

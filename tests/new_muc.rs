@@ -1,6 +1,8 @@
 //! Staying in rooms by the bare address (ProtoXEP New MUC): what is said reaches the archive of the account, whether or not a
 //! client of it is there, and over a kill.
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::Duration;
 
 use waxwing::proto::{Condition, ns};
@@ -259,4 +261,32 @@ async fn a_ban_ends_it_and_with_the_room_goes_what_was_said() {
     made(&mut crone, "firstwitch").await;
     say(&mut crone, "in another room of this name").await;
     assert!(texts(&mut hag).await.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_gets_a_name_that_was_free_again_stays_nowhere() {
+    let server = Process::start(&["crone1", "hag66"], &[]);
+    let mut crone = connect(&server, "crone1").await;
+    made(&mut crone, "firstwitch").await;
+    let mut hag = connect(&server, "hag66").await;
+    stay(&mut hag, "hag").await.unwrap();
+    say(&mut crone, "for the one before").await;
+    assert_eq!(texts(&mut hag).await, ["for the one before"]);
+    let (done, said, error) = server.run(&["user", "delete", "hag66@localhost", "--yes"]);
+    assert!(done, "{said} {error}");
+    let gone = |el: &Element| {
+        el.attr("from") == Some(&*format!("{ROOM}/hag")) && el.attr("type") == Some("unavailable")
+    };
+    crone.wait_for("who stayed goes", gone).await.unwrap();
+    say(&mut crone, "for nobody").await;
+    let mut add = server.command();
+    add.args(["user", "add", "hag66@localhost", "--stdin"]);
+    let mut adding = add.stdin(Stdio::piped()).spawn().unwrap();
+    adding.stdin.take().unwrap().write_all(b"pencil\n").unwrap();
+    assert!(adding.wait().unwrap().success());
+    let mut next = connect(&server, "hag66").await;
+    assert!(texts(&mut next).await.is_empty());
+    stay(&mut next, "another hag").await.unwrap();
+    say(&mut crone, "for the next one").await;
+    assert_eq!(texts(&mut next).await, ["for the next one"]);
 }
