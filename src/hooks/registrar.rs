@@ -339,7 +339,7 @@ impl Registrar<'_> {
         self.builder.tables.events.push(Arc::new(f));
     }
 
-    /// Runs `f` every `period`.
+    /// Runs `f` every `period`, until the server begins to stop.
     pub fn every(&mut self, period: Duration, f: impl Fn() + Send + Sync + 'static) {
         self.builder.tables.jobs.push((period, Arc::new(f)));
     }

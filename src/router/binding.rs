@@ -1,6 +1,7 @@
 //! The life of a session: bound, replaced, ended; and accounts that lose all of theirs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -301,8 +302,9 @@ impl Router {
             .unwrap_or_default()
     }
 
-    /// Ends every stream with `system-shutdown`; sessions that may be resumed stay, detached.
+    /// Ends every stream with `system-shutdown`; sessions that may be resumed stay, detached. Jobs of modules end, too.
     pub fn drain(self: &Arc<Self>) {
+        self.draining.store(true, Ordering::Relaxed);
         for slot in self
             .owners()
             .keys()

@@ -113,6 +113,7 @@ pub struct Router {
     questions: ask::Questions,
     completions: Arc<Completions>,
     detached: detached::Detached,
+    draining: AtomicBool,
     runtime: tokio::runtime::Handle,
     me: Weak<Router>,
 }
@@ -147,6 +148,7 @@ impl Router {
             stats: stats::Stats::new(metrics),
             completions: Arc::default(),
             detached: Default::default(),
+            draining: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
         });
@@ -260,6 +262,7 @@ impl Router {
         self.questions.expire(self.clock.now());
     }
 
+    /// Until the server begins to stop: a job would find a part of it gone and take that for a change.
     async fn jobs(self: Arc<Self>) {
         let mut of = self.hosts.load_full();
         let mut due = self.due(&of);
@@ -267,6 +270,9 @@ impl Router {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if self.draining.load(Ordering::Relaxed) {
+                return;
+            }
             if !Arc::ptr_eq(&of, &self.hosts.load()) {
                 of = self.hosts.load_full();
                 due = self.due(&of);

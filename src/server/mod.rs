@@ -381,8 +381,8 @@ impl Server {
             let mut state = live.state();
             (std::mem::take(&mut state.listeners), state.patience)
         };
-        live.relay.stop().await;
         live.router.drain();
+        live.relay.stop().await;
         live.router.drained(patience).await;
         for (_, listeners) in listeners {
             let left = listeners.stop(patience).await;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod claims;
+mod jobs;
 mod login;
 mod nodes;
 mod outside;
