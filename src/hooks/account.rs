@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::parts::Parts;
@@ -73,6 +74,11 @@ impl Account {
         !self.tables.bars().is_empty()
             && entity.bare_str() != self.jid.as_str()
             && self.tables.bars().iter().any(|bar| bar(self, entity))
+    }
+
+    /// Whether this account takes no messages of an entity, by the word of its modules.
+    pub fn shuts_out(&self, entity: &Jid) -> bool {
+        self.bars(entity) || self.tables.shut().iter().any(|shut| shut(self, entity))
     }
 
     /// Sessions that asked for the roster (RFC 6121 §2.2 "interested resource").
@@ -188,4 +194,24 @@ pub trait Outbox: Any + Send + Sync {
     fn end(&self, error: StreamError);
     /// The session's flags are these now: filters that go by others hold nothing back any more.
     fn flagged(&self, flags: Flags);
+}
+
+/// A client of an account, whether or not it is there: by the id that it gives itself, else by its resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The id of its installation (XEP-0388 user-agent).
+    Client(Box<str>),
+    /// Its resource.
+    Resource(Box<str>),
+}
+
+impl Device {
+    /// Of a session.
+    pub fn of(session: &SessionInfo) -> Device {
+        match &session.client_id {
+            Some(id) => Device::Client(id.clone()),
+            None => Device::Resource(session.jid.resource().unwrap_or_default().into()),
+        }
+    }
 }

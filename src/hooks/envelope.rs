@@ -19,6 +19,8 @@ pub enum Origin {
     Session(SessionId),
     /// The server itself, for an account or a host.
     Server,
+    /// The server, for an account here that passes on what people send it: it is no less a stranger's for that.
+    Account,
     /// A service of this server (rooms, pubsub host …).
     Service,
     /// A domain proved on a server stream.

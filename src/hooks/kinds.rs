@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::account::{Account, Entry, SessionId, Uid};
+use super::account::{Account, Device, Entry, SessionId, Uid};
 use super::envelope::Envelope;
 use super::facts::Facts;
 use super::parts::Parts;
@@ -225,6 +225,8 @@ pub type AtBorder = Arc<dyn Fn(&mut Envelope) -> Toll + Send + Sync>;
 pub type Install = Box<dyn FnOnce(&mut Parts) + Send>;
 /// Loads a part of an account.
 pub type Loader = Arc<dyn Fn(&dyn Snapshot, Uid) -> Result<Install, StoreError> + Send + Sync>;
+/// How a question to an account that is not there is refused.
+pub type ToNobody = Arc<dyn Fn(El<'_>) -> StanzaError + Send + Sync>;
 /// Whether an account neither hears nor tells somebody anything.
 pub type Bar = Arc<dyn Fn(&Account, &Jid) -> bool + Send + Sync>;
 /// Whether nothing passes between an address of the host, or of its services, and another address.
@@ -255,10 +257,13 @@ pub type Life = Arc<dyn Fn(SessionEvent, SessionId, &mut Turn<'_>) + Send + Sync
 pub type OnEvent = Arc<dyn Fn(&Event) + Send + Sync>;
 /// Sees a delivered message and who took it.
 pub type OnDelivered = Arc<dyn Fn(&Envelope, Taken, &mut Turn<'_>) + Send + Sync>;
-/// Something that was said in a room that an account is a member of, and that none of its clients is in.
+/// Something that no log of the account has: what was said in a room that it is a member of and that none of its clients is
+/// in, or what waits for one of its clients alone.
 pub struct Missed {
-    /// The message, as everybody there sees it.
+    /// The message.
     pub stanza: Arc<Stanza>,
+    /// The client that it is for, if not for all.
+    pub only: Option<Device>,
     /// Its facts.
     pub facts: Facts,
     /// The nickname that the room keeps for the account.
@@ -267,7 +272,7 @@ pub struct Missed {
     pub open: bool,
 }
 
-/// Sees what an account missed in a room.
+/// Sees what an account missed.
 pub type OnMissed = Arc<dyn Fn(&Missed, &mut Turn<'_>) + Send + Sync>;
 /// Sees what a client may not have got.
 pub type OnUnconfirmed = Arc<dyn Fn(SessionId, &[Entry], &mut Turn<'_>) + Send + Sync>;

@@ -32,7 +32,9 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-pub use account::{Account, Backlog, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid};
+pub use account::{
+    Account, Backlog, Device, Entry, Outbox, Outgoing, Pushed, SessionId, SessionInfo, Uid,
+};
 pub use calls::{Calls, Door, RelayPass};
 pub use deps::{AccountActs, AskError, Deps, Disk, Entrance, Farewell, Floor, Question};
 pub use elsewhere::{Direction, Elsewhere, Link};

@@ -196,6 +196,11 @@ impl Registrar<'_> {
         self.builder.tables.bars.push(Arc::new(f));
     }
 
+    /// Says of whom an account takes no messages, beside whom it bars: asked by features that give only to who may write.
+    pub fn shut(&mut self, f: impl Fn(&Account, &Jid) -> bool + Send + Sync + 'static) {
+        self.builder.tables.shut.push(Arc::new(f));
+    }
+
     /// Says between whom nothing passes: `f` gets an address of the host or of one of its services,
     /// and the other one. It is asked about every stanza on its way, whatever its kind, its path and
     /// whoever sends it; both may be of the host.

@@ -12,12 +12,12 @@ use super::kinds::{
     AccountIq, AccountItems, AccountNode, AtBorder, Bar, Crossing, DiscoNow, Divert, Gate, HostIq,
     HostMessage, HostNode, Inlined, Job, Life, Loader, Nonza, OnBind, OnBound, OnDelivered,
     OnEvent, OnInline, OnMissed, OnStranger, OnStrangerFirst, OnUnconfirmed, OutboxFilter, Path,
-    Phase, Probe, Reply, Request, Stranger, To, Transit, Verb, Which,
+    Phase, Probe, Reply, Request, Stranger, To, ToNobody, Transit, Verb, Which,
 };
 use super::service::ServiceEntry;
 use super::slots::{Keepsakes, Kept, SessionFlag};
 use crate::proto::disco::Info;
-use crate::proto::error::Condition;
+use crate::proto::error::StanzaError;
 use crate::proto::jid::Jid;
 use crate::proto::stanza::Stanza;
 use crate::stream::{self, InlineRequest};
@@ -94,9 +94,10 @@ pub struct Tables {
     pub(super) messages: TransitTable,
     pub(super) presences: TransitTable,
     pub(super) iqs: TransitTable,
-    pub(super) unknown: ByName<Verb, Condition>,
+    pub(super) unknown: ByName<Verb, ToNobody>,
     pub(super) loaders: Vec<Loader>,
     pub(super) bars: Vec<Bar>,
+    pub(super) shut: Vec<Bar>,
     pub(super) gates: Vec<Gate>,
     pub(super) leaving: Vec<AtBorder>,
     pub(super) arriving: Vec<AtBorder>,
@@ -173,8 +174,10 @@ impl Tables {
     }
 
     /// How a question is refused that is for an account which is not there; nothing special if not said.
-    pub fn unknown(&self, verb: Verb, payload: El<'_>) -> Option<Condition> {
-        self.unknown.find(payload, verb).copied()
+    pub fn unknown(&self, verb: Verb, payload: El<'_>) -> Option<StanzaError> {
+        self.unknown
+            .find(payload, verb)
+            .map(|refuse| refuse(payload))
     }
 
     /// What loads parts of accounts.
@@ -185,6 +188,11 @@ impl Tables {
     /// What tells from whom accounts hear nothing.
     pub fn bars(&self) -> &[Bar] {
         &self.bars
+    }
+
+    /// What tells of whom accounts take no messages.
+    pub fn shut(&self) -> &[Bar] {
+        &self.shut
     }
 
     /// Hooks at the border, in their order.

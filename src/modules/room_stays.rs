@@ -243,6 +243,7 @@ impl RoomStays {
             }
             let missed = Missed {
                 stanza: envelope.stanza.clone(),
+                only: None,
                 facts,
                 nick: None,
                 open: false,

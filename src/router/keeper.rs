@@ -214,7 +214,7 @@ impl Router {
             (Kind::Presence(_), Refusal::Unknown) => Answer::Silence,
             (Kind::Iq(kind), Refusal::Unknown) => {
                 let refused = self.as_if_there(account, stanza, kind);
-                Answer::Error(refused.unwrap_or(error).into())
+                Answer::Error(refused.unwrap_or_else(|| error.into()))
             }
             (Kind::Presence(PresenceType::Subscribe), _) | (Kind::Message(_) | Kind::Iq(_), _) => {
                 Answer::Error(error.into())
@@ -224,7 +224,7 @@ impl Router {
     }
 
     /// How a stranger's question would be refused if the account was there.
-    fn as_if_there(&self, account: &Jid, stanza: &Stanza, kind: IqType) -> Option<Condition> {
+    fn as_if_there(&self, account: &Jid, stanza: &Stanza, kind: IqType) -> Option<StanzaError> {
         let verb = match kind {
             IqType::Get => Verb::Get,
             IqType::Set => Verb::Set,

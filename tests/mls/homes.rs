@@ -3,36 +3,36 @@
 use std::time::Duration;
 
 use waxwing::mls::testing;
-use waxwing::proto::{Condition, Jid, StanzaError, ns};
+use waxwing::proto::{Condition, Jid, ns};
 use waxwing::runtime::clock::Clock;
 use waxwing::state::mls::{Bounds, Desk, encode};
 use waxwing::store::{Options, Store};
 use waxwing::xml::Element;
 
-use super::{client, mls, refused};
+use super::{app, client, mls, refused};
 use crate::support::client::Client;
 use crate::support::process::Process;
 use crate::support::server::{start_over, start_server};
 
-const GROUP: &[u8] = b"bob and alice";
+pub const GROUP: &[u8] = b"bob and alice";
 
-fn create(members: &[&str]) -> Element {
+pub fn create(members: &[&str]) -> Element {
     let member = |jid: &&str| mls("member").with_attr("jid", jid);
     mls("create")
         .with_attr("group", &encode(GROUP))
         .with_children(members.iter().map(member))
 }
 
-fn of(epoch: u64, kind: u8, text: &str) -> Vec<u8> {
+pub fn of(epoch: u64, kind: u8, text: &str) -> Vec<u8> {
     testing::private_of(GROUP, epoch, kind, text.as_bytes())
 }
 
-fn letter(bytes: &[u8]) -> Element {
+pub fn letter(bytes: &[u8]) -> Element {
     mls("send").with_child(mls("mls").with_text(&encode(bytes)))
 }
 
 /// The id and the epoch of what was accepted.
-async fn send(client: &mut Client, home: &Jid, letter: Element) -> (String, String) {
+pub async fn send(client: &mut Client, home: &Jid, letter: Element) -> (String, String) {
     let answer = client
         .request("set", Some(home.as_str()), letter)
         .await
@@ -49,12 +49,6 @@ async fn next(client: &mut Client) -> (String, String) {
     assert!(got.attr("from").unwrap().starts_with("bob"));
     let text = got.child("mls", ns::MLS).unwrap().text().into_owned();
     (got.attr("id").unwrap().to_owned(), text)
-}
-
-fn app(error: StanzaError, name: &str) -> Element {
-    let app = *error.app.unwrap_or_else(|| panic!("no {name}"));
-    assert!(app.is(name, ns::MLS), "{name}: {app:?}");
-    app
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! The delivery service of MLS, as `docs/mls.md` specifies it.
 
+mod bad;
+mod elsewhere;
+mod gone;
 mod homes;
 mod packages;
+mod remote;
 mod rooms;
 mod welcomes;
 
@@ -24,7 +28,7 @@ fn now() -> u64 {
 }
 
 /// A device that makes key packages, each with another key.
-struct Device {
+pub struct Device {
     name: &'static str,
     identity: String,
     maker: Maker,
@@ -32,7 +36,7 @@ struct Device {
 }
 
 impl Device {
-    fn new(account: &Jid, name: &'static str) -> Device {
+    pub fn new(account: &Jid, name: &'static str) -> Device {
         Device {
             name,
             identity: format!("{account}/{name}"),
@@ -48,7 +52,7 @@ impl Device {
         self.maker.package(&draft)
     }
 
-    fn packages(&mut self, number: usize) -> Vec<Vec<u8>> {
+    pub fn packages(&mut self, number: usize) -> Vec<Vec<u8>> {
         (0..number).map(|_| self.package()).collect()
     }
 
@@ -73,13 +77,13 @@ impl Device {
         }
     }
 
-    async fn publish(&mut self, client: &mut Client, packages: &[Vec<u8>]) -> Element {
+    pub async fn publish(&mut self, client: &mut Client, packages: &[Vec<u8>]) -> Element {
         let publish = publish(self.name, packages);
         client.request("set", None, publish).await.unwrap()
     }
 }
 
-fn mls(name: &str) -> Element {
+pub fn mls(name: &str) -> Element {
     Element::new(name, ns::MLS)
 }
 
@@ -114,4 +118,32 @@ async fn client(server: &Running, name: &str) -> (Jid, Client) {
     let mut client = server.client(&jid).connect(server.addr).await.unwrap();
     client.presence().await.unwrap();
     (jid, client)
+}
+
+/// What is in an error beside its condition.
+fn app(error: StanzaError, name: &str) -> Element {
+    let app = *error.app.unwrap_or_else(|| panic!("no {name}"));
+    assert!(app.is(name, ns::MLS), "{name}: {app:?}");
+    app
+}
+
+/// The reason in what says that a message is refused.
+fn reason(error: StanzaError) -> String {
+    let app = app(error, "message-refused");
+    app.attr("reason").unwrap_or_default().to_owned()
+}
+
+/// A welcome for a device, whose home and message are up to the test.
+pub fn welcome_of(to: &Jid, id: &str, welcome: Element) -> Element {
+    Element::new("message", ns::CLIENT)
+        .with_attr("to", to.as_str())
+        .with_attr("id", id)
+        .with_child(welcome)
+}
+
+/// A message with this id comes back as an error.
+async fn bounced(client: &mut Client, id: &str) -> StanzaError {
+    let is = |el: &Element| el.is("message", ns::CLIENT) && el.attr("id") == Some(id);
+    let got = client.wait_for(id, is).await.unwrap();
+    StanzaError::parse(got.child("error", ns::CLIENT).unwrap())
 }

@@ -5,15 +5,15 @@ use waxwing::proto::{Condition, StanzaError, ns};
 use waxwing::state::mls::encode;
 use waxwing::xml::Element;
 
-use super::{mls, refused};
+use super::{app, mls, refused};
 use crate::support::client::{Builder, Client};
 use crate::support::process::Process;
 use crate::support::server::start_server;
 
-const ROOM: &str = "coven@conference.localhost";
-const GROUP: &[u8] = b"the coven";
+pub const ROOM: &str = "coven@conference.localhost";
+pub const GROUP: &[u8] = b"the coven";
 
-async fn enter(builder: Builder, addr: std::net::SocketAddr, nick: &str) -> Client {
+pub async fn enter(builder: Builder, addr: std::net::SocketAddr, nick: &str) -> Client {
     let mut client = builder.connect(addr).await.unwrap();
     let join = format!(
         "<presence to='{ROOM}/{nick}'><x xmlns='{}'><history maxstanzas='0'/></x></presence>",
@@ -25,12 +25,12 @@ async fn enter(builder: Builder, addr: std::net::SocketAddr, nick: &str) -> Clie
     client
 }
 
-async fn configure(client: &mut Client, fields: &[(&str, &str)]) {
+pub async fn configure(client: &mut Client, fields: &[(&str, &str)]) {
     let form = form(fields);
     client.request("set", Some(ROOM), form).await.unwrap();
 }
 
-fn form(fields: &[(&str, &str)]) -> Element {
+pub fn form(fields: &[(&str, &str)]) -> Element {
     let mut x = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
     for (var, value) in fields {
         let value = Element::new("value", ns::DATA_FORM).with_text(value);
@@ -40,11 +40,11 @@ fn form(fields: &[(&str, &str)]) -> Element {
     Element::new("query", ns::MUC_OWNER).with_child(x)
 }
 
-const ORDERED: (&str, &str) = ("{urn:waxwing:mls:0}ordered", "1");
-const EXTERNAL: (&str, &str) = ("{urn:waxwing:mls:0}external", "1");
-const STAYS: (&str, &str) = ("muc#roomconfig_persistentroom", "1");
+pub const ORDERED: (&str, &str) = ("{urn:waxwing:mls:0}ordered", "1");
+pub const EXTERNAL: (&str, &str) = ("{urn:waxwing:mls:0}external", "1");
+pub const STAYS: (&str, &str) = ("muc#roomconfig_persistentroom", "1");
 
-fn message(id: &str, bytes: &[u8]) -> Element {
+pub fn message(id: &str, bytes: &[u8]) -> Element {
     let body = Element::new("body", ns::CLIENT).with_text("This is encrypted.");
     Element::new("message", ns::CLIENT)
         .with_attr("type", "groupchat")
@@ -55,7 +55,7 @@ fn message(id: &str, bytes: &[u8]) -> Element {
 }
 
 /// What comes back under an id: the message as all see it, or why it is refused.
-async fn came(client: &mut Client, id: &str) -> Result<Element, StanzaError> {
+pub async fn came(client: &mut Client, id: &str) -> Result<Element, StanzaError> {
     let is = |el: &Element| el.is("message", ns::CLIENT) && el.attr("id") == Some(id);
     let got = client.wait_for(id, is).await.unwrap();
     match got.child("error", ns::CLIENT) {
@@ -64,25 +64,19 @@ async fn came(client: &mut Client, id: &str) -> Result<Element, StanzaError> {
     }
 }
 
-async fn say(client: &mut Client, id: &str, bytes: &[u8]) -> Result<Element, StanzaError> {
+pub async fn say(client: &mut Client, id: &str, bytes: &[u8]) -> Result<Element, StanzaError> {
     client.send(message(id, bytes)).await.unwrap();
     came(client, id).await
 }
 
 /// Something of the text that is in the place of the ciphertext, so that each message is another one.
-fn commit(epoch: u64, text: &str) -> Vec<u8> {
+pub fn commit(epoch: u64, text: &str) -> Vec<u8> {
     testing::private_of(GROUP, epoch, 3, text.as_bytes())
 }
 
 fn kept(message: &Element) -> String {
     let id = message.child("stanza-id", ns::STANZA_ID).unwrap();
     id.attr("id").unwrap().to_owned()
-}
-
-fn app(error: StanzaError, name: &str) -> Element {
-    let app = *error.app.unwrap_or_else(|| panic!("no {name}"));
-    assert!(app.is(name, ns::MLS), "{name}: {app:?}");
-    app
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Devices that are away are told that something happened: through push services (XEP-0357) and through web push.
 
 mod endpoint;
+mod groups;
 mod registrations;
 mod service;
 mod told;

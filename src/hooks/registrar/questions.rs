@@ -7,7 +7,8 @@ use crate::hooks::envelope::Envelope;
 use crate::hooks::kinds::{Disco, Inlined, Reply, Request, To, Verb, Verdict};
 use crate::hooks::turn::Turn;
 use crate::proto::disco;
-use crate::proto::error::Condition;
+use crate::proto::error::{Condition, StanzaError};
+use crate::xml::El;
 
 impl Registrar<'_> {
     /// Answers an iq to the host.
@@ -120,8 +121,18 @@ impl Registrar<'_> {
         (ns, name): (&'static str, &'static str),
         refusal: Condition,
     ) {
+        self.unknown_as(verb, (ns, name), move |_| refusal.into());
+    }
+
+    /// The same where the refusal depends on what is asked.
+    pub fn unknown_as(
+        &mut self,
+        verb: Verb,
+        (ns, name): (&'static str, &'static str),
+        refusal: impl Fn(El<'_>) -> StanzaError + Send + Sync + 'static,
+    ) {
         let table = &mut self.builder.tables.unknown;
-        let free = table.claim((ns, name), verb, refusal);
+        let free = table.claim((ns, name), verb, Arc::new(refusal));
         self.refuse_if(!free, || format!("{verb:?} {{{ns}}}{name} to nobody"));
     }
 }

@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Face, errors};
-use crate::hooks::{Effect, Envelope, Floor, Reply, Request, Turn};
-use crate::mls::framing::{self, Frame};
+use crate::hooks::{Effect, Envelope, Floor, Origin, Reply, Request, Turn};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{MessageType, Stanza};
 use crate::runtime::random;
 use crate::state::mls::order::{self, Changed, Order, Terms};
-use crate::state::mls::{self, Desk, Home, Letter, MlsError, Parcel, Place, SendError};
+use crate::state::mls::{self, Desk, Home, Info, Letter, MlsError, Parcel, Place, SendError};
 use crate::state::owned::{Line, Owner};
 use crate::xml::{El, Element};
 
@@ -85,12 +84,12 @@ impl Post {
             return;
         };
         for to in &parcel.to {
-            if let Some(mut envelope) = Envelope::from_server(stanza.clone().with_to(to.clone())) {
-                let delivery = delivery.clone();
-                let done = Effect::Free(Box::new(move || drop(delivery)));
-                envelope.ledger.effects.push(done);
-                floor.route(Box::new(envelope));
-            }
+            let copy = Arc::new(stanza.clone().with_to(to.clone()));
+            let mut envelope = Envelope::new(copy, to.clone(), Origin::Account);
+            let delivery = delivery.clone();
+            let done = Effect::Free(Box::new(move || drop(delivery)));
+            envelope.ledger.effects.push(done);
+            floor.route(Box::new(envelope));
         }
     }
 }
@@ -183,10 +182,7 @@ impl Face {
         turn: &mut Turn<'_>,
     ) -> Result<Reply, StanzaError> {
         let owner = Owner::of(turn.account).ok_or(Condition::ItemNotFound)?;
-        let bytes = order::message_in(request.payload.children())?;
-        let bytes = bytes.ok_or(order::Unfit::Count)?;
-        order::framed(&bytes)?;
-        let changed = Changed::read(request.payload.children())?;
+        let (bytes, changed) = sent(request.payload)?;
         let from = request.from.clone();
         let mut place = Line::enter(turn.account)?;
         let this = self.clone();
@@ -296,9 +292,10 @@ impl Face {
             };
             let info = this.mls.desk.info(owner.uid(), &group, home.order.epoch);
             match info.await {
-                Ok(Some(info)) => Element::new("group-info", ns::MLS)
-                    .with_text(&mls::encode(&info))
-                    .into(),
+                Ok(Some(kept)) => match Info::shown(&kept) {
+                    Some(info) => info.into(),
+                    None => Reply::Error(Condition::InternalServerError.into()),
+                },
                 Ok(None) => Reply::Error(Condition::ItemNotFound.into()),
                 Err(error) => Reply::Error(MlsError::from(error).into()),
             }
@@ -312,32 +309,26 @@ impl Face {
         turn: &mut Turn<'_>,
     ) -> Result<Reply, StanzaError> {
         let owner = Owner::of(turn.account).ok_or(Condition::ItemNotFound)?;
-        let bytes = mls::decode(request.payload).ok_or(order::Unfit::Base64)?;
-        if bytes.len() > self.mls.group_info {
-            return Err(Condition::NotAcceptable.into());
-        }
+        let info = Info::read(request.payload, self.mls.group_info)?;
         let who = request.from.bare();
         let mut place = Line::enter(turn.account)?;
         let this = self.clone();
         Ok(Reply::Later(Box::pin(async move {
             place.reached().await;
-            let kept = this.kept_info(&owner, &who, &bytes).await;
+            let kept = this.kept_info(&owner, &who, &info).await;
             kept.map_or_else(Reply::Error, |()| Reply::done())
         })))
     }
 
-    async fn kept_info(&self, owner: &Owner, who: &Jid, bytes: &[u8]) -> Result<(), StanzaError> {
-        let Ok(Frame::GroupInfo { group, epoch }) = framing::read(bytes) else {
-            return Err(order::Unfit::Kind.into());
-        };
-        let home = self.of_participant(owner, group, who).await?;
-        if home.order.epoch != epoch {
+    async fn kept_info(&self, owner: &Owner, who: &Jid, info: &Info) -> Result<(), StanzaError> {
+        let home = self.of_participant(owner, &info.group, who).await?;
+        if home.order.epoch != info.epoch {
             return Err(Condition::Conflict.into());
         }
         if home.order.by != *who {
             return Err(Condition::Forbidden.into());
         }
-        let kept = self.mls.desk.keep_info(owner, group, epoch, bytes);
+        let kept = self.mls.desk.keep_info(owner, info);
         kept.await.map_err(StanzaError::from)
     }
 }
@@ -347,6 +338,33 @@ fn group_of(payload: El<'_>) -> Result<Vec<u8>, StanzaError> {
     let group = payload.attr("group").and_then(mls::decode_text);
     let group = group.filter(|group| group.len() <= GROUP);
     group.ok_or_else(|| Condition::BadRequest.into())
+}
+
+/// A message for a group, and who comes and goes with it.
+fn sent(payload: El<'_>) -> Result<(Vec<u8>, Changed), StanzaError> {
+    let bytes = order::message_in(payload.children())?;
+    let bytes = bytes.ok_or(order::Unfit::Count)?;
+    order::framed(&bytes)?;
+    Ok((bytes, Changed::read(payload.children())?))
+}
+
+/// Where there is no account it is as where there is no such group; nor does a message for one reach any.
+pub(super) fn send_to_nobody(_: &Face, payload: El<'_>) -> StanzaError {
+    none(sent(payload).and_then(|(bytes, _)| Ok(order::framed(&bytes)?.group.to_owned())))
+}
+
+/// Nor is there anything to tell of it.
+pub(super) fn ask_nobody(_: &Face, payload: El<'_>) -> StanzaError {
+    none(group_of(payload))
+}
+
+/// Nor is its state kept.
+pub(super) fn give_nobody(face: &Face, payload: El<'_>) -> StanzaError {
+    none(Info::read(payload, face.mls.group_info).map(|info| info.group))
+}
+
+fn none(group: Result<Vec<u8>, StanzaError>) -> StanzaError {
+    group.map_or_else(|error| error, |group| errors::no_group(&group))
 }
 
 /// What all get who take part.

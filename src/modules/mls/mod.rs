@@ -258,12 +258,13 @@ impl Face {
             (Verb::Set, "create", Face::create),
             (Verb::Set, "end", Face::end),
         ];
-        let all: [(Verb, &'static str, Answer); 5] = [
-            (Verb::Set, "take", Face::take),
-            (Verb::Set, "send", Face::send),
-            (Verb::Get, "group", Face::group),
-            (Verb::Get, "group-info", Face::info),
-            (Verb::Set, "group-info", Face::keep_info),
+        type ToNobody = fn(&Face, El<'_>) -> StanzaError;
+        let all: [(Verb, &'static str, Answer, ToNobody); 5] = [
+            (Verb::Set, "take", Face::take, packages::take_of_nobody),
+            (Verb::Set, "send", Face::send, homes::send_to_nobody),
+            (Verb::Get, "group", Face::group, homes::ask_nobody),
+            (Verb::Get, "group-info", Face::info, homes::ask_nobody),
+            (Verb::Set, "group-info", Face::keep_info, homes::give_nobody),
         ];
         let mut claim = |to, verb, name, answer: Answer| {
             let this = self.clone();
@@ -274,13 +275,13 @@ impl Face {
         for (verb, name, answer) in own {
             claim(To::OwnAccount, verb, name, answer);
         }
-        for (verb, name, answer) in all {
+        for (verb, name, answer, _) in all {
             claim(To::OwnAccount, verb, name, answer);
             claim(To::Account, verb, name, answer);
         }
-        for (verb, name, _) in all {
-            // As an account without devices and groups.
-            r.unknown(verb, (ns::MLS, name), Condition::ItemNotFound);
+        for (verb, name, _, to_nobody) in all {
+            let this = self.clone();
+            r.unknown_as(verb, (ns::MLS, name), move |asked| to_nobody(&this, asked));
         }
     }
 

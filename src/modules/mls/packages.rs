@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{At, Face, device_of, errors};
-use crate::hooks::{Reply, Request, SessionId, Turn};
+use crate::hooks::{Device as Client, Reply, Request, SessionId, Turn, Uid};
 use crate::mls::package::{self, Terms};
 use crate::proto::error::{Condition, ErrorType, StanzaError};
 use crate::proto::jid::Jid;
@@ -30,18 +30,18 @@ fn packages() -> Element {
 }
 
 impl Face {
-    /// A session says which device it is of; the id of its client, if it has one.
+    /// A session says which device it is of; which client that is.
     fn sits(
         &self,
         session: Option<SessionId>,
         turn: &mut Turn<'_>,
         device: &str,
-    ) -> Option<String> {
+    ) -> Option<Client> {
         let session = turn.account.session_mut(session?)?;
         if let Some(at) = self.device.of_mut(session) {
             *at = At(device.to_owned());
         }
-        session.client_id.as_deref().map(str::to_owned)
+        Some(Client::of(session))
     }
 
     pub(super) fn publish(
@@ -61,7 +61,7 @@ impl Face {
             let published = match this.look_at(identity, messages).await {
                 Ok(offered) => {
                     let number = offered.len() as u64;
-                    let by = (device.as_str(), client.as_deref());
+                    let by = (device.as_str(), client.as_ref());
                     let published = this.mls.desk.publish(&owner, by, offered, this.mls.now());
                     published.await.map(|has| (has, number)).map_err(|error| {
                         if matches!(error, MlsError::Full) {
@@ -191,16 +191,16 @@ impl Face {
         let owner = Owner::of(turn.account).ok_or(Condition::NotAllowed)?;
         let device = device_of(request.payload)?.to_owned();
         let mut place = Line::enter(turn.account)?;
-        self.sits(request.session, turn, &device);
+        let client = self.sits(request.session, turn, &device);
         let this = self.clone();
         Ok(Reply::Later(Box::pin(async move {
             place.reached().await;
-            match this.mls.desk.device(owner.uid(), &device).await {
+            match this.mls.desk.here(&owner, &device, client.as_ref()).await {
                 Ok(has) => {
                     this.offer(&owner, &device).await;
                     packages().with_child(described(&device, &has)).into()
                 }
-                Err(error) => Reply::Error(MlsError::from(error).into()),
+                Err(error) => Reply::Error(error.into()),
             }
         })))
     }
@@ -215,12 +215,16 @@ impl Face {
             .ok_or(Condition::ItemNotFound)?
             .uid();
         let wanted = wanted(request.payload)?;
+        if turn.account.shuts_out(request.from) {
+            return Err(Condition::ItemNotFound.into());
+        }
         let knows = knows(turn, request.from);
         if !self.mls.rates.take(uid, knows, self.mls.clock.now()) {
             self.mls.counts.rate.count();
-            return Err(StanzaError::from(Condition::ResourceConstraint)
-                .with_type(ErrorType::Wait)
-                .with_text("Key packages of this account were asked for too often"));
+            let this = self.clone();
+            return Ok(Reply::Later(Box::pin(async move {
+                Reply::Error(this.too_often(uid).await)
+            })));
         }
         let (this, account) = (self.clone(), turn.account.jid.clone());
         Ok(Reply::Later(Box::pin(async move {
@@ -232,6 +236,17 @@ impl Face {
                 Err(error) => Reply::Error(error.into()),
             }
         })))
+    }
+
+    /// Whoever asks too often learns no more than others of an account that has nothing to hand out.
+    async fn too_often(&self, uid: Uid) -> StanzaError {
+        match self.mls.desk.devices(uid).await {
+            Ok(devices) if devices.is_empty() => Condition::ItemNotFound.into(),
+            Ok(_) => StanzaError::from(Condition::ResourceConstraint)
+                .with_type(ErrorType::Wait)
+                .with_text("Key packages of this account were asked for too often"),
+            Err(error) => MlsError::from(error).into(),
+        }
     }
 
     /// Devices that have few packages left are told.
@@ -267,6 +282,12 @@ fn handed(taken: &Taken) -> Element {
         true => element.with_attr("last-resort", "true"),
         false => element,
     }
+}
+
+/// Where there is no account it is as where one has no devices.
+pub(super) fn take_of_nobody(_: &Face, payload: El<'_>) -> StanzaError {
+    let nothing = |_| Condition::ItemNotFound.into();
+    wanted(payload).map_or_else(|error| error, nothing)
 }
 
 fn wanted(payload: El<'_>) -> Result<Wanted, StanzaError> {

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use super::{Face, device_of, errors};
-use crate::hooks::{Envelope, Reply, Request, Turn, Verdict};
+use crate::hooks::{Device as Client, Envelope, Facts, Missed, Reply, Request, Turn, Verdict};
 use crate::mls::framing::{self, Frame};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
-use crate::state::mls::{self, MlsError, Waiting};
+use crate::state::mls::{self, Elsewhere, MlsError, Waiting};
 use crate::state::owned::{Line, Owner};
 use crate::store::Mid;
 use crate::xml::{El, Element};
-
-/// Bytes of where a large welcome lies.
-const URL: usize = 2_048;
 
 /// The welcome that a message brings.
 fn welcome(stanza: &Stanza) -> Option<El<'_>> {
@@ -51,7 +48,8 @@ impl Face {
         let Some(owner) = Owner::of(turn.account) else {
             return Verdict::Bounce(Condition::ItemNotFound.into());
         };
-        let (this, stanza) = (self.clone(), envelope.stanza.to_bytes());
+        let (this, kept) = (self.clone(), envelope.stanza.clone());
+        let stanza = kept.to_bytes();
         Verdict::Later(Box::pin(async move {
             match this
                 .mls
@@ -59,13 +57,16 @@ impl Face {
                 .keep_welcome(&owner, &device, stanza.to_vec())
                 .await
             {
-                Ok(mid) => {
+                Ok((mid, client)) => {
                     this.mls.counts.kept.count();
                     let waiting = Waiting {
                         mid,
                         stanza: stanza.to_vec(),
                     };
                     this.hand(owner.jid(), &device, &waiting);
+                    if let Some(client) = client {
+                        this.wake(owner.jid(), client, kept);
+                    }
                     Verdict::Consume
                 }
                 Err(MlsError::Full) => {
@@ -93,6 +94,24 @@ impl Face {
         let (this, device, stanza) = (self.clone(), device.to_owned(), Arc::new(stanza));
         let hand = move |turn: &mut Turn<'_>| this.push(turn, &device, &stanza);
         self.mls.floor.in_turn(account, Box::new(hand));
+    }
+
+    /// The client of a device that is away may have somebody who wakes it.
+    fn wake(&self, account: &Jid, client: Client, welcome: Arc<Stanza>) {
+        let missed = Missed {
+            facts: Facts::of(&welcome),
+            stanza: welcome,
+            only: Some(client),
+            nick: None,
+            open: false,
+        };
+        let tell = move |turn: &mut Turn<'_>| {
+            let tables = turn.account.tables.clone();
+            for hook in tables.missed() {
+                hook(&missed, turn);
+            }
+        };
+        self.mls.floor.in_turn(account, Box::new(tell));
     }
 
     /// Gives a device all that waits for it.
@@ -145,12 +164,8 @@ fn checked(welcome: El<'_>) -> Result<&str, StanzaError> {
     if home.is_none() {
         return Err(errors::message("home"));
     }
-    if let Some(url) = welcome.attr("url") {
-        let fits = url.starts_with("https://") && url.len() <= URL && welcome.text().is_empty();
-        return match fits {
-            true => Ok(device),
-            false => Err(errors::message("url")),
-        };
+    if Elsewhere::read(welcome)?.is_some() {
+        return Ok(device);
     }
     let bytes = mls::decode(welcome).ok_or_else(|| errors::message("base64"))?;
     match framing::read(&bytes) {

@@ -91,6 +91,7 @@ async fn tell(service: &Service, news: News) {
     for member in registered {
         let missed = Missed {
             stanza: stanza.clone(),
+            only: None,
             facts,
             nick: member.nick,
             open,

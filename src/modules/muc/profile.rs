@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::Service;
 use crate::hooks::{Envelope, Floor, Origin};
 use crate::proto::error::{Condition, StanzaError};
-use crate::proto::ns;
 use crate::proto::stanza::Stanza;
-use crate::state::mls;
+use crate::state::mls::Info;
 use crate::state::rooms::{self, Rid, group};
 use crate::state::stored_xml;
 use crate::store::{Snapshot, StoreError};
@@ -34,9 +33,7 @@ impl Service {
         floor: &Arc<dyn Floor>,
     ) {
         let read = move |view: &dyn Snapshot| group::info(view, rid, epoch);
-        self.read_beside(envelope, floor, read, |info| {
-            Some(Element::new("group-info", ns::MLS).with_text(&mls::encode(&info)))
-        });
+        self.read_beside(envelope, floor, read, |kept| Info::shown(&kept));
     }
 
     fn read_beside(

@@ -153,6 +153,10 @@ impl Module for Strangers {
         });
         let this = self.clone();
         r.event(move |event| this.event(event));
+        let this = self.clone();
+        r.shut(move |account, who| {
+            this.policy_of(account) == Policy::Refuse && !this.is_known(who, account)
+        });
         r.every(EXPIRY, move || self.expire());
     }
 }
@@ -354,9 +358,11 @@ impl Strangers {
     }
 }
 
-/// Whether it asks into a room (XEP-0045 §7.8.2, XEP-0249): that says something without a text.
+/// Whether it asks into a room (XEP-0045 §7.8.2, XEP-0249) or an encrypted group (`docs/mls.md` §6): that says something
+/// without a text.
 fn invites(stanza: &Stanza) -> bool {
     let by_room = stanza.child("x", ns::MUC_USER);
     by_room.is_some_and(|x| x.has_child("invite", ns::MUC_USER))
         || stanza.child("x", ns::CONFERENCE).is_some()
+        || stanza.child("welcome", ns::MLS).is_some()
 }

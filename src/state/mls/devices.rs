@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{DEVICE, Desk, KNOWN, LAST, PACKAGE, WELCOME, of_device, of_kind};
-use crate::hooks::Uid;
+use crate::hooks::{Device as Client, Uid};
 use crate::state::owned::Owner;
 use crate::store::{Batch, CommitError, Direction, Fields, Range, Snapshot, Space, StoreError};
 
@@ -17,9 +17,12 @@ pub struct Device {
     /// Ends of those for when no other is left, Unix seconds, by suite.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub last: BTreeMap<u16, u64>,
-    /// The client that published them (XEP-0388 user-agent), if it said.
+    /// The client that it is (XEP-0388 user-agent), if it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
+    pub client: Option<Box<str>>,
+    /// The resource of one that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Box<str>>,
     /// Packages remembered.
     #[serde(default)]
     pub(super) known: usize,
@@ -29,6 +32,23 @@ pub struct Device {
     /// Their bytes.
     #[serde(default)]
     pub(super) welcome_bytes: usize,
+}
+
+impl Device {
+    /// The client that it is, by which it can be woken.
+    pub fn client(&self) -> Option<Client> {
+        let resource = self.resource.clone().map(Client::Resource);
+        resource.or_else(|| self.client.clone().map(Client::Client))
+    }
+
+    /// It is this client now; a client that told its id once may be shut out by that.
+    pub(super) fn sits(&mut self, client: Option<&Client>) {
+        match client {
+            Some(Client::Client(id)) => (self.client, self.resource) = (Some(id.clone()), None),
+            Some(Client::Resource(resource)) => self.resource = Some(resource.clone()),
+            None => {}
+        }
+    }
 }
 
 /// Why something was not done.
@@ -149,16 +169,38 @@ impl Desk {
         Ok(found.map(|found| (found.name, found.device)).collect())
     }
 
-    /// One device; one of which nothing is known has nothing.
+    /// A device says which client it is; what it has. One of which nothing is known has nothing.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn device(&self, uid: Uid, name: &str) -> Result<Device, StoreError> {
-        let (space, name) = (self.space, name.to_owned());
-        let found = self
-            .store
-            .reading(move |view| find(view, space, uid, &name));
-        Ok(found.await?.device)
+    /// See [`MlsError`].
+    pub async fn here(
+        &self,
+        owner: &Owner,
+        name: &str,
+        client: Option<&Client>,
+    ) -> Result<Device, MlsError> {
+        let (space, uid) = (self.space, owner.uid());
+        for _ in 0..ATTEMPTS {
+            let device = name.to_owned();
+            let found = self
+                .store
+                .reading(move |view| find(view, space, uid, &device));
+            let found = found.await?;
+            let mut device = found.device.clone();
+            device.sits(client);
+            if found.row.is_none() || device == found.device {
+                return Ok(found.device);
+            }
+            let mut batch = Batch::new();
+            require_owner(&mut batch, owner);
+            found.change(&device, space, uid, &mut batch);
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(device),
+                Err(CommitError::Precondition) => {}
+                Err(error) => return Err(MlsError::Commit(error)),
+            }
+        }
+        Err(MlsError::Busy)
     }
 
     /// Forgets a device with all that is kept for it; whether there was one.

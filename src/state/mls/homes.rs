@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::devices::{self, ATTEMPTS, MlsError};
 use super::order::{Changed, Order, OutOfOrder, Terms};
-use super::{Desk, of_kind};
+use super::{Desk, Info, of_kind};
 use crate::hooks::Uid;
 use crate::mls::framing::{Content, Framed};
 use crate::proto::jid::Jid;
@@ -288,17 +288,12 @@ impl Desk {
     ///
     /// # Errors
     /// See [`MlsError`].
-    pub async fn keep_info(
-        &self,
-        owner: &Owner,
-        group: &[u8],
-        epoch: u64,
-        info: &[u8],
-    ) -> Result<(), MlsError> {
+    pub async fn keep_info(&self, owner: &Owner, info: &Info) -> Result<(), MlsError> {
         let mut batch = Batch::new();
         devices::require_owner(&mut batch, owner);
-        let value = [&epoch.to_be_bytes()[..], info].concat();
-        batch.put(self.space, &group_key(owner.uid(), INFO, group), value);
+        let value = [&info.epoch.to_be_bytes()[..], &info.kept].concat();
+        let key = group_key(owner.uid(), INFO, &info.group);
+        batch.put(self.space, &key, value);
         self.store
             .commit(batch)
             .await

@@ -2,6 +2,7 @@
 //! they are.
 
 mod devices;
+mod elsewhere;
 mod homes;
 pub mod order;
 mod packages;
@@ -9,6 +10,7 @@ mod take;
 mod welcomes;
 
 pub use devices::{Device, MlsError, is_device};
+pub use elsewhere::{Elsewhere, Info};
 pub use homes::{Accepted, Home, Letter, Parcel, Place, SendError};
 pub use packages::Offered;
 pub use take::{Taken, Wanted};

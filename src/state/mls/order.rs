@@ -153,6 +153,9 @@ pub enum Unfit {
     /// It is no message to the members of a group.
     #[error("this is no message to the members of a group")]
     Kind,
+    /// It lies elsewhere, and where is not said as it must be.
+    #[error("it must lie at an https address, with its size and its SHA-256")]
+    Url,
 }
 
 impl From<Unfit> for StanzaError {
@@ -162,6 +165,7 @@ impl From<Unfit> for StanzaError {
             Unfit::Base64 => "base64",
             Unfit::Syntax(_) => "syntax",
             Unfit::Kind => "kind",
+            Unfit::Url => "url",
         };
         let refused = Element::new("message-refused", ns::MLS).with_attr("reason", reason);
         let error = StanzaError::from(Condition::BadRequest).with_text(unfit.to_string());

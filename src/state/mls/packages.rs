@@ -2,7 +2,7 @@
 
 use super::devices::{self, ATTEMPTS, Device, Found, MlsError};
 use super::{Desk, KNOWN, LAST, PACKAGE, of_device};
-use crate::hooks::Uid;
+use crate::hooks::{Device as Client, Uid};
 use crate::mls::SUITES;
 use crate::state::owned::Owner;
 use crate::store::{Batch, CommitError, Direction, Key, Range, Snapshot, Space, StoreError};
@@ -64,14 +64,14 @@ impl Desk {
     pub async fn publish(
         &self,
         owner: &Owner,
-        (name, client): (&str, Option<&str>),
+        (name, client): (&str, Option<&Client>),
         packages: Vec<Offered>,
         now: u64,
     ) -> Result<Device, MlsError> {
         let packages = std::sync::Arc::new(packages);
         for _ in 0..ATTEMPTS {
             let (this, packages) = (self.clone(), packages.clone());
-            let (uid, name, client) = (owner.uid(), name.to_owned(), client.map(str::to_owned));
+            let (uid, name, client) = (owner.uid(), name.to_owned(), client.cloned());
             let plan = self.store.reading(move |view| {
                 let found = devices::find(view, this.space, uid, &name)?;
                 if found.row.is_none() {
@@ -106,12 +106,12 @@ impl Desk {
         &self,
         view: &dyn Snapshot,
         at: &Publishing<'_>,
-        client: Option<String>,
+        client: Option<Client>,
         packages: &[Offered],
     ) -> Result<Plan, StoreError> {
         let (mut batch, mut device) = (Batch::new(), at.found.device.clone());
         let name = at.found.name.as_str();
-        device.client = client.or(device.client);
+        device.sits(client.as_ref());
         device.last.retain(|_, until| *until > at.now);
         for suite in SUITES {
             let (_, ended) = by_end(at.uid, name, suite, at.now);

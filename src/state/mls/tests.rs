@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
+use crate::hooks::Device as Client;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::state::owned::Owner;
@@ -47,8 +48,13 @@ fn last(id: u8, suite: u16) -> Offered {
     }
 }
 
+fn client(id: &str) -> Client {
+    Client::Client(id.into())
+}
+
 async fn publish(desk: &Desk, owner: &Owner, device: &str, packages: Vec<Offered>) -> usize {
-    let published = desk.publish(owner, (device, Some("client")), packages, NOW);
+    let by = client("client");
+    let published = desk.publish(owner, (device, Some(&by)), packages, NOW);
     published.await.unwrap().packages
 }
 
@@ -132,7 +138,7 @@ async fn twenty_who_ask_at_once_get_ten() {
     }
     got.sort_unstable();
     assert_eq!(got, (0..10).collect::<Vec<u8>>());
-    assert_eq!(desk.device(Uid(1), "phone").await.unwrap().packages, 0);
+    assert_eq!(desk.devices(Uid(1)).await.unwrap()[0].1.packages, 0);
 }
 
 #[tokio::test]
@@ -225,7 +231,8 @@ async fn a_welcome_waits_until_it_was_received() {
     let keep = |stanza: &[u8]| desk.keep_welcome(&owner, "phone", stanza.to_vec());
     assert!(matches!(keep(b"w").await, Err(MlsError::Nothing)));
     publish(&desk, &owner, "phone", vec![last(1, 1)]).await;
-    let first = keep(b"first").await.unwrap();
+    let (first, whose) = keep(b"first").await.unwrap();
+    assert_eq!(whose, Some(client("client")));
     keep(b"second").await.unwrap();
     assert!(matches!(keep(b"third").await, Err(MlsError::Full)));
     let waiting = desk.welcomes(Uid(1), "phone").await.unwrap();
@@ -247,9 +254,14 @@ async fn a_device_goes_with_all_it_had() {
         vec![package(1, 1, NOW + 9), last(2, 1)],
     )
     .await;
-    desk.publish(&owner, ("laptop", Some("other")), vec![last(3, 1)], NOW)
-        .await
-        .unwrap();
+    desk.publish(
+        &owner,
+        ("laptop", Some(&client("other"))),
+        vec![last(3, 1)],
+        NOW,
+    )
+    .await
+    .unwrap();
     desk.keep_welcome(&owner, "phone", b"w".to_vec())
         .await
         .unwrap();
@@ -266,6 +278,34 @@ async fn a_device_goes_with_all_it_had() {
     // It may come back with what it had published.
     publish(&desk, &owner, "phone", vec![package(1, 1, NOW + 9)]).await;
     assert!(desk.welcomes(Uid(1), "phone").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_device_is_the_client_that_said_so_last() {
+    let (desk, owner) = desk(bounds()).await;
+    let here = |client| desk.here(&owner, "phone", client);
+    let desktop = Client::Resource("desktop".into());
+    // Whoever has published nothing leaves nothing.
+    here(Some(&desktop)).await.unwrap();
+    assert!(desk.devices(Uid(1)).await.unwrap().is_empty());
+    publish(&desk, &owner, "phone", vec![last(1, 1)]).await;
+    let is = |device: Device| device.client();
+    assert_eq!(is(here(None).await.unwrap()), Some(client("client")));
+    assert_eq!(
+        is(here(Some(&desktop)).await.unwrap()),
+        Some(desktop.clone())
+    );
+    let (_, whose) = desk
+        .keep_welcome(&owner, "phone", b"w".to_vec())
+        .await
+        .unwrap();
+    assert_eq!(whose.as_ref(), Some(&desktop));
+    let new = client("new");
+    assert_eq!(is(here(Some(&new)).await.unwrap()), Some(new));
+    assert_eq!(
+        desk.withdraw_client(Uid(1), "new").await.unwrap(),
+        ["phone"]
+    );
 }
 
 #[test]

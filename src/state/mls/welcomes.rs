@@ -2,7 +2,7 @@
 
 use super::devices::{self, ATTEMPTS, MlsError};
 use super::{Desk, WELCOME, of_device};
-use crate::hooks::Uid;
+use crate::hooks::{Device as Client, Uid};
 use crate::state::owned::Owner;
 use crate::store::{Batch, CommitError, Direction, Mid, Range, StoreError};
 
@@ -16,7 +16,7 @@ pub struct Waiting {
 }
 
 impl Desk {
-    /// Keeps a welcome for a device.
+    /// Keeps a welcome for a device; under which number, and which client that is.
     ///
     /// # Errors
     /// See [`MlsError`]; [`MlsError::Nothing`] when there is no such device.
@@ -25,7 +25,7 @@ impl Desk {
         owner: &Owner,
         name: &str,
         stanza: Vec<u8>,
-    ) -> Result<Mid, MlsError> {
+    ) -> Result<(Mid, Option<Client>), MlsError> {
         let (space, uid) = (self.space, owner.uid());
         for _ in 0..ATTEMPTS {
             let device = name.to_owned();
@@ -49,7 +49,7 @@ impl Desk {
             found.change(&device, space, uid, &mut batch);
             batch.append(space, &of_device(uid, WELCOME, name), stanza.clone());
             match self.store.commit(batch).await {
-                Ok(mid) => return Ok(mid),
+                Ok(mid) => return Ok((mid, device.client())),
                 Err(CommitError::Precondition) => {}
                 Err(error) => return Err(MlsError::Commit(error)),
             }

@@ -125,7 +125,7 @@ impl<W: Way> Desk<W> {
         }
     }
 
-    /// Something was said in a room that no client of the account is in.
+    /// Something is in no log of the account: what was said in a room, or what waits for one client.
     fn missed(self: &Arc<Self>, missed: &Missed, turn: &mut Turn<'_>) {
         let account = &*turn.account;
         let Some(registered) = account.parts.find::<Registered<W::Target>>() else {
@@ -135,7 +135,13 @@ impl<W: Way> Desk<W> {
         let Some(notice) = Notice::of(stanza, facts, &account.jid, self.pace.content) else {
             return;
         };
-        let asleep = asleep(account);
+        let asleep = Asleep {
+            only: missed
+                .only
+                .clone()
+                .map(|device| SmallVec::from_elem(device, 1)),
+            ..asleep(account)
+        };
         if registered.0.iter().any(|device| asleep.has(device)) {
             let unset = Unset::of_room(missed.open, missed.nick.clone());
             self.tell_if_wanted(

@@ -134,11 +134,16 @@ fn speaks(stanza: &Stanza, class: Class) -> bool {
     match class {
         Class::Content => !is_key_transport(stanza) && !changes_group(stanza),
         Class::Follow => stanza.children().any(follows),
-        Class::Other => stanza
-            .child("x", ns::MUC_USER)
-            .is_some_and(|x| x.has_child("invite", ns::MUC_USER)),
+        Class::Other => invites(stanza),
         Class::Marker | Class::ChatState | Class::Call | Class::Error | Class::None => false,
     }
+}
+
+/// Into a room (XEP-0045 §7.8.2), or as a member into a group of MLS (RFC 9420 §12.4.3.1).
+fn invites(stanza: &Stanza) -> bool {
+    let room = stanza.child("x", ns::MUC_USER);
+    room.is_some_and(|x| x.has_child("invite", ns::MUC_USER))
+        || stanza.child("welcome", ns::MLS).is_some()
 }
 
 /// OMEMO without a payload: clients agree on keys (XEP-0384 §4.6).

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::hooks::{SessionInfo, Uid};
+pub use crate::hooks::Device;
+use crate::hooks::Uid;
 use crate::metrics::Counter;
 use crate::proto::jid::Jid;
 use crate::state::accounts;
@@ -18,26 +19,6 @@ pub trait Target: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     const KIND: u8;
     /// What tells it from others of the account.
     fn key(&self) -> Key;
-}
-
-/// The client of a registration: by the id that it gives itself, else by its resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Device {
-    /// The id of its installation (XEP-0388 user-agent).
-    Client(Box<str>),
-    /// The resource it had when it registered.
-    Resource(Box<str>),
-}
-
-impl Device {
-    /// Of a session.
-    pub fn of(session: &SessionInfo) -> Device {
-        match &session.client_id {
-            Some(id) => Device::Client(id.clone()),
-            None => Device::Resource(session.jid.resource().unwrap_or_default().into()),
-        }
-    }
 }
 
 /// One registration.

@@ -3,13 +3,13 @@
 
 use super::occupants::Role;
 use super::{Actor, Now, Out, Refused, Room};
-use crate::mls::framing::{self, Content, Frame, Framed};
-use crate::proto::error::{Condition, StanzaError};
+use crate::mls::framing::{Content, Framed};
+use crate::proto::error::Condition;
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
 use crate::state::mls::order::{self, Changed, Order, OutOfOrder, Terms};
-use crate::state::mls::{decode, encode};
+use crate::state::mls::{Info, encode};
 use crate::state::rooms::Affiliation;
 use crate::state::rooms::archive::Said;
 use crate::state::rooms::group::Group;
@@ -188,24 +188,14 @@ impl Room {
             .group()
             .zip(self.rid())
             .ok_or(Condition::ItemNotFound)?;
-        let bytes = decode(payload).ok_or(order::Unfit::Base64)?;
-        if bytes.len() > self.rules.group_info {
-            let text = format!(
-                "The state of a group has at most {} bytes",
-                self.rules.group_info
-            );
-            return Err(StanzaError::from(Condition::NotAcceptable).with_text(text));
-        }
-        let Ok(Frame::GroupInfo { group: of, epoch }) = framing::read(&bytes) else {
-            return Err(order::Unfit::Kind.into());
-        };
-        if encode(of) != group.order.group || epoch != group.order.epoch {
+        let info = Info::read(payload, self.rules.group_info)?;
+        if encode(&info.group) != group.order.group || info.epoch != group.order.epoch {
             return Err(Condition::Conflict.into());
         }
         if *bare != group.order.by {
             return Err(Condition::Forbidden.into());
         }
-        group.keep_info(&mut out.batch, rid, &bytes);
+        group.keep_info(&mut out.batch, rid, &info.kept);
         Ok(())
     }
 
