@@ -33,6 +33,7 @@ mod lists;
 mod logins;
 mod mls;
 mod muc;
+mod muc_crowd;
 mod never_lost;
 mod new_muc;
 mod operations;

@@ -143,13 +143,14 @@ impl Way for LineWay {
     }
 
     fn push(&self, item: Item) -> Pushed {
-        let size = item.stanza.size_hint();
+        let (kept, size) = (item.mark.is_some(), item.stanza.size_hint());
         let (pushed, waker) = {
             let mut inner = self.0.lock();
             if inner.closed {
                 return Pushed::Closed;
             }
-            (inner.flow.push(item, size, (0, 0)), inner.flow.writer())
+            let pushed = inner.flow.push(item, kept, size, (0, 0));
+            (pushed, inner.flow.writer())
         };
         wake(waker);
         pushed

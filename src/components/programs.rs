@@ -88,6 +88,7 @@ impl Program {
             capacity: Capacity::new(
                 config.stream_stanzas,
                 config.stream_bytes,
+                config.stream_passing,
                 config.stream_window,
             ),
         }

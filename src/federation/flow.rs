@@ -13,6 +13,9 @@ use crate::stream::{Intake, Outgoing};
 /// Bytes handed to the driver at once.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
+/// What is not kept takes at least so many bytes of what is left for it.
+const LEAST: usize = 256;
+
 /// How much one stream holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Capacity {
@@ -20,17 +23,31 @@ pub(crate) struct Capacity {
     pub stanzas: usize,
     /// Their bytes; the rest waits on disk.
     pub bytes: usize,
+    /// Bytes with those of what is not kept.
+    pub passing: usize,
     /// Stanzas from the other side that are not through; further ones are not read yet.
     pub window: u32,
 }
 
 impl Capacity {
     /// As configured.
-    pub fn new(stanzas: u32, bytes: Bytes, window: u32) -> Capacity {
+    pub fn new(stanzas: u32, bytes: Bytes, passing: Bytes, window: u32) -> Capacity {
         Capacity {
             stanzas: usize::try_from(stanzas).unwrap_or(usize::MAX),
-            bytes: usize::try_from(bytes.0).unwrap_or(usize::MAX),
+            bytes: bytes.as_usize(),
+            passing: passing.as_usize(),
             window,
+        }
+    }
+
+    /// Stanzas and bytes before one more, which is `kept` or not.
+    fn before(&self, kept: bool) -> (usize, usize) {
+        match kept {
+            true => (self.stanzas, self.bytes),
+            false => (
+                self.stanzas.max(self.passing / LEAST),
+                self.bytes.max(self.passing),
+            ),
         }
     }
 }
@@ -64,14 +81,16 @@ impl<T> Flow<T> {
     }
 
     /// Queues something of a size, if there is room beside the stanzas and bytes that are `held` elsewhere. One always
-    /// finds room where nothing else is.
-    pub fn push(&mut self, item: T, size: usize, held: (usize, usize)) -> Pushed {
+    /// finds room where nothing else is, and what is not `kept` finds more of it: a room says at once to who enters who is
+    /// there.
+    pub fn push(&mut self, item: T, kept: bool, size: usize, held: (usize, usize)) -> Pushed {
         if self.ending.is_some() {
             return Pushed::Closed;
         }
         let stanzas = self.queue.len() + held.0;
-        let full = stanzas >= self.capacity.stanzas
-            || self.bytes.saturating_add(held.1).saturating_add(size) > self.capacity.bytes;
+        let (most, bytes) = self.capacity.before(kept);
+        let full =
+            stanzas >= most || self.bytes.saturating_add(held.1).saturating_add(size) > bytes;
         if full && stanzas > 0 {
             self.wants_room = true;
             return Pushed::Full;
@@ -211,6 +230,7 @@ mod tests {
         Flow::new(Capacity {
             stanzas: 4,
             bytes: 100,
+            passing: 8 * LEAST,
             window: 2,
         })
     }
@@ -219,18 +239,18 @@ mod tests {
     fn it_is_bounded_by_number_and_size_and_tells_when_half_is_free() {
         let mut flow = flow();
         assert_eq!(
-            flow.push(0, 1000, (0, 0)),
+            flow.push(0, true, 1000, (0, 0)),
             Pushed::Queued,
             "one always fits"
         );
-        assert_eq!(flow.push(1, 1, (0, 0)), Pushed::Full);
+        assert_eq!(flow.push(1, true, 1, (0, 0)), Pushed::Full);
         assert_eq!(flow.pop(), Some((0, 1000)));
         assert!(flow.room_again((0, 0)));
         assert!(!flow.room_again((0, 0)), "it is told once");
         for n in 0..3 {
-            assert_eq!(flow.push(n, 1, (1, 10)), Pushed::Queued);
+            assert_eq!(flow.push(n, true, 1, (1, 10)), Pushed::Queued);
         }
-        assert_eq!(flow.push(3, 1, (1, 10)), Pushed::Full);
+        assert_eq!(flow.push(3, true, 1, (1, 10)), Pushed::Full);
         assert!(!flow.room_again((0, 0)), "three of four are there");
         assert_eq!(flow.pop(), Some((0, 1)));
         assert!(!flow.room_again((0, 60)));
@@ -238,16 +258,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_kept_finds_more_room() {
+        let mut flow = flow();
+        for n in 0..8 {
+            assert_eq!(flow.push(n, false, 200, (0, 0)), Pushed::Queued, "{n}");
+            assert_eq!(flow.push(n, true, 1, (1, 0)), Pushed::Full);
+        }
+        assert_eq!(flow.push(8, false, 200, (0, 0)), Pushed::Full);
+        assert_eq!(flow.pop(), Some((0, 200)));
+        assert_eq!(flow.push(8, false, 1000, (0, 0)), Pushed::Full);
+        assert_eq!(flow.push(8, false, 200, (0, 0)), Pushed::Queued);
+    }
+
+    #[test]
     fn what_was_written_in_vain_comes_first_again() {
         let mut flow = flow();
         let written: Vec<_> = [(1, 10), (2, 10)].into();
-        assert_eq!(flow.push(3, 10, (0, 0)), Pushed::Queued);
+        assert_eq!(flow.push(3, true, 10, (0, 0)), Pushed::Queued);
         flow.put_back(written.into_iter());
         let all: Vec<_> = std::iter::from_fn(|| flow.pop()).map(|(n, _)| n).collect();
         assert_eq!(all, [1, 2, 3]);
         assert_eq!(flow.bytes, 0);
         flow.end(None);
-        assert_eq!(flow.push(4, 1, (0, 0)), Pushed::Closed);
+        assert_eq!(flow.push(4, true, 1, (0, 0)), Pushed::Closed);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::session::owners::{After, Keeper, OwnerKey, Owners, Refusal, Rest, Slo
 use crate::state::outbox::{self, Kept};
 use crate::store::{Batch, Mid, StoreError};
 
+/// Stanzas that are not kept and wait for a pair's turn: a room says at once to who enters who is there.
+const PASSING: usize = 20_000;
 /// Idle pairs are looked for this often.
 const SWEEP: Duration = Duration::from_secs(15);
 
@@ -138,12 +140,8 @@ impl<G: Ground> Keeper for Pairs<G> {
     }
 
     /// What is kept is bounded before it is.
-    fn is_bounded(&self, work: &Input) -> bool {
-        matches!(work, Input::Stanza(item) if item.mark.is_none())
-    }
-
-    fn inbox_limit(&self) -> usize {
-        1_000
+    fn bound(&self, work: &Input) -> Option<usize> {
+        matches!(work, Input::Stanza(item) if item.mark.is_none()).then_some(PASSING)
     }
 }
 

@@ -341,11 +341,11 @@ impl Way for PairWay {
             self.line.taken(mark.into_iter().collect());
             return Pushed::Queued;
         }
-        let size = item.stanza.size_hint();
+        let (kept, size) = (item.mark.is_some(), item.stanza.size_hint());
         let (pushed, waker) = {
             let mut inner = self.line.lock();
             let held = inner.unacked.weight();
-            let pushed = inner.flow.push((self.key.clone(), item), size, held);
+            let pushed = inner.flow.push((self.key.clone(), item), kept, size, held);
             inner.used = self.line.house.clock().now();
             (pushed, inner.flow.writer())
         };

@@ -70,6 +70,7 @@ impl Terms {
             capacity: Capacity::new(
                 config.stream_stanzas,
                 config.stream_bytes,
+                config.stream_passing,
                 config.stream_window,
             ),
         }

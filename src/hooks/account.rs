@@ -128,6 +128,14 @@ pub struct SessionInfo {
     pub outbox: Arc<dyn Outbox>,
 }
 
+impl SessionInfo {
+    /// Whether it sent available presence to somebody there: to who has a nickname in a room.
+    pub fn is_in(&self, place: &Jid) -> bool {
+        let place = place.bare_str();
+        self.directed.iter().any(|known| known.bare_str() == place)
+    }
+}
+
 /// Whether a session takes durable messages live or still from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backlog {
@@ -186,6 +194,8 @@ pub enum Pushed {
 pub trait Outbox: Any + Send + Sync {
     /// Queues a stanza; never blocks.
     fn push(&self, item: Outgoing) -> Pushed;
+    /// The same for one of a room that the client is in: more of these may wait.
+    fn push_of_room(&self, item: Outgoing) -> Pushed;
     /// Whether at least half of the queue is free.
     fn has_room(&self) -> bool;
     /// Log entries handed out and not yet known to be taken.

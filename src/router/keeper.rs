@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Router;
 use super::resend::{Gone, REMEMBERED, Recent};
 use crate::hooks::kinds::Install;
-use crate::hooks::{Account, Parts, Uid, Verb};
+use crate::hooks::{Account, Origin, Parts, Uid, Verb};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::stanza::{IqType, Kind, PresenceType, Stanza};
@@ -185,12 +185,16 @@ impl Keeper for Router {
 
     /// What others send is bounded here; an account's own work is bounded by its sessions' windows
     /// and by the committer, and what follows a commit must not be lost.
-    fn is_bounded(&self, work: &Work) -> bool {
-        matches!(work, Work::Arriving(_))
-    }
-
-    fn inbox_limit(&self) -> usize {
-        self.limits().inbox
+    fn bound(&self, work: &Work) -> Option<usize> {
+        let limits = self.limits();
+        match work {
+            // A room says all it has to who enters in one turn (XEP-0045 §7.1).
+            Work::Arriving(envelope) if envelope.origin == Origin::Service => {
+                Some(limits.inbox_services.max(limits.inbox))
+            }
+            Work::Arriving(_) => Some(limits.inbox),
+            _ => None,
+        }
     }
 }
 

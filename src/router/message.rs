@@ -365,7 +365,12 @@ fn offer(
         entry,
     };
     let Some(entry) = entry else {
-        return session.outbox.push(item) == Pushed::Queued;
+        let from = envelope.stanza.from.as_ref();
+        let pushed = match by_name && from.is_some_and(|from| session.is_in(from)) {
+            true => session.outbox.push_of_room(item),
+            false => session.outbox.push(item),
+        };
+        return pushed == Pushed::Queued;
     };
     match session.intake {
         Backlog::Reading {

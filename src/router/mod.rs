@@ -57,6 +57,8 @@ pub struct Limits {
     pub sessions_per_account: usize,
     /// Pieces of work in one owner's inbox.
     pub inbox: usize,
+    /// The same, where a service of this server brings one more to an account.
+    pub inbox_services: usize,
     /// Undelivered messages of an account.
     pub undelivered: u32,
     /// Their bytes.

@@ -414,7 +414,12 @@ fn show(account: &mut Account, stanza: &Arc<Stanza>, to: &Jid, kind: PresenceTyp
     }
     let other = (stanza.to.as_ref() != Some(to)).then_some(to);
     if to.is_full() {
-        if let Some(info) = account.resource(to) {
+        let Some(info) = account.resource(to) else {
+            return;
+        };
+        if stanza.from.as_ref().is_some_and(|from| info.is_in(from)) {
+            info.outbox.push_of_room(outgoing(stanza, other));
+        } else {
             push(info, stanza, other);
         }
     } else {
@@ -430,11 +435,15 @@ pub(super) fn farewell(session: &SessionInfo) -> Arc<Stanza> {
 }
 
 fn push(info: &SessionInfo, stanza: &Arc<Stanza>, to: Option<&Jid>) {
-    info.outbox.push(Outgoing {
+    info.outbox.push(outgoing(stanza, to));
+}
+
+fn outgoing(stanza: &Arc<Stanza>, to: Option<&Jid>) -> Outgoing {
+    Outgoing {
         stanza: stanza.clone(),
         to: to.cloned(),
         entry: None,
-    });
+    }
 }
 
 /// RFC 6121 §4.7.2.3: −128 to 127, zero when absent or nonsense.

@@ -208,12 +208,8 @@ impl Keeper for ServiceKeeper {
         }
     }
 
-    fn is_bounded(&self, work: &ServiceWork) -> bool {
-        matches!(work, ServiceWork::Stanza(_))
-    }
-
-    fn inbox_limit(&self) -> usize {
-        self.router.limits().inbox
+    fn bound(&self, work: &ServiceWork) -> Option<usize> {
+        matches!(work, ServiceWork::Stanza(_)).then(|| self.router.limits().inbox)
     }
 }
 

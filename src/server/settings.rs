@@ -55,6 +55,7 @@ pub(super) fn router(config: &Config) -> router::Limits {
         seat: SeatLimits {
             queue_bytes: session.outgoing.as_usize(),
             queue_stanzas: session.unacknowledged as usize,
+            room_bytes: session.outgoing_rooms.as_usize(),
             window: session.uncommitted,
             unacked_bytes: session.unacknowledged_bytes.as_usize(),
             resume: seconds(resume.time.0),
@@ -65,6 +66,7 @@ pub(super) fn router(config: &Config) -> router::Limits {
         detached_per_account: resume.sessions_per_account as usize,
         sessions_per_account: account.sessions as usize,
         inbox: account.inbox as usize,
+        inbox_services: account.inbox_services as usize,
         undelivered: account.offline_messages,
         undelivered_bytes: account.offline_bytes.0,
         roster_items: account.roster_items as usize,

@@ -103,10 +103,9 @@ impl Seat {
             _ => Sift::Flush,
         }
     }
-}
 
-impl Outbox for Seat {
-    fn push(&self, item: Outgoing) -> Pushed {
+    /// Queues a stanza, `of_room` one of a room that the client is in.
+    fn put(&self, item: Outgoing, of_room: bool) -> Pushed {
         let limits = self.shared.limits();
         let durable = item.entry.is_some();
         let kind = item.stanza.kind;
@@ -121,7 +120,7 @@ impl Outbox for Seat {
                 Pushed::Full
             } else {
                 let sift = self.sift(&inner, &item);
-                inner.outward.push(item, sift, &limits)
+                inner.outward.push(item, sift, of_room && !away, &limits)
             };
             if away {
                 self.count_bytes(&mut inner);
@@ -153,6 +152,16 @@ impl Outbox for Seat {
             Pushed::Closed => {}
         }
         pushed
+    }
+}
+
+impl Outbox for Seat {
+    fn push(&self, item: Outgoing) -> Pushed {
+        self.put(item, false)
+    }
+
+    fn push_of_room(&self, item: Outgoing) -> Pushed {
+        self.put(item, true)
     }
 
     fn has_room(&self) -> bool {

@@ -12,6 +12,8 @@ use crate::stream::Framing;
 
 /// Bytes handed out in one go.
 const WRITE_CHUNK: usize = 16 * 1024;
+/// Stanzas of rooms take at least so many bytes of what is left for them.
+const LEAST: usize = 256;
 /// An acknowledgement is asked for after this many stanzas at the latest.
 const ASK_AFTER: u32 = 16;
 
@@ -53,6 +55,19 @@ pub(super) struct Outward {
     pub writer: Option<Waker>,
 }
 
+impl SeatLimits {
+    /// Bytes and stanzas that wait for a client before one more, of a room that it is in or of others.
+    fn outgoing(&self, of_room: bool) -> (usize, usize) {
+        match of_room {
+            true => (
+                self.queue_bytes.max(self.room_bytes),
+                self.queue_stanzas.max(self.room_bytes / LEAST),
+            ),
+            false => (self.queue_bytes, self.queue_stanzas),
+        }
+    }
+}
+
 impl Outward {
     /// Stanzas not yet written, and durable ones not yet acknowledged.
     pub fn waiting(&self) -> usize {
@@ -70,8 +85,14 @@ impl Outward {
     }
 
     /// Takes a stanza in, as the filters say. What can be had from the log again also waits for
-    /// acknowledgements; anything else only for a client that does not read.
-    pub fn push(&mut self, item: Outgoing, sift: Sift, limits: &SeatLimits) -> Pushed {
+    /// acknowledgements; anything else only for a client that does not read. What comes `of_room` finds more room.
+    pub fn push(
+        &mut self,
+        item: Outgoing,
+        sift: Sift,
+        of_room: bool,
+        limits: &SeatLimits,
+    ) -> Pushed {
         let size = item.stanza.size_hint();
         let (kept, kept_bytes) = self.kept_back();
         let waiting = match item.entry {
@@ -79,9 +100,8 @@ impl Outward {
             None => self.queue.len() + kept,
         };
         let empty = self.queue.is_empty() && kept == 0;
-        if self.queued_bytes + kept_bytes + size > limits.queue_bytes && !empty
-            || waiting >= limits.queue_stanzas
-        {
+        let (bytes, stanzas) = limits.outgoing(of_room);
+        if self.queued_bytes + kept_bytes + size > bytes && !empty || waiting >= stanzas {
             self.wants_room = true;
             return Pushed::Full;
         }

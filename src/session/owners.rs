@@ -63,10 +63,8 @@ pub trait Keeper: Send + Sync + Sized + 'static {
     fn refuse(&self, key: &Self::Key, work: Self::Work, why: Refusal);
     /// Whether the owner may leave memory.
     fn rest(&self, state: &Self::State) -> Rest<Self::Work>;
-    /// Whether this work is refused when the inbox is full; what is not must be bounded otherwise.
-    fn is_bounded(&self, work: &Self::Work) -> bool;
-    /// Upper bound of an inbox, in pieces of work.
-    fn inbox_limit(&self) -> usize;
+    /// Pieces of work in an inbox that refuses this one; without a bound it must be bounded otherwise.
+    fn bound(&self, work: &Self::Work) -> Option<usize>;
 }
 
 /// Why work was refused.
@@ -281,7 +279,8 @@ impl<K: Keeper> Slot<K> {
         if inbox.gone {
             return Err(work);
         }
-        if self.keeper.is_bounded(&work) && inbox.queue.len() >= self.keeper.inbox_limit() {
+        let bound = self.keeper.bound(&work);
+        if bound.is_some_and(|most| inbox.queue.len() >= most) {
             drop(inbox);
             self.keeper.refuse(&self.key, work, Refusal::Full);
             return Ok(());
@@ -539,11 +538,8 @@ mod tests {
                 _ => Rest::Leave,
             }
         }
-        fn is_bounded(&self, _: &Note) -> bool {
-            true
-        }
-        fn inbox_limit(&self) -> usize {
-            3
+        fn bound(&self, _: &Note) -> Option<usize> {
+            Some(3)
         }
     }
 
@@ -656,11 +652,8 @@ mod tests {
             fn rest(&self, _: &(u64, bool)) -> Rest<()> {
                 Rest::Stay
             }
-            fn is_bounded(&self, (): &()) -> bool {
-                false
-            }
-            fn inbox_limit(&self) -> usize {
-                0
+            fn bound(&self, (): &()) -> Option<usize> {
+                None
             }
         }
         let owners = Arc::new(Owners::new(Arc::new(Counter)));

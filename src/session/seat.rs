@@ -32,6 +32,8 @@ pub struct SeatLimits {
     pub queue_bytes: usize,
     /// Stanzas queued or not acknowledged.
     pub queue_stanzas: usize,
+    /// Bytes queued for the client with those of rooms that it is in.
+    pub room_bytes: usize,
     /// Bytes sent to a client that may resume, and not acknowledged.
     pub unacked_bytes: usize,
     /// Inbound stanzas not yet through.
@@ -318,6 +320,7 @@ impl Shared {
         if self.short_of_memory.load(Ordering::Relaxed) {
             return SeatLimits {
                 queue_bytes: limits.queue_bytes / 8,
+                room_bytes: limits.room_bytes / 8,
                 detached_bytes: limits.detached_bytes / 8,
                 ..limits
             };

@@ -27,6 +27,8 @@ settings! {
         pub stream_stanzas: u32 = 2_000 => within(16..=1_000_000);
         /// Their bytes.
         pub stream_bytes: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
+        /// And with those of presence and answers, which are not on disk: a room says at once to who enters who is there.
+        pub stream_passing: Bytes = Bytes::mib(8) => within(Bytes::kib(64)..=Bytes::gib(1));
         /// Stanzas of one of its streams that came and are not through; no more are read meanwhile.
         pub stream_window: u32 = 256 => within(1..=100_000);
     }

@@ -105,6 +105,8 @@ settings! {
         pub stanzas_burst: u32 = 4_000 => within(1..=1_000_000);
         /// Bytes that wait to be written to the client; beyond it messages wait in the store, and other stanzas go back.
         pub outgoing: Bytes = Bytes::mib(1) => within(Bytes::kib(64)..=Bytes::gib(1));
+        /// And with those of rooms that the client is in: who enters learns at once who is there, and hears what is said meanwhile.
+        pub outgoing_rooms: Bytes = Bytes::mib(8) => within(Bytes::kib(64)..=Bytes::gib(1));
         /// Stanzas that wait to be written or to be acknowledged by the client (XEP-0198).
         pub unacknowledged: u32 = 1_000 => within(10..=1_000_000);
         /// Bytes sent to a client that can resume its session, and not acknowledged; beyond it nothing more is sent.
@@ -143,5 +145,7 @@ settings! {
         pub clients: u32 = 50 => within(1..=10_000);
         /// Stanzas that wait for the account's turn.
         pub inbox: u32 = 1_000 => within(10..=1_000_000);
+        /// And where they come from a service of this server: a room says at once to who enters who is there.
+        pub inbox_services: u32 = 20_000 => within(10..=1_000_000);
     }
 }

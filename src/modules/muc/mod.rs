@@ -71,6 +71,8 @@ settings! {
         pub rooms_each: u32 = 200 => within(1..=100_000);
         /// People who may enter one room in a second; ten times as many at once.
         pub joins: u32 = 100 => within(1..=100_000);
+        /// What one person may say, and show of itself, in one room in a second; ten times as many at once. Admins and owners of the room may more.
+        pub acts: u32 = 10 => within(1..=100_000);
         /// Occupants of a room.
         pub occupants: u32 = 5_000 => within(2..=100_000);
         /// Clients of one person in a room.
@@ -89,7 +91,7 @@ settings! {
         pub affiliations: u32 = 10_000 => within(10..=100_000);
         /// Changes of the lists of a room that are remembered: who was away for no longer learns these alone when he enters.
         pub changes: u32 = 500 => within(10..=10_000);
-        /// People that one room in slow mode makes wait; of more than these the first need wait no longer.
+        /// People whose pace one room remembers, in slow mode and for `acts`; of more than these some need not wait.
         pub speakers: u32 = 10_000 => within(10..=100_000);
         /// Requests for membership of one room that nobody has answered yet.
         pub requests: u32 = 50 => within(1..=1_000);
@@ -227,6 +229,7 @@ fn rules(config: &Config) -> Rules {
         occupants: config.occupants as usize,
         sessions: config.clients as usize,
         joins: config.joins,
+        acts: config.acts,
         nick: config.nickname.as_usize(),
         history: config.history_most as usize,
         page: config.page as usize,
@@ -260,6 +263,7 @@ struct Reached {
     occupants: Counter,
     clients: Counter,
     joins: Counter,
+    acts: Counter,
     affiliations: Counter,
     speakers: Counter,
     requests: Counter,
@@ -275,6 +279,7 @@ impl Reached {
             occupants: metrics.limit("modules.muc.occupants"),
             clients: metrics.limit("modules.muc.clients"),
             joins: metrics.limit("modules.muc.joins"),
+            acts: metrics.limit("modules.muc.acts"),
             affiliations: metrics.limit("modules.muc.affiliations"),
             speakers: metrics.limit("modules.muc.speakers"),
             requests: metrics.limit("modules.muc.requests"),
@@ -288,6 +293,7 @@ impl Reached {
             Bound::Occupants => self.occupants.count(),
             Bound::Clients => self.clients.count(),
             Bound::Joins => self.joins.count(),
+            Bound::Acts => self.acts.count(),
             Bound::Affiliations => self.affiliations.count(),
             Bound::Speakers => self.speakers.count(),
             Bound::Requests => self.requests.count(),

@@ -66,6 +66,7 @@ fn router(store: &Store) -> Arc<Router> {
         seat: SeatLimits {
             queue_bytes: 1000,
             queue_stanzas: 10,
+            room_bytes: 1000,
             window: 10,
             unacked_bytes: 1000,
             resume: 60,
@@ -76,6 +77,7 @@ fn router(store: &Store) -> Arc<Router> {
         detached_per_account: 10,
         sessions_per_account: 1,
         inbox: 100,
+        inbox_services: 100,
         undelivered: 10,
         undelivered_bytes: 1000,
         roster_items: 10,

@@ -35,14 +35,13 @@ pub fn last_items<'n>(
         }
         let access = Access::of(view, house, &node)?;
         if access.lets_in(view, house, jid)? {
-            let last = last(view, house, name, &node, jid, now)?;
-            notices.extend(last.map(|(notice, _)| notice));
+            notices.extend(last(view, house, name, &node, jid, now)?);
         }
     }
     Ok(notices)
 }
 
-/// The last item of a node, for one entity, and what it says in words.
+/// The last item of a node, for one entity.
 pub(super) fn last(
     view: &dyn Snapshot,
     house: &House,
@@ -50,7 +49,7 @@ pub(super) fn last(
     node: &Node,
     jid: &Jid,
     now: u64,
-) -> Result<Option<(Notice, Option<String>)>, StoreError> {
+) -> Result<Option<Notice>, StoreError> {
     let shelf = house.shelf(node);
     let totals = shelf.totals(view)?;
     let since = node.config.expired_before(now);
@@ -66,13 +65,9 @@ pub(super) fn last(
             from: Some(house.address.clone()),
         };
         message.push(stamp.to_element());
-        let payload = item.payload.as_ref();
-        let words = payload.and_then(|payload| node.config.words(payload.root()));
-        let notice = Notice {
+        Notice {
             message,
             to: Audience::These(vec![jid.clone()]),
-            words: None,
-        };
-        (notice, words)
+        }
     }))
 }

@@ -77,12 +77,12 @@ impl Work<'_> {
                 (Some(sub), Some(state)) => {
                     let sub = Subscription { state, ..sub };
                     self.put_subscription(name, node, &jid, Some(&sub), false)?;
-                    self.send_last(name, node, &jid, &sub)?;
+                    self.send_last(name, node, &jid)?;
                 }
                 (None, Some(state)) => {
                     let sub = Subscription::new(state);
                     self.put_subscription(name, node, &jid, Some(&sub), false)?;
-                    self.send_last(name, node, &jid, &sub)?;
+                    self.send_last(name, node, &jid)?;
                     count += 1;
                 }
                 (Some(_), None) => {

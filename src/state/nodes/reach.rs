@@ -199,11 +199,7 @@ impl Work<'_> {
             let more: Vec<Jid> = old.into_iter().filter(|jid| !told.contains(jid)).collect();
             told.extend(more);
         }
-        self.notices.push(Notice {
-            message,
-            to,
-            words: None,
-        });
+        self.notices.push(Notice { message, to });
         Ok(())
     }
 }

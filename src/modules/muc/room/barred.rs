@@ -10,6 +10,17 @@ use crate::state::rooms::Affiliation;
 /// What it is told.
 const WHY: &str = "A block list of this service names you.";
 
+const BARRED: Told<'static> = Told {
+    reason: Some(WHY),
+    codes: &[code::BANNED],
+    next_nick: None,
+    actor: None,
+    own_codes: &[],
+    until: None,
+    change: None,
+    version: None,
+};
+
 impl Room {
     /// Puts out who is barred and there, and refuses what who is not there does; anything else goes on.
     pub(super) fn bar(
@@ -28,7 +39,7 @@ impl Room {
         }
         if let Some(there) = self.occupants.of(&actor.jid) {
             let nick = there.nick().to_owned();
-            self.put_out_for(&nick, out);
+            self.put_out(&nick, &BARRED, out);
             self.end_if_empty(out);
             return Some(Ok(()));
         }
@@ -37,28 +48,17 @@ impl Room {
 
     /// Puts out all who are barred.
     pub fn put_out_barred(&mut self, barred: impl Fn(&Jid) -> bool, out: &mut Out) {
-        let named: Vec<String> = self
+        let named: Vec<_> = self
             .occupants
             .iter()
             .filter(|there| barred(&there.bare))
             .filter(|there| self.affiliation(&there.bare) == Affiliation::None)
-            .map(|there| there.nick().to_owned())
+            .map(|there| (there.nick().to_owned(), BARRED.clone()))
             .collect();
-        for nick in &named {
-            self.put_out_for(nick, out);
-        }
+        self.put_out_all(&named, out);
         if !named.is_empty() {
             self.end_if_empty(out);
         }
         out.put_first();
-    }
-
-    fn put_out_for(&mut self, nick: &str, out: &mut Out) {
-        let told = Told {
-            reason: Some(WHY),
-            codes: &[code::BANNED],
-            ..Told::default()
-        };
-        self.put_out(nick, &told, out);
     }
 }

@@ -77,7 +77,7 @@ impl Room {
 
     /// How many may enter in a time.
     pub(super) fn take_join(&mut self, now: &Now<'_>) -> Result<(), Refused> {
-        match self.joins.take(1, now.instant).is_zero() {
+        match self.joins.try_take(1, now.instant) {
             true => Ok(()),
             false => Err(self.too_many(Bound::Joins, "Too many enter at once; try again")),
         }

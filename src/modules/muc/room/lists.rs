@@ -4,6 +4,7 @@ use super::occupants::Role;
 use super::said::{Told, code};
 use super::{Out, Room};
 use crate::proto::jid::Jid;
+use crate::proto::stanza::PresenceType;
 use crate::state::rooms::{Affiliate, Affiliation};
 
 impl Room {
@@ -74,6 +75,7 @@ impl Room {
                 )
             })
             .collect();
+        let mut go = Vec::new();
         for (nick, person, role) in there {
             // A ban of a domain spares who is on a list by name.
             if self.affiliation(&person) != affiliation {
@@ -93,8 +95,9 @@ impl Room {
                     continue;
                 }
             };
-            self.put_out(&nick, &Told { codes, ..told }, out);
+            go.push((nick, Told { codes, ..told }));
         }
+        self.put_out_all(&go, out);
     }
 
     /// §5.1.3: what was gained stays, what went with a higher affiliation goes.
@@ -112,5 +115,16 @@ impl Room {
             occupant.role = role;
         }
         self.announce(nick, told, out);
+    }
+
+    /// The same, shown to itself alone.
+    pub(super) fn change_own_role(&mut self, nick: &str, role: Role, out: &mut Out) {
+        if let Some(occupant) = self.occupants.by_nick_mut(nick) {
+            occupant.role = role;
+        }
+        if let Some(occupant) = self.occupants.by_nick(nick) {
+            let kind = PresenceType::Available;
+            self.show_itself(occupant, role, kind, &Told::default(), out);
+        }
     }
 }

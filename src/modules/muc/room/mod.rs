@@ -6,6 +6,7 @@ mod admin;
 mod archive;
 mod bans;
 mod barred;
+mod flood;
 mod form;
 mod group;
 mod guests;
@@ -61,6 +62,8 @@ pub struct Rules {
     pub sessions: usize,
     /// People who may enter in a second.
     pub joins: u32,
+    /// What one person may say and show in a second.
+    pub acts: u32,
     /// Bytes of a nickname.
     pub nick: usize,
     /// Messages of history a room shows at the most.
@@ -73,7 +76,7 @@ pub struct Rules {
     pub affiliations: usize,
     /// Changes of the lists that are remembered.
     pub changes: usize,
-    /// People that slow mode makes wait.
+    /// People whose pace is remembered.
     pub speakers: usize,
     /// Requests for membership that wait for an answer.
     pub requests: usize,
@@ -196,6 +199,8 @@ pub enum Bound {
     Joins,
     /// People on the lists.
     Affiliations,
+    /// What one person says and shows in a second.
+    Acts,
     /// People that slow mode makes wait.
     Speakers,
     /// Requests for membership that wait for an answer.
@@ -228,6 +233,7 @@ pub struct Room {
     ids: MidSource,
     forwarded: iq::Forwarded,
     joins: Bucket,
+    acts: flood::Acts,
     spoken: slow::Spoken,
     activity: activity::Activity,
     reached: Option<Bound>,
@@ -257,6 +263,7 @@ impl Room {
             forwarded: iq::Forwarded::default(),
             acting: None,
             joins,
+            acts: flood::Acts::default(),
             spoken: slow::Spoken::default(),
             activity: activity::Activity::default(),
             reached: None,
@@ -274,10 +281,13 @@ impl Room {
         let ended = std::mem::take(&mut out);
         self.acting = actor.may_all.then(|| actor.jid.bare());
         let barred = self.bar(actor, stanza.kind, &mut out);
-        let done = barred.unwrap_or_else(|| match stanza.kind {
-            Kind::Presence(kind) => self.presence(actor, to, kind, stanza, now, &mut out),
-            Kind::Message(kind) => self.message(actor, to, kind, stanza, now, &mut out),
-            Kind::Iq(kind) => self.iq(actor, to, kind, stanza, now, &mut out),
+        let done = barred.unwrap_or_else(|| {
+            self.take_act(actor, stanza.kind, now)?;
+            match stanza.kind {
+                Kind::Presence(kind) => self.presence(actor, to, kind, stanza, now, &mut out),
+                Kind::Message(kind) => self.message(actor, to, kind, stanza, now, &mut out),
+                Kind::Iq(kind) => self.iq(actor, to, kind, stanza, now, &mut out),
+            }
         });
         if let Err(error) = done {
             out = Out::default();

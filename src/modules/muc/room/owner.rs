@@ -13,6 +13,10 @@ use crate::runtime::random;
 use crate::state::rooms::{Affiliation, Options};
 use crate::xml::{El, Element};
 
+/// Presence that one change of the configuration leads to; where it would be more, those whose role it changes learn it
+/// alone, and the others when they show themselves again.
+const STORM: usize = 50_000;
+
 impl Room {
     /// §10.2: only owners see and change the configuration.
     pub(super) fn as_owner(&self, bare: &Jid) -> Result<&Options, Refused> {
@@ -200,19 +204,18 @@ impl Room {
     /// Who may not be there any more goes, and who gained or lost voice learns it.
     fn enforce(&mut self, before: &Options, now: &Options, out: &mut Out) {
         if now.members_only && !before.members_only {
-            let strangers: Vec<String> = self
-                .occupants
-                .iter()
-                .filter(|occupant| self.affiliation(&occupant.bare) < Affiliation::Member)
-                .map(|occupant| occupant.nick().to_owned())
-                .collect();
             let told = Told {
                 codes: &[code::MEMBERS_ONLY],
                 ..Told::default()
             };
-            for nick in strangers {
-                self.put_out(&nick, &told, out);
-            }
+            let strangers = self
+                .occupants
+                .iter()
+                .filter(|occupant| self.affiliation(&occupant.bare) < Affiliation::Member);
+            let strangers: Vec<_> = strangers
+                .map(|occupant| (occupant.nick().to_owned(), told.clone()))
+                .collect();
+            self.put_out_all(&strangers, out);
         }
         if now.moderated == before.moderated {
             return;
@@ -228,8 +231,12 @@ impl Room {
             .filter(|occupant| self.affiliation(&occupant.bare) == Affiliation::None)
             .map(|occupant| occupant.nick().to_owned())
             .collect();
+        let storm = concerned.len().saturating_mul(self.occupants.len()) > STORM;
         for nick in concerned {
-            self.change_role(&nick, to, &Told::default(), out);
+            match storm {
+                true => self.change_own_role(&nick, to, out),
+                false => self.change_role(&nick, to, &Told::default(), out),
+            }
         }
     }
 

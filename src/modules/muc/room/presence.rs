@@ -67,6 +67,7 @@ impl Room {
             }
             // §7.2.1: it lost what it knew, and gets all again.
             (Some(true), Some(x)) => {
+                self.take_join(now)?;
                 self.update(&actor.jid, stanza, out);
                 out.tells.retain(|tell| !tell.to.contains(&actor.jid));
                 self.welcome(&actor.jid, x, stanza, now, &[], out);
@@ -226,10 +227,21 @@ impl Room {
     }
 
     fn part(&mut self, full: &Jid, words: Option<&Stanza>, told: &Told<'_>, out: &mut Out) {
-        let Some((mut gone, rest)) = self.occupants.leave(full) else {
-            return;
-        };
-        self.end_stay(full, out);
+        if let Some((gone, rest)) = self.occupants.leave(full) {
+            self.end_stay(full, out);
+            self.tell_parted(gone, rest, words, told, out);
+        }
+    }
+
+    /// A client and the others learn that it left, and what is left of its occupant.
+    fn tell_parted(
+        &self,
+        mut gone: Occupant,
+        rest: Rest,
+        words: Option<&Stanza>,
+        told: &Told<'_>,
+        out: &mut Out,
+    ) {
         for session in &mut gone.sessions {
             session.presence = match words {
                 Some(words) => words.clone(),
@@ -248,16 +260,22 @@ impl Room {
         }
     }
 
-    /// §11.2: the service stops, and whose session it does not keep is no occupant any more.
+    /// §11.2: the service stops, and whose session it does not keep is no occupant any more; they do not hear of each other.
     pub fn stop(&mut self, keeps: impl Fn(&Jid) -> bool) -> Out {
         let mut out = Out::default();
         let told = Told {
             own_codes: &[code::SHUTDOWN],
             ..Told::default()
         };
-        let clients = self.sessions(|_| true);
-        for client in clients.iter().filter(|client| !keeps(client)) {
-            self.part(client, None, &told, &mut out);
+        let mut parted = Vec::new();
+        for client in self.sessions(|_| true).iter().filter(|jid| !keeps(jid)) {
+            if let Some(left) = self.occupants.leave(client) {
+                self.end_stay(client, &mut out);
+                parted.push(left);
+            }
+        }
+        for (gone, rest) in parted {
+            self.tell_parted(gone, rest, None, &told, &mut out);
         }
         out
     }
@@ -272,20 +290,32 @@ impl Room {
 
     /// Puts an occupant out with all its clients: it learns it first, then the others.
     pub(super) fn put_out(&mut self, nick: &str, told: &Told<'_>, out: &mut Out) {
-        let Some(mut gone) = self.occupants.remove(nick) else {
-            return;
-        };
-        if gone.sessions.iter().any(|session| session.jid == gone.bare) {
-            self.end_stay(&gone.bare, out);
+        self.put_out_all(&[(nick.to_owned(), told.clone())], out);
+    }
+
+    /// The same for many, who do not hear of each other.
+    pub(super) fn put_out_all(&mut self, who: &[(String, Told<'_>)], out: &mut Out) {
+        let gone = who.iter().filter_map(|(nick, told)| {
+            let gone = self.occupants.remove(nick)?;
+            Some((gone, told))
+        });
+        let mut gone: Vec<_> = gone.collect();
+        let kind = PresenceType::Unavailable;
+        for (gone, told) in &mut gone {
+            if gone.sessions.iter().any(|session| session.jid == gone.bare) {
+                self.end_stay(&gone.bare, out);
+            }
+            for session in &mut gone.sessions {
+                session.presence = Stanza::presence(kind);
+            }
+            let before = out.tells.len();
+            self.show_itself(gone, Role::None, kind, told, out);
+            let itself = out.tells.drain(before..).collect::<Vec<_>>();
+            out.first.extend(itself);
         }
-        for session in &mut gone.sessions {
-            session.presence = Stanza::presence(PresenceType::Unavailable);
+        for (gone, told) in &gone {
+            self.show_others(gone, Role::None, kind, told, out);
         }
-        let (kind, before) = (PresenceType::Unavailable, out.tells.len());
-        self.show_itself(&gone, Role::None, kind, told, out);
-        let itself = out.tells.drain(before..).collect::<Vec<_>>();
-        out.first.extend(itself);
-        self.show_others(&gone, Role::None, kind, told, out);
     }
 
     /// §11.1, §18.1.2: what was sent to a client came back; if it is not there any more, it is no

@@ -8,6 +8,7 @@
 
 mod bans;
 mod barred;
+mod flood;
 mod guests;
 mod members;
 mod more;
@@ -33,6 +34,7 @@ fn rules() -> Rules {
         occupants: 10,
         sessions: 3,
         joins: 10,
+        acts: 10,
         nick: 100,
         history: 3,
         page: 10,
