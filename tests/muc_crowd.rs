@@ -77,7 +77,10 @@ async fn crowded() -> (Running, Client, Client) {
     for first in (0..CROWD).step_by(AT_ONCE) {
         for n in first..first + AT_ONCE {
             let from = format!("u{n}@{PLAYS}/r");
-            plays.send(join(Some(&from), &format!("u{n}"))).await.unwrap();
+            plays
+                .send(join(Some(&from), &format!("u{n}")))
+                .await
+                .unwrap();
         }
         let mut inside = 0;
         while inside < AT_ONCE {

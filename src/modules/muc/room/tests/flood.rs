@@ -57,7 +57,10 @@ fn who_enters_and_leaves_all_the_time_keeps_nobody_out() {
         let leave = format!("<presence type='unavailable' to='{ROOM}/hag'/>");
         play.send("hag", &leave);
     }
-    assert_eq!(condition(&play.join("hag", "hag")), Some(Condition::PolicyViolation));
+    assert_eq!(
+        condition(&play.join("hag", "hag")),
+        Some(Condition::PolicyViolation)
+    );
     // It used up what it may itself, and what is free for all comes back at once.
     play.now += Duration::from_millis(100);
     assert!(!refused(&play.join("wicca", "wicca")));
@@ -74,7 +77,11 @@ fn those_who_are_put_out_at_once_do_not_hear_of_each_other() {
             field("muc#roomconfig_membersonly", "1"),
         ),
     );
-    assert_eq!((heard(&out, "hag"), heard(&out, "wicca")), (1, 1), "{out:?}");
+    assert_eq!(
+        (heard(&out, "hag"), heard(&out, "wicca")),
+        (1, 1),
+        "{out:?}"
+    );
     // Both, the answer, and that it was configured.
     assert_eq!(heard(&out, "crone"), 4);
 }
