@@ -163,6 +163,9 @@ async fn a_session_is_created_with_the_features_of_its_stream() {
     assert!(features.child("starttls", ns::TLS).is_none());
     let mut attrs = created.attrs();
     assert!(attrs.any(|attr| attr == ("restartlogic", "urn:xmpp:xbosh", "true")));
+    let older = format!("<body {BODY} rid='1' to='localhost' ver='1.5' wait='1' hold='1'/>");
+    let older = once(without_tls(&server), &older).await;
+    assert_eq!(older.attr("ver"), Some("1.5"));
     server.stop().await;
 }
 
@@ -180,7 +183,7 @@ async fn what_creates_no_session() {
         ),
         (
             format!("<body {BODY} rid='1' to='other.example'/>"),
-            "remote-stream-error",
+            "host-unknown",
         ),
         (
             format!("<body {BODY} rid='1' type='terminate'/>"),
@@ -268,6 +271,35 @@ async fn an_answer_tells_of_later_requests_that_came() {
         assert_eq!(first.attr("ack"), told.then_some(latest.as_str()));
         drop(second);
     }
+    server.stop().await;
+}
+
+// §9.2
+
+#[tokio::test]
+async fn who_says_that_an_answer_is_missing_hears_of_it_and_gets_it_again() {
+    let server = server("").await;
+    let alice = server.account("alice").await.unwrap();
+    let mut page = Session::log_in(&server, &alice, "wait='30' hold='1' ack='1'").await;
+    let got = page.rid;
+    let lost = page.ask("", &ping("lost")).await;
+    assert_eq!(lost.attr("report"), None);
+    let missing = page.body(page.rid, "", &ping("lost"));
+    // More come than are kept for a client that says nothing.
+    for id in ["a", "b", "c"] {
+        let told = page.ask(&format!("ack='{got}'"), &ping(id)).await;
+        let report = (got + 1).to_string();
+        assert_eq!(told.attr("report"), Some(report.as_str()));
+        assert!(told.attr("time").unwrap().parse::<u64>().unwrap() < 30_000);
+    }
+    assert_eq!(once(page.address, &missing).await, lost);
+    // Now it has all.
+    let all = page.ask("", &ping("d")).await;
+    assert_eq!(all.attr("report"), None);
+    assert_eq!(
+        condition(&once(page.address, &missing).await),
+        Some("item-not-found")
+    );
     server.stop().await;
 }
 
@@ -481,7 +513,7 @@ async fn every_key_is_hashed_to_the_one_before() {
         None
     );
     let fresh = hash("another");
-    let changed = format!("key='{first}' newkey='{}'", hash(&fresh));
+    let changed = format!("key='{first}' newkey='{}'", hash(&fresh).to_uppercase());
     assert_eq!(page.ask(&changed, "").await.attr("type"), None);
     assert_eq!(
         page.ask(&format!("key='{fresh}'"), "").await.attr("type"),

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench compare` starts each server on fresh data, one after the other, as often as `--rounds N` says (3), and
 //! prints a table; `--write` puts it into the README. `--only NAME` (repeatable) restricts the servers. `--part contacts` measures
-//! a login of somebody with many contacts who have published avatars, keys and nicknames instead, `--part room` what it costs
-//! to enter a room of 5,000, or with `--clients N` of so many clients of each account instead of 20. The others must be
+//! a login of somebody with 200 contacts, or `--contacts N`, who have published avatars, keys and nicknames instead, `--part room`
+//! what it costs to enter a room of 5,000, or with `--clients N` of so many clients of each account instead of 20. The others must be
 //! installed (`apt install prosody ejabberd`), what is missing is left out; they are started from configurations written here
 //! and need root, from which they step down to their own users.
 #![allow(
@@ -33,7 +33,8 @@ use peer::{Kind, Server};
 enum Part {
     /// What goes into the README.
     Everyday,
-    Contacts,
+    /// With so many contacts.
+    Contacts(usize),
     /// With so many clients of each account.
     Room(usize),
 }
@@ -42,7 +43,7 @@ impl Part {
     async fn measure(self, server: &Server) -> Result<table::Figures, load::Failure> {
         match self {
             Part::Everyday => load::all(server).await,
-            Part::Contacts => contacts::all(server).await,
+            Part::Contacts(count) => contacts::all(server, count).await,
             Part::Room(clients) => room::all(server, clients).await,
         }
     }
@@ -115,10 +116,14 @@ fn wishes() -> Wishes {
             "--write" => wishes.write = true,
             "--part" => {
                 wishes.part = match args.next().as_deref() {
-                    Some("contacts") => Part::Contacts,
+                    Some("contacts") => Part::Contacts(contacts::CONTACTS),
                     Some("room") => Part::Room(room::CLIENTS),
                     _ => panic!("--part contacts or --part room"),
                 }
+            }
+            "--contacts" => {
+                let count = args.next().and_then(|n| n.parse().ok());
+                wishes.part = Part::Contacts(count.expect("--contacts N"));
             }
             "--clients" => {
                 let clients = args.next().and_then(|n| n.parse().ok());

@@ -1,8 +1,14 @@
 """Dino on a desktop, with slixmpp on the other side."""
 
+import asyncio
+import ssl
+import urllib.request
+
 from check import check, equal
+from desktop import ROSE, rose
 from dino import Dino
 from sealed import equipped, hear, published, say
+from terminal import own_folder
 from xmpp import befriend, login
 
 
@@ -44,3 +50,20 @@ async def omemo(case):
     await dino.chat(friend)
     await dino.say("with love's light wings")
     equal(await hear(juliet), "with love's light wings", "body")
+
+
+@check("dino", "uploads a picture by its file chooser, which comes down as it is, and shows it")
+async def upload(case):
+    account, juliet = await friends(case)
+    dino = await Dino.start(case, account)
+    await juliet.presence(account.address)
+    await dino.chat(juliet.boundjid.bare)
+    picture = own_folder(case.server.work) / "rose.png"
+    picture.write_bytes(rose())
+    await dino.upload(picture, ROSE)
+    said = await juliet.find(juliet.messages, lambda message: "/upload/" in message["body"], "a message with an address")
+    trust = ssl.create_default_context(cafile=case.server.ca)
+    url = said["body"]
+    got = await asyncio.to_thread(lambda: urllib.request.urlopen(url, context=trust, timeout=15).read())
+    equal(got == rose(), True, "whether the picture came down")
+    await dino.desktop.picture(case.server.work / "dino-upload.png", colour=ROSE, pixels=500)

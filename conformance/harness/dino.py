@@ -83,6 +83,18 @@ class Dino:
         await self.desktop.do("write", text=text)
         await self.desktop.do("key", name="Return")
 
+    async def upload(self, file, colour):
+        """In the chat that it shows, by the file chooser, where a slash asks for a path; it shows a picture of this colour, and
+        asked whether that should be sent, it says so."""
+        await self.desktop.press("Send a file")
+        await self.desktop.sees("Select file")
+        await self.desktop.do("key", name="slash")
+        await self.desktop.do("fill", field="GtkFileChooserEntry", text=str(file))
+        await self.desktop.do("key", name="Return")
+        # GTK 4.8 breaks down when it is asked for widgets while the file chooser goes.
+        await self.desktop.picture(file.with_suffix(".seen.png"), colour=colour, pixels=500)
+        await self.desktop.press("Send")
+
     async def names(self, case, folder, account, end):
         try:
             names = await NameServer.start(case, loopback(), 53)

@@ -82,9 +82,11 @@ def sees(texts):
 
 
 def press(button):
+    """Known by its name, or by what is told of it when it has none."""
+
     def look():
         for thing in showing():
-            if thing.get_role() == Atspi.Role.PUSH_BUTTON and thing.get_name() == button:
+            if thing.get_role() == Atspi.Role.PUSH_BUTTON and button in (thing.get_name(), thing.get_description()):
                 return thing
 
     Atspi.Action.do_action(until(look, f"the button {button}"), 0)
@@ -100,6 +102,17 @@ def write(text):
                 return thing
 
     Atspi.EditableText.set_text_contents(until(look, "something to write into"), text)
+
+
+def fill(field, text):
+    """A text of one line, known by its name."""
+
+    def look():
+        for thing in showing():
+            if thing.get_state_set().contains(Atspi.StateType.EDITABLE) and thing.get_name() == field:
+                return thing
+
+    Atspi.EditableText.set_text_contents(until(look, f"the field {field}"), text)
 
 
 def key(name):
@@ -153,7 +166,7 @@ def count(taken, colour):
     return sum(pixel == tuple(colour) for pixel in zip(reds, greens, blues))
 
 
-ORDERS = {order.__name__: order for order in (sees, press, write, key, visit, act, picture)}
+ORDERS = {order.__name__: order for order in (sees, press, write, fill, key, visit, act, picture)}
 
 
 def main():

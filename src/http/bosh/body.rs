@@ -17,6 +17,8 @@ pub(super) struct Ask {
     pub kind: Kind,
     pub key: Option<String>,
     pub newkey: Option<String>,
+    /// Up to which request the client has got all answers (§9.2).
+    pub ack: Option<u64>,
     /// Each a document by itself.
     pub payload: Vec<Vec<u8>>,
 }
@@ -43,7 +45,12 @@ pub(super) struct Wishes {
     pub wait: u64,
     pub hold: u64,
     pub ack: bool,
+    /// The version of XEP-0124 that the client knows.
+    pub version: Option<Version>,
 }
+
+/// Major and minor.
+pub(super) type Version = (u64, u64);
 
 /// What a stream header says.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,13 +76,20 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Ask, BadBody> {
         .and_then(number)
         .filter(|rid| *rid <= LARGEST);
     let owned = |name: &str| body.attr(name).map(str::to_owned);
+    let kind = kind(&body)?;
+    let ack = body.attr("ack").map(|ack| number(ack).ok_or(BadBody));
+    // What comes with a new stream is of none (XEP-0206 §5).
+    let payload = body
+        .children()
+        .filter(|_| !matches!(kind, Kind::Restart(_)));
     Ok(Ask {
         rid: rid.ok_or(BadBody)?,
         sid: owned("sid"),
-        kind: kind(&body)?,
         key: owned("key"),
         newkey: owned("newkey"),
-        payload: body.children().map(document).collect(),
+        ack: ack.transpose()?,
+        payload: payload.map(document).collect(),
+        kind,
     })
 }
 
@@ -99,6 +113,7 @@ fn kind(body: &Element) -> Result<Kind, BadBody> {
             wait: count("wait", 60)?,
             hold: count("hold", 1)?,
             ack: body.attr("ack") == Some("1"),
+            version: body.attr("ver").and_then(version),
         }));
     }
     if let Some(pause) = body.attr("pause") {
@@ -111,6 +126,11 @@ fn kind(body: &Element) -> Result<Kind, BadBody> {
         true => Kind::Restart(address()),
         false => Kind::Data,
     })
+}
+
+fn version(text: &str) -> Option<Version> {
+    let (major, minor) = text.split_once('.')?;
+    Some((number(major)?, number(minor)?))
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -183,7 +203,7 @@ mod tests {
     #[test]
     fn requests_are_read() {
         let session = ask(
-            "<body xmlns='http://jabber.org/protocol/httpbind' rid='7' to='a.example' wait='60' hold='1' ack='1' xml:lang='de'/>",
+            "<body xmlns='http://jabber.org/protocol/httpbind' rid='7' to='a.example' ver='1.10' wait='60' hold='1' ack='1' xml:lang='de'/>",
         );
         let session = session.unwrap();
         let Kind::Session(wishes) = session.kind else {
@@ -193,6 +213,7 @@ mod tests {
             (session.rid, wishes.wait, wishes.hold, wishes.ack),
             (7, 60, 1, true)
         );
+        assert_eq!(wishes.version, Some((1, 10)));
         let open = String::from_utf8(wishes.address.open()).unwrap();
         assert!(
             open.contains("to='a.example'") && open.contains("xml:lang='de'"),
@@ -211,6 +232,9 @@ mod tests {
             Kind::Restart(_)
         ));
         assert_eq!(with("restart='true'/>").unwrap().kind, Kind::Data);
+        let restart = with("xmpp:restart='true'><presence/></body>").unwrap();
+        assert!(restart.payload.is_empty());
+        assert_eq!(with("ack='7'/>").unwrap().ack, Some(7));
         let data = with(
             "><message xmlns='jabber:client'><body>a</body></message><presence/><r xmlns='urn:xmpp:sm:3'/></body>",
         );
@@ -234,6 +258,7 @@ mod tests {
             "<body xmlns='http://jabber.org/protocol/httpbind' rid='-1'/>",
             "<body xmlns='http://jabber.org/protocol/httpbind' rid='9007199254740992'/>",
             "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' wait='soon'/>",
+            "<body xmlns='http://jabber.org/protocol/httpbind' rid='2' sid='s' ack='all'/>",
             "<body xmlns='http://jabber.org/protocol/httpbind' rid='1'>text</body>",
             "<body xmlns='http://jabber.org/protocol/httpbind' rid='1'><a></body>",
             "<!DOCTYPE body><body xmlns='http://jabber.org/protocol/httpbind' rid='1'/>",

@@ -9,17 +9,21 @@ use sha1::{Digest, Sha1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::body::{self, Ask, Kind, Wishes};
+use super::body::{self, Ask, Kind, Version, Wishes};
 use super::frames::{Document, Frames, masked};
 use super::{BoshOptions, Came};
 use crate::net::Carrier;
+use crate::proto::ns;
+use crate::xml::{self, Limits};
 
 /// Requests held at most; a further one has the first answered.
 const HOLD: usize = 1;
 /// Empty requests may not come faster than this.
 const POLLING: Duration = Duration::from_secs(2);
 /// The version of XEP-0124 whose rules these are.
-const VERSION: &str = "1.6";
+const VERSION: Version = (1, 6);
+/// Answers kept at most for a client that says which it has got.
+const KEPT: usize = 16;
 /// Asks an empty request to be answered with nothing.
 const NOTHING: &[u8] = b"";
 
@@ -34,7 +38,9 @@ pub(super) struct Session {
     /// What holds now, which is longer in a pause.
     inactivity: Duration,
     pause: Duration,
+    /// Both sides say what came to them (§9).
     ack: bool,
+    version: Version,
     /// The id of the request that is to be taken next; the first of all until it is answered.
     next: u64,
     first: u64,
@@ -42,13 +48,16 @@ pub(super) struct Session {
     early: BTreeMap<u64, Came>,
     held: VecDeque<Held>,
     /// The last answers, for who did not get them.
-    answered: VecDeque<(u64, Bytes)>,
+    answered: VecDeque<Answered>,
+    /// An answer that the client seems to miss, until it is told so.
+    missed: Option<u64>,
     key: Option<String>,
     /// Until the first request is answered, what its answer says of the stream.
     created: Option<(String, String)>,
     begun: bool,
     payload: Vec<u8>,
-    failed: bool,
+    /// How the stream failed, if it did.
+    failed: Option<Condition>,
     closed: bool,
     last_ask: Instant,
     last_answer: Instant,
@@ -62,6 +71,13 @@ struct Held {
     rid: u64,
     reply: oneshot::Sender<Bytes>,
     until: Instant,
+}
+
+/// An answer that was sent.
+struct Answered {
+    rid: u64,
+    answer: Bytes,
+    at: Instant,
 }
 
 /// Why a session ends with an error (§17.2).
@@ -88,16 +104,18 @@ impl Session {
             inactivity: options.inactivity,
             pause: options.pause,
             ack: wishes.ack,
+            version: wishes.version.map_or(VERSION, |theirs| theirs.min(VERSION)),
             next: rid,
             first: rid,
             early: BTreeMap::new(),
             held: VecDeque::new(),
             answered: VecDeque::new(),
+            missed: None,
             key: None,
             created: None,
             begun: false,
             payload: Vec::new(),
-            failed: false,
+            failed: None,
             closed: false,
             last_ask: now,
             last_answer: now,
@@ -154,8 +172,8 @@ impl Session {
     }
 
     /// How many requests a client may have here at once.
-    fn requests(&self) -> u64 {
-        self.hold as u64 + 1
+    fn requests(&self) -> usize {
+        self.hold + 1
     }
 
     /// A request came: in its turn, before it, or again.
@@ -169,7 +187,7 @@ impl Session {
             Kind::Terminate | Kind::Pause(_) => self.requests() + 1,
             _ => self.requests(),
         };
-        if rid - self.next >= window {
+        if rid - self.next >= window as u64 {
             let _ = came.reply.send(body::terminate("item-not-found", NOTHING));
             return Err("item-not-found");
         }
@@ -199,13 +217,25 @@ impl Session {
             let _ = older.send(again());
             return Ok(());
         }
-        let answered = self.answered.iter().find(|(known, _)| *known == rid);
-        let Some((_, answer)) = answered else {
+        let Some(known) = self.answered.iter().find(|known| known.rid == rid) else {
             let _ = reply.send(body::terminate("item-not-found", NOTHING));
             return Err("item-not-found");
         };
-        let _ = reply.send(answer.clone());
+        let _ = reply.send(known.answer.clone());
         Ok(())
+    }
+
+    /// The client has got all answers up to that one (§9.2). If a later one was sent, the next tells it of that.
+    fn got(&mut self, latest: u64) {
+        while self
+            .answered
+            .front()
+            .is_some_and(|known| known.rid <= latest)
+        {
+            self.answered.pop_front();
+        }
+        let first = self.answered.front().map(|known| known.rid);
+        self.missed = first.filter(|rid| rid.checked_sub(1) == Some(latest));
     }
 
     fn take(&mut self, ask: Ask, reply: oneshot::Sender<Bytes>) -> Result<(), Condition> {
@@ -221,6 +251,10 @@ impl Session {
                 },
         });
         self.check_key(&ask)?;
+        if self.ack && rid > self.first {
+            // Saying nothing means all of them.
+            self.got(ask.ack.unwrap_or(rid - 1));
+        }
         self.inactivity = self.usual_inactivity;
         let empty = ask.payload.is_empty();
         self.give(&ask);
@@ -260,7 +294,7 @@ impl Session {
             if hash(key) != *expected {
                 return Err("item-not-found");
             }
-            self.key = Some(key.to_owned());
+            self.key = Some(key.to_ascii_lowercase());
         }
         if let Some(new) = &ask.newkey {
             self.key = Some(new.to_ascii_lowercase());
@@ -302,18 +336,17 @@ impl Session {
                 Document::Open(_) => {}
                 Document::Close => self.closed = true,
                 Document::Error(error) => {
-                    self.failed = true;
+                    self.failed = Some(match self.begun {
+                        true => "remote-stream-error",
+                        false => refused(&error),
+                    });
                     self.payload.extend(error);
                 }
                 Document::Other(document) => self.payload.extend(document),
             }
         }
         if self.closed {
-            return self.end(if self.failed {
-                "remote-stream-error"
-            } else {
-                ""
-            });
+            return self.end(self.failed.unwrap_or_default());
         }
         if !self.payload.is_empty() {
             let payload = std::mem::take(&mut self.payload);
@@ -330,12 +363,27 @@ impl Session {
                 self.creation(&from, &id, payload)
             }
             _ => {
-                let latest = self.acknowledged().map(|rid| rid.to_string());
-                let ack: Vec<_> = latest.iter().map(|rid| ("ack", rid.as_str())).collect();
-                body::write(&ack, payload)
+                let told = self.told();
+                let told: Vec<_> = told.iter().map(|(name, is)| (*name, is.as_str())).collect();
+                body::write(&told, payload)
             }
         };
         self.send(answer);
+    }
+
+    /// What the next answer tells of those before, in attributes.
+    fn told(&mut self) -> Vec<(&'static str, String)> {
+        let mut told = Vec::new();
+        if let Some(rid) = self.acknowledged() {
+            told.push(("ack", rid.to_string()));
+        }
+        let missed = self.missed.take();
+        let missed = missed.and_then(|rid| self.answered.iter().find(|known| known.rid == rid));
+        if let Some(known) = missed {
+            told.push(("report", known.rid.to_string()));
+            told.push(("time", known.at.elapsed().as_millis().to_string()));
+        }
+        told
     }
 
     /// What the next answer tells a client that counts on it: the last request that came, with all before it. That it is the
@@ -352,6 +400,7 @@ impl Session {
         let (polling, pause) = (seconds(POLLING), seconds(self.pause));
         let (hold, requests) = (self.hold.to_string(), self.requests().to_string());
         let first = self.first.to_string();
+        let version = format!("{}.{}", self.version.0, self.version.1);
         let mut attributes = vec![
             ("sid", self.sid.as_str()),
             ("wait", wait.as_str()),
@@ -360,7 +409,7 @@ impl Session {
             ("inactivity", inactivity.as_str()),
             ("polling", polling.as_str()),
             ("maxpause", pause.as_str()),
-            ("ver", VERSION),
+            ("ver", version.as_str()),
             ("from", from),
             ("authid", id),
             ("xmpp:version", "1.0"),
@@ -377,8 +426,13 @@ impl Session {
             return;
         };
         self.last_answer = Instant::now();
-        self.answered.push_back((held.rid, answer.clone()));
-        while self.answered.len() as u64 > self.requests() {
+        self.answered.push_back(Answered {
+            rid: held.rid,
+            answer: answer.clone(),
+            at: self.last_answer,
+        });
+        let most = if self.ack { KEPT } else { self.requests() };
+        while self.answered.len() > most {
             self.answered.pop_front();
         }
         // Who is gone asks again.
@@ -405,6 +459,20 @@ const CLOSE: &[u8] = b"<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
 const CREATION: Duration = Duration::from_secs(10);
 /// How long a client that polls waits for what its request brings about.
 const PROMPT: Duration = Duration::from_millis(100);
+
+/// Why there is no stream (§17.2).
+fn refused(error: &[u8]) -> Condition {
+    let error = xml::parse_document(error, &Limits::STORED);
+    let is = |name| {
+        let error = error.as_ref().ok();
+        error.is_some_and(|error| error.has_child(name, ns::STREAM_ERRORS))
+    };
+    match () {
+        () if is("host-unknown") => "host-unknown",
+        () if is("host-gone") => "host-gone",
+        () => "remote-stream-error",
+    }
+}
 
 /// The answer to a request in whose place the same came again (§17.3).
 fn again() -> Bytes {

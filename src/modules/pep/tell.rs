@@ -11,7 +11,7 @@ use crate::proto::ns;
 use crate::proto::stanza::Stanza;
 use crate::runtime::random;
 use crate::state::capabilities::{Noted, Resources};
-use crate::state::nodes::{Access, Actor, Audience, House, Notice, Relation};
+use crate::state::nodes::{Access, Actor, Audience, House, Notice, Relation, Words};
 use crate::state::roster::Roster;
 use crate::xml::Element;
 
@@ -42,10 +42,14 @@ impl Pep {
 pub(super) fn deliver(turn: &mut Turn<'_>, notice: Notice, publisher: &Jid) {
     let mut message = notice.message;
     message.id = Some(random::id().into());
+    let telling = Telling {
+        plain: Arc::new(message),
+        words: notice.words,
+    };
     match notice.to {
         Audience::These(addresses) => {
             for address in addresses {
-                send(turn, &message, &address);
+                send(turn, &telling.for_whom(&address), &address);
             }
         }
         Audience::Interested {
@@ -54,11 +58,27 @@ pub(super) fn deliver(turn: &mut Turn<'_>, notice: Notice, publisher: &Jid) {
             subscribers,
         } => {
             let event = Event {
-                plain: message,
+                telling,
                 node,
                 publisher: publisher.clone(),
             };
             event.spread(turn, &access, subscribers);
+        }
+    }
+}
+
+/// A message, and what it is for those who want to hear it in words as well.
+struct Telling {
+    plain: Arc<Stanza>,
+    words: Option<Words>,
+}
+
+impl Telling {
+    fn for_whom(&self, subscriber: &Jid) -> Arc<Stanza> {
+        let words = self.words.as_ref();
+        match words.filter(|words| words.are_for(subscriber)) {
+            Some(words) => Arc::new(words.said(&self.plain)),
+            None => self.plain.clone(),
         }
     }
 }
@@ -71,7 +91,7 @@ fn send(turn: &mut Turn<'_>, message: &Stanza, to: &Jid) {
 
 /// Something that happened at a node of an account.
 struct Event {
-    plain: Stanza,
+    telling: Telling,
     node: Box<str>,
     publisher: Jid,
 }
@@ -80,15 +100,21 @@ impl Event {
     fn spread(self, turn: &mut Turn<'_>, access: &Access, subscribers: Vec<Jid>) {
         // §4.3.1: who may see the owner's presence is told which of its resources it was.
         let own = self.publisher.bare_str() == turn.account.jid.as_str();
-        let message = Arc::new(match own && self.publisher.is_full() {
-            true => self.plain.clone().with_child(reply_to(&self.publisher)),
-            false => self.plain.clone(),
-        });
+        let plain = &self.telling.plain;
+        let shown = Telling {
+            plain: match own && self.publisher.is_full() {
+                true => Arc::new((**plain).clone().with_child(reply_to(&self.publisher))),
+                false => plain.clone(),
+            },
+            words: self.telling.words.clone(),
+        };
         let mut subscribers: HashSet<Jid> = subscribers.into_iter().collect();
-        push_to(turn.account, &message, &self.node);
+        let for_itself = shown.for_whom(&turn.account.jid);
+        push_to(turn.account, &for_itself, &self.node);
         subscribers.retain(|jid| jid.as_str() != turn.account.jid.as_str());
         for contact in contacts(turn, access) {
             let subscribed = subscribers.remove(&contact);
+            let message = shown.for_whom(&contact);
             if turn.floor.is_local(contact.domain()) {
                 self.tell_here(turn, &message, contact, subscribed);
             } else {
@@ -96,7 +122,8 @@ impl Event {
             }
         }
         for subscriber in subscribers {
-            send(turn, &self.plain, &subscriber);
+            let message = self.telling.for_whom(&subscriber);
+            send(turn, &message, &subscriber);
         }
     }
 

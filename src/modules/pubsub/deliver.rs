@@ -74,7 +74,13 @@ impl Shared {
                 subscribers: to, ..
             }) = notice.to;
             for burst in to.chunks(BURST) {
-                burst.iter().for_each(|jid| self.copy(&notice.message, jid));
+                for jid in burst {
+                    let words = notice.words.as_ref();
+                    match words.filter(|words| words.are_for(jid)) {
+                        Some(words) => self.copy(&words.said(&notice.message), jid),
+                        None => self.copy(&notice.message, jid),
+                    }
+                }
                 tokio::task::yield_now().await;
             }
         }

@@ -1,13 +1,13 @@
 //! What subscribers are told (XEP-0060 §7.1.2, §12.2).
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::access::Access;
 use super::config::{Config, Delivery};
 use super::reach::{self, What};
 use super::record::Node;
 use super::subscription;
-use super::{Audience, House, Kind, Notice, Scene, Work};
+use super::{Audience, House, Kind, Notice, Scene, Words, Work};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{MessageType, Stanza};
@@ -84,41 +84,29 @@ impl Work<'_> {
             self.notices.push(Notice {
                 message: message(self.scene.house, &node.config, event),
                 to,
+                words: None,
             });
         }
         Ok(())
     }
 
-    /// Tells of an item that can be said in words as well, to those who asked for that (§12.8).
+    /// Tells of an item, and in these words to those who asked for that (§12.8).
     pub(super) fn tell_in_words(
         &mut self,
         name: &str,
         node: &Node,
         event: Element,
-        words: &str,
+        text: String,
     ) -> Result<(), StoreError> {
-        let house = self.scene.house;
         let first = self.notices.len();
         self.tell(name, node, event)?;
-        let all = subscription::all(self.scene.view, house.shelf(node))?;
-        let all = all.iter().filter(|(_, sub)| sub.body);
-        let asked: BTreeSet<&str> = all.map(|(jid, _)| jid.as_str()).collect();
-        let mut more = Vec::new();
-        for notice in self.notices.iter_mut().skip(first) {
-            let Audience::These(to) = &mut notice.to else {
-                continue;
-            };
-            let (with, without) = to
-                .drain(..)
-                .partition(|jid: &Jid| asked.contains(jid.as_str()));
-            *to = without;
-            let body = Element::new("body", ns::CLIENT).with_text(words);
-            more.push(Notice {
-                message: notice.message.clone().with_child(body),
-                to: Audience::These(with),
-            });
+        let shelf = self.shelf(node);
+        if let Some(notice) = self.notices.get_mut(first) {
+            let all = subscription::all(self.scene.view, shelf)?.into_iter();
+            let wanted = all.filter(|(_, sub)| sub.body).map(|(jid, _)| jid);
+            let wanted: HashSet<Jid> = wanted.collect();
+            notice.words = (!wanted.is_empty()).then_some(Words { text, wanted });
         }
-        self.notices.extend(more);
         Ok(())
     }
 
@@ -128,6 +116,7 @@ impl Work<'_> {
         self.notices.push(Notice {
             message: message(self.scene.house, &node.config, event),
             to: Audience::These(vec![jid.clone()]),
+            words: None,
         });
     }
 
@@ -145,6 +134,7 @@ impl Work<'_> {
             self.notices.push(Notice {
                 message: message(self.scene.house, &node.config, event),
                 to: Audience::These(access.owners().cloned().collect()),
+                words: None,
             });
         }
     }

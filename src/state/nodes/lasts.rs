@@ -35,13 +35,14 @@ pub fn last_items<'n>(
         }
         let access = Access::of(view, house, &node)?;
         if access.lets_in(view, house, jid)? {
-            notices.extend(last(view, house, name, &node, jid, now)?);
+            let last = last(view, house, name, &node, jid, now)?;
+            notices.extend(last.map(|(notice, _)| notice));
         }
     }
     Ok(notices)
 }
 
-/// The last item of a node, for one entity.
+/// The last item of a node, for one entity, and what it says in words.
 pub(super) fn last(
     view: &dyn Snapshot,
     house: &House,
@@ -49,7 +50,7 @@ pub(super) fn last(
     node: &Node,
     jid: &Jid,
     now: u64,
-) -> Result<Option<Notice>, StoreError> {
+) -> Result<Option<(Notice, Option<String>)>, StoreError> {
     let shelf = house.shelf(node);
     let totals = shelf.totals(view)?;
     let since = node.config.expired_before(now);
@@ -65,9 +66,13 @@ pub(super) fn last(
             from: Some(house.address.clone()),
         };
         message.push(stamp.to_element());
-        Notice {
+        let payload = item.payload.as_ref();
+        let words = payload.and_then(|payload| node.config.words(payload.root()));
+        let notice = Notice {
             message,
             to: Audience::These(vec![jid.clone()]),
-        }
+            words: None,
+        };
+        (notice, words)
     }))
 }

@@ -281,6 +281,7 @@ impl Work<'_> {
         self.notices.push(Notice {
             message: events::message(self.scene.house, &node.config, event),
             to,
+            words: None,
         });
         Ok(())
     }

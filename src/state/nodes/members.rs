@@ -77,12 +77,12 @@ impl Work<'_> {
                 (Some(sub), Some(state)) => {
                     let sub = Subscription { state, ..sub };
                     self.put_subscription(name, node, &jid, Some(&sub), false)?;
-                    self.send_last(name, node, &jid)?;
+                    self.send_last(name, node, &jid, &sub)?;
                 }
                 (None, Some(state)) => {
                     let sub = Subscription::new(state);
                     self.put_subscription(name, node, &jid, Some(&sub), false)?;
-                    self.send_last(name, node, &jid)?;
+                    self.send_last(name, node, &jid, &sub)?;
                     count += 1;
                 }
                 (Some(_), None) => {

@@ -57,6 +57,8 @@ pub use record::{Node, exists};
 pub use related::Related;
 pub use subscription::{State, Subscription};
 
+use std::collections::HashSet;
+
 use self::access::Door;
 use self::error::{NodeError, node_required};
 use self::record::Shelf;
@@ -222,6 +224,28 @@ pub struct Notice {
     pub message: Stanza,
     /// For whom.
     pub to: Audience,
+    /// The same in words, if some of them want to hear it so as well.
+    pub words: Option<Words>,
+}
+
+/// What a message tells, for clients that know no nodes (§12.8).
+#[derive(Debug, Clone)]
+pub struct Words {
+    text: String,
+    wanted: HashSet<Jid>,
+}
+
+impl Words {
+    /// Whether a subscriber wants them.
+    pub fn are_for(&self, subscriber: &Jid) -> bool {
+        self.wanted.contains(subscriber)
+    }
+
+    /// The message with them.
+    pub fn said(&self, message: &Stanza) -> Stanza {
+        let body = Element::new("body", ns::CLIENT).with_text(&self.text);
+        message.clone().with_child(body)
+    }
 }
 
 /// Whom a notice is for.

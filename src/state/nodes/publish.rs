@@ -6,7 +6,7 @@ use super::error::{NodeError, exact};
 use super::form::inside;
 use super::items::{self, Head, Place, Span};
 use super::record::{self, Node, Totals, Used};
-use super::{Answer, Kind, NAME, Work, events, name_of, present};
+use super::{Answer, NAME, Work, events, name_of, present};
 use crate::proto::error::{Condition, StanzaError};
 use crate::proto::{ns, uri};
 use crate::state::stored_xml;
@@ -128,10 +128,8 @@ impl Work<'_> {
             item.push_child(payload);
         }
         let event = events::items(name, [item]);
-        let service = self.scene.house.kind == Kind::Service;
-        let words = sent.payload.and_then(|payload| node.config.words(payload));
-        match words.filter(|_| service) {
-            Some(words) => self.tell_in_words(name, node, event, &words)?,
+        match sent.payload.and_then(|payload| node.config.words(payload)) {
+            Some(words) => self.tell_in_words(name, node, event, words)?,
             None => self.tell(name, node, event)?,
         }
         if node.config.notify_retract && node.config.publish_node_full == WhenFull::RetractOldest {

@@ -199,7 +199,11 @@ impl Work<'_> {
             let more: Vec<Jid> = old.into_iter().filter(|jid| !told.contains(jid)).collect();
             told.extend(more);
         }
-        self.notices.push(Notice { message, to });
+        self.notices.push(Notice {
+            message,
+            to,
+            words: None,
+        });
         Ok(())
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn ask(scene: &Scene<'_>, name: &str, jid: &Jid, access: &Access) -> 
             .with_from(scene.house.address.clone())
             .with_child(form.to_element()),
         to: Audience::These(access.owners().cloned().collect()),
+        words: None,
     }
 }
 
@@ -79,7 +80,7 @@ impl Work<'_> {
                 self.tell_subscriber(name, &node, &jid, "subscribed");
                 let access = self.door(&node)?.access;
                 self.tell_owners(name, &node, &access, &jid, "subscribed");
-                self.send_last(name, &node, &jid)?;
+                self.send_last(name, &node, &jid, &sub)?;
             }
             false => {
                 self.put_subscription(name, &node, &jid, None, true)?;

@@ -1,11 +1,13 @@
 //! Subscribing, and the options of a subscription (XEP-0060 §6.1 to §6.4).
 
+use std::collections::HashSet;
+
 use super::access::Access;
 use super::config::SendLast;
 use super::error::{NodeError, exact, jid_required, not_subscribed};
 use super::record::{self, Node, Shelf, Tie};
 use super::subscription::{self, State, Subscription};
-use super::{Answer, Kind, Work, lasts, requests};
+use super::{Answer, Words, Work, lasts, requests};
 use crate::proto::error::{Condition, ErrorType, StanzaError};
 use crate::proto::form::FormType;
 use crate::proto::jid::Jid;
@@ -51,7 +53,7 @@ impl Work<'_> {
         };
         if let Some(options) = options {
             let (now, lease) = (self.scene.now, self.scene.house.limits.lease);
-            sub.take(options, now, lease, self.has_words(&node))?;
+            sub.take(options, now, lease, node.config.has_words())?;
         }
         let counts = is_new && !self.room_for_subscription(&name, &node)?;
         self.put_subscription(&name, &node, &jid, Some(&sub), counts)?;
@@ -61,16 +63,11 @@ impl Work<'_> {
         let mut answer = told(&name, &jid, sub.state.as_str());
         if options.is_some() {
             let form = sub
-                .to_form(FormType::Result, self.has_words(&node))
+                .to_form(FormType::Result, node.config.has_words())
                 .to_element();
             answer = answer.with_child(Element::new("options", ns::PUBSUB).with_child(form));
         }
         Ok(Some(answer))
-    }
-
-    /// Whether subscribers of a node can hear in words what it tells.
-    fn has_words(&self, node: &Node) -> bool {
-        self.scene.house.kind == Kind::Service && node.config.has_words()
     }
 
     /// What follows a new subscription: the owners are asked or told, and the last item is sent.
@@ -89,7 +86,7 @@ impl Work<'_> {
         }
         self.tell_owners(name, node, access, jid, sub.state.as_str());
         if sub.is_told(self.scene.now) {
-            self.send_last(name, node, jid)?;
+            self.send_last(name, node, jid, sub)?;
         }
         Ok(())
     }
@@ -100,12 +97,19 @@ impl Work<'_> {
         name: &str,
         node: &Node,
         jid: &Jid,
+        sub: &Subscription,
     ) -> Result<(), NodeError> {
         let config = &node.config;
         if config.send_last_published_item != SendLast::Never && config.deliver_notifications {
             let (view, house) = (self.scene.view, self.scene.house);
             let last = lasts::last(view, house, name, node, jid, self.scene.now)?;
-            self.notices.extend(last);
+            self.notices.extend(last.map(|(mut notice, words)| {
+                let wanted = HashSet::from([jid.clone()]);
+                notice.words = words
+                    .filter(|_| sub.body)
+                    .map(|text| Words { text, wanted });
+                notice
+            }));
         }
         Ok(())
     }
@@ -227,7 +231,7 @@ impl Work<'_> {
             .with_attr("node", &name)
             .with_attr("jid", jid.as_str())
             .with_child(
-                sub.to_form(FormType::Form, self.has_words(&node))
+                sub.to_form(FormType::Form, node.config.has_words())
                     .to_element(),
             );
         Ok(Some(Element::new("pubsub", ns::PUBSUB).with_child(options)))
@@ -242,7 +246,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let (now, lease) = (self.scene.now, self.scene.house.limits.lease);
-        sub.take(act, now, lease, self.has_words(&node))?;
+        sub.take(act, now, lease, node.config.has_words())?;
         sub.bounced = None;
         self.put_subscription(&name, &node, &jid, Some(&sub), false)?;
         Ok(None)
@@ -255,7 +259,7 @@ impl Work<'_> {
         if act.attr("node").is_some_and(|name| !name.is_empty()) {
             let (name, node) = self.node(act)?;
             default.set_attr("node", Some(&name));
-            words = self.has_words(&node);
+            words = node.config.has_words();
         }
         let form = Subscription::new(State::Subscribed).to_form(FormType::Form, words);
         let default = default.with_child(form.to_element());
