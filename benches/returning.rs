@@ -1,6 +1,7 @@
 //! What it costs the server when a client comes back: by a whole login, by its token (XEP-0484), by taking up its session
 //! (XEP-0198), and by both at once; over a full TLS handshake each. Then a storm: how long all take to be back when all come
-//! at once, and how late a message between two who are there gets meanwhile. CPU of the server's process, from /proc.
+//! at once, and how late a message between two who are there gets meanwhile. CPU of the server's process, from /proc. And what
+//! somebody who is just there holds: a session with stream management, carbons and push, in resident memory.
 //! Run with `cargo bench --bench returning [CLIENTS]`.
 #![allow(
     clippy::unwrap_used,
@@ -27,11 +28,13 @@ mod procfs;
 
 use client::{Builder, Client, Security, Token};
 use process::{Process, jid};
-use procfs::cpu_seconds;
+use procfs::{cpu_seconds, rss};
 
 /// Those under way at a time, where it is no storm.
 const AT_ONCE: usize = 8;
 const ROUNDS: usize = 4;
+/// What is done after logins is over by then.
+const SETTLE: Duration = Duration::from_secs(12);
 const MECHANISM: &str = "HT-SHA-256-EXPR";
 /// Bounds that would be measured instead of the server.
 const UNBOUNDED: &[&str] = &[
@@ -87,6 +90,31 @@ impl Bench {
             Way::Session => builder.resume(id, handled),
             Way::TokenAndSession => with_token(builder.resume(id, handled)),
         }
+    }
+
+    /// Kilobytes of memory for each who is there with stream management, carbons (XEP-0280) and push (XEP-0357), and idle.
+    async fn idle(&self, clients: usize) -> f64 {
+        let mut there = vec![self.settled(0).await];
+        tokio::time::sleep(SETTLE).await;
+        let before = rss(self.server.id());
+        for account in 1..clients {
+            there.push(self.settled(account).await);
+        }
+        tokio::time::sleep(SETTLE).await;
+        (rss(self.server.id()) - before) / 1024.0 / (clients - 1) as f64
+    }
+
+    async fn settled(&self, account: usize) -> Client {
+        let builder = self.builder(account).resumable();
+        let mut client = builder.connect(self.server.addr).await.unwrap();
+        let push = Element::new("enable", ns::PUSH)
+            .with_attr("jid", "push.example.org")
+            .with_attr("node", &format!("node{account}"));
+        for wish in [Element::new("enable", ns::CARBONS), push] {
+            client.request("set", None, wish).await.unwrap();
+        }
+        client.presence().await.unwrap();
+        client
     }
 
     /// The first time: everybody with a token, and a session to come back to.
@@ -155,6 +183,8 @@ fn main() {
 }
 
 async fn measure(bench: &Bench, clients: usize) {
+    let idle = bench.idle(clients).await;
+    println!("an idle session with stream management, carbons and push: {idle:.1} KB");
     let mut all = bench.first(clients).await;
     for way in [Way::Login, Way::Token, Way::Session, Way::TokenAndSession] {
         let mut costs = Vec::new();
