@@ -1,4 +1,4 @@
-"""Nodes at a service: communities as Movim and Libervia make them (XEP-0060)."""
+"""Communities at a service and blogs of accounts, as Movim and Libervia make them (XEP-0060, XEP-0472)."""
 
 import secrets
 import xml.etree.ElementTree as ET
@@ -13,6 +13,8 @@ ATOM = "http://www.w3.org/2005/Atom"
 RSM = "http://jabber.org/protocol/rsm"
 CONFIG = "http://jabber.org/protocol/pubsub#node_config"
 PUBLISH = "http://jabber.org/protocol/pubsub#publish-options"
+MICROBLOG = "urn:xmpp:microblog:0"
+ATTACHMENTS, SUMMARY = "urn:xmpp:pubsub-attachments:1", "urn:xmpp:pubsub-attachments:summary:1"
 
 
 def entry(title):
@@ -133,3 +135,51 @@ async def affiliations_of_nodes(case):
     await refused(hers.get_items(service, node, timeout=PATIENCE), "forbidden")
     left = await mine.get_node_subscriptions(service, node, timeout=PATIENCE)
     equal(len(list(left["pubsub_owner"]["subscriptions"])), 0, "subscriptions of an outcast")
+
+
+@check("slixmpp", "a blog: an account posts, anybody follows without being a contact, comments, likes, and sees how many do")
+async def blog(case):
+    romeo, mine, service = await seat(case, "romeo")
+    juliet, hers, _ = await seat(case, "juliet")
+    bare = romeo.boundjid.bare
+    options = {"type": MICROBLOG, "access_model": "open", "persist_items": True, "max_items": "max", "notify_retract": True}
+    options = form(romeo, PUBLISH, **options, send_last_published_item="never")
+
+    async def post(title, id, **more):
+        await mine.publish(bare, MICROBLOG, id=id, payload=entry(title), **more, timeout=PATIENCE)
+
+    async def event_of(node):
+        right = lambda m: m["from"].bare in (bare, service) and m["pubsub_event"]["items"]["node"] == node
+        event = await juliet.find(juliet.messages, right, f"an event of {node}")
+        return event["pubsub_event"]["items"]
+
+    await post("Queen Mab", "mab", options=options)
+    await hers.subscribe(bare, MICROBLOG, timeout=PATIENCE)
+    await post("Banishment", "exile")
+    equal((await event_of(MICROBLOG))["item"]["id"], "exile", "item of the event")
+    posts = await hers.get_items(bare, MICROBLOG, timeout=PATIENCE)
+    equal([item["id"] for item in posts["pubsub"]["items"]], ["mab", "exile"], "posts")
+
+    # Movim keeps comments at the service.
+    comments = f"{MICROBLOG}:comments/{secrets.token_hex(8)}"
+    config = form(romeo, CONFIG, type=MICROBLOG, access_model="open", publish_model="open", max_items="max")
+    await mine.create_node(service, comments, config=config, timeout=PATIENCE)
+    await hers.subscribe(service, comments, timeout=PATIENCE)
+    await hers.publish(service, comments, id="sigh", payload=entry("Ay me"), timeout=PATIENCE)
+    equal((await event_of(comments))["item"]["id"], "sigh", "item of the event")
+
+    # Libervia attaches (XEP-0470) what is said of something, where whoever says it may publish.
+    where = comments.replace(":", "%3A").replace("/", "%2F")
+    about = f"{ATTACHMENTS}/xmpp:{service}?;node={where};item=sigh"
+    attached = ET.Element(f"{{{ATTACHMENTS}}}attachments")
+    ET.SubElement(attached, f"{{{ATTACHMENTS}}}noticed")
+    reactions = ET.SubElement(attached, f"{{{ATTACHMENTS}}}reactions")
+    ET.SubElement(reactions, f"{{{ATTACHMENTS}}}reaction").text = "\u2665"
+    await mine.publish(service, about, id=bare, payload=attached, timeout=PATIENCE)
+    await hers.subscribe(service, f"{SUMMARY}/{comments}", timeout=PATIENCE)
+    summary = (await event_of(f"{SUMMARY}/{comments}"))["item"]["payload"]
+    equal(summary.find(f"{{{SUMMARY}}}noticed").get("count"), "1", "who noticed")
+    equal([r.text for r in summary.iter(f"{{{SUMMARY}}}reaction")], ["\u2665"], "reactions")
+
+    await mine.retract(bare, MICROBLOG, "mab", notify=True, timeout=PATIENCE)
+    equal((await event_of(MICROBLOG))["retract"]["id"], "mab", "what was retracted")
