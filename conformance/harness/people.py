@@ -105,6 +105,11 @@ class Gajim:
         """Shows a room that it is in."""
         await self.act(WINDOW, "add-group-chat", [self.account, jid, "select"])
 
+    async def join(self, jid):
+        """Enters a room that it was not in."""
+        await self.room(jid)
+        await self.desktop.press("Join")
+
     async def kick(self, nick):
         """Out of the room that it shows."""
         await self.act(WINDOW, "muc-kick", nick)

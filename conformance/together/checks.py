@@ -264,3 +264,17 @@ async def bookmarks(case):
     profanity.type(f"/bookmark add {second} nick thane autojoin on")
     await comes(owner, second, "thane")
     await gajim.desktop.sees("cell")
+
+
+@check("together", "Profanity, which knows bookmarks in private XML alone (XEP-0049), lists the room that Gajim bookmarks as it enters")
+async def bookmarks_of_gajim(case):
+    room = slixmpp.JID(f"garden@conference.{case.server.domain}")
+    owner = await made(case, await case.account("crone"), room)
+    account = await case.account("macbeth")
+    gajim = await Gajim.start(case, account)
+    await gajim.roster()
+    await gajim.join(str(room))
+    await comes(owner, room, account.address.partition("@")[0])
+    profanity = await online(case, account)
+    profanity.type("/bookmark list")
+    await profanity.sees(str(room))
