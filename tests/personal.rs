@@ -330,6 +330,11 @@ async fn administrators_see_for_which_devices_keys_are_published() {
         ),
         ("urn:xmpp:omemo:2:devices".to_owned(), "current", devices),
         (
+            format!("{old}.bundles:99999"),
+            "current",
+            Element::new("bundle", old),
+        ),
+        (
             "urn:xmpp:omemo:2:bundles".to_owned(),
             "16180",
             Element::new("bundle", "urn:xmpp:omemo:2"),
@@ -355,6 +360,11 @@ async fn administrators_see_for_which_devices_keys_are_published() {
         line("16180").contains("Laptop") && line("16180").contains("yes"),
         "{lines}"
     );
+    // Since when, and when last.
+    assert_eq!(line("16180").matches("Z").count(), 2, "{lines}");
+    // Of this one nobody knows any more.
+    assert!(line("99999").contains("of no device"), "{lines}");
+    assert!(!lines.contains("stale"), "{lines}");
     let nobody = format!("nobody@{}", server.host);
     assert!(
         run(&server, "user keys", &[("account", &nobody)])

@@ -99,27 +99,40 @@ pub(super) fn head(value: &[u8]) -> Result<Head, StoreError> {
 pub(super) struct Place {
     pub(super) place: u64,
     pub(super) bytes: u64,
+    /// When an item of this id came first, Unix milliseconds; unknown for what is from before this was kept.
+    pub(super) since: Option<u64>,
 }
 
 impl Place {
     pub(super) fn read(value: &[u8]) -> Result<Place, StoreError> {
         let mut fields = Fields::of(value);
         match (fields.u64(), fields.u64()) {
-            (Some(place), Some(bytes)) => Ok(Place { place, bytes }),
+            (Some(place), Some(bytes)) => Ok(Place {
+                place,
+                bytes,
+                since: fields.u64(),
+            }),
             _ => Err(odd()),
         }
     }
 
     fn write(self) -> Vec<u8> {
-        crate::store::Key::new()
-            .u64(self.place)
-            .u64(self.bytes)
-            .to_vec()
+        let key = crate::store::Key::new().u64(self.place).u64(self.bytes);
+        match self.since {
+            Some(since) => key.u64(since).to_vec(),
+            None => key.to_vec(),
+        }
     }
 }
 
-/// Writes an item to its place; `payload` as it is stored.
-pub(super) fn put(batch: &mut Batch, shelf: Shelf, place: u64, head: &Head, payload: &[u8]) -> u64 {
+/// Writes an item to its place; `payload` as it is stored, `old` where one of the same id was.
+pub(super) fn put(
+    batch: &mut Batch,
+    shelf: Shelf,
+    (place, old): (u64, Option<Place>),
+    head: &Head,
+    payload: &[u8],
+) -> u64 {
     let bytes = (head.id.len() + payload.len()) as u64;
     let encoded = record::write(head);
     let length = u32::try_from(encoded.len()).unwrap_or(0);
@@ -127,17 +140,29 @@ pub(super) fn put(batch: &mut Batch, shelf: Shelf, place: u64, head: &Head, payl
     value.extend_from_slice(&encoded);
     value.extend_from_slice(payload);
     batch.put(Space::NODE_ITEM, &shelf.item(place), value);
-    let named = Place { place, bytes }.write();
+    let since = old.map_or(Some(head.at), |old| old.since);
+    let named = Place {
+        place,
+        bytes,
+        since,
+    }
+    .write();
     batch.put(Space::NODE_ITEM_PLACE, &shelf.named(&head.id), named);
     bytes
 }
 
-/// Removes an item, and takes it out of the totals.
-pub(super) fn remove(batch: &mut Batch, shelf: Shelf, totals: &mut Totals, id: &str, at: Place) {
-    batch.delete(Space::NODE_ITEM, &shelf.item(at.place));
+/// Removes an item from its place, and with its bytes from the totals.
+pub(super) fn remove(
+    batch: &mut Batch,
+    shelf: Shelf,
+    totals: &mut Totals,
+    id: &str,
+    (place, bytes): (u64, u64),
+) {
+    batch.delete(Space::NODE_ITEM, &shelf.item(place));
     batch.delete(Space::NODE_ITEM_PLACE, &shelf.named(id));
     totals.items = totals.items.saturating_sub(1);
-    totals.bytes = totals.bytes.saturating_sub(at.bytes);
+    totals.bytes = totals.bytes.saturating_sub(bytes);
 }
 
 /// Where the item of an id is, if there is one; there is none whose id is too long.

@@ -39,6 +39,7 @@ pub mod requests;
 mod retract;
 mod subscribe;
 mod subscription;
+mod times;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ pub use lasts::last_items;
 pub use record::{Node, exists};
 pub use related::Related;
 pub use subscription::{State, Subscription};
+pub use times::{Times, times};
 
 use std::collections::HashSet;
 

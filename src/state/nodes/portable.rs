@@ -222,7 +222,7 @@ impl Arriving {
         let payload = item.children().next().map(stored_xml::write);
         let shelf = self.shelf(&node);
         let payload = payload.unwrap_or_default();
-        let bytes = items::put(batch, shelf, totals.next, &head, &payload);
+        let bytes = items::put(batch, shelf, (totals.next, None), &head, &payload);
         totals.next = totals.next.saturating_add(1);
         totals.items = totals.items.saturating_add(1);
         totals.bytes = totals.bytes.saturating_add(bytes);

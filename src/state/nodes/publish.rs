@@ -4,7 +4,7 @@ use super::attachments::Beside;
 use super::config::{Config, WhenFull};
 use super::error::{NodeError, exact};
 use super::form::inside;
-use super::items::{self, Head, Place, Span};
+use super::items::{self, Head, Span};
 use super::record::{self, Node, Totals, Used};
 use super::{Answer, NAME, Work, events, name_of, present};
 use crate::proto::error::{Condition, StanzaError};
@@ -152,7 +152,8 @@ impl Work<'_> {
         let shelf = house.shelf(node);
         let before = shelf.totals(view)?;
         let mut totals = before;
-        if let Some(old) = items::place(view, shelf, &totals, &head.id)? {
+        let old = items::place(view, shelf, &totals, &head.id)?;
+        if let Some(old) = old {
             // It becomes the newest (§12.1).
             self.batch.delete(Space::NODE_ITEM, &shelf.item(old.place));
             totals.items = totals.items.saturating_sub(1);
@@ -167,7 +168,7 @@ impl Work<'_> {
         let place = totals.next;
         totals.next = place.saturating_add(1);
         totals.items = totals.items.saturating_add(1);
-        let bytes = items::put(&mut self.batch, shelf, place, head, payload);
+        let bytes = items::put(&mut self.batch, shelf, (place, old), head, payload);
         totals.bytes = totals.bytes.saturating_add(bytes);
         let more = record::difference(totals.bytes, before.bytes);
         let used = record::used(view, house.owner, Used::Bytes, "")?;
@@ -209,10 +210,7 @@ impl Work<'_> {
             if totals.items <= most && !expired {
                 break;
             }
-            let at = Place {
-                place: item.place,
-                bytes: item.bytes,
-            };
+            let at = (item.place, item.bytes);
             items::remove(&mut self.batch, shelf, totals, &item.head.id, at);
             // What lies before it is gone, unless it was passed over.
             totals.first = item.place.saturating_add(1);

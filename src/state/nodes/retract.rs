@@ -3,7 +3,7 @@
 use super::access::Affiliation;
 use super::attachments::Beside;
 use super::error::{NodeError, exact, unsupported};
-use super::items::{self, Place};
+use super::items;
 use super::publish::TRIM;
 use super::record::{self, Node, Totals, Used};
 use super::{Answer, Work, events, garbage};
@@ -77,10 +77,7 @@ impl Work<'_> {
             if !all && !item.head.is_by(&self.scene.actor.jid) {
                 return Err(Condition::Forbidden.into());
             }
-            let at = Place {
-                place: item.place,
-                bytes: item.bytes,
-            };
+            let at = (item.place, item.bytes);
             items::remove(&mut self.batch, shelf, &mut totals, id, at);
             gone.push(id);
         }

@@ -9,6 +9,7 @@ mod garbage;
 mod limits;
 mod reach;
 mod relations;
+mod times;
 
 use std::sync::Arc;
 

@@ -40,6 +40,7 @@ impl Work<'_> {
         let mut gone = Vec::new();
         for id in ids {
             if let Some(at) = items::place(view, shelf, &totals, id)? {
+                let at = (at.place, at.bytes);
                 items::remove(&mut self.batch, shelf, &mut totals, id, at);
                 gone.push(id.clone());
             }
