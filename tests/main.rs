@@ -34,6 +34,7 @@ mod logins;
 mod mls;
 mod muc;
 mod muc_crowd;
+mod muc_examples;
 mod never_lost;
 mod new_muc;
 mod operations;

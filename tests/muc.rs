@@ -345,6 +345,68 @@ async fn administrators_list_rooms_end_them_and_give_them_owners() {
     assert!(format!("{gone:?}").contains("The end"), "{gone:?}");
 }
 
+async fn owner_form(client: &mut Client) -> Result<Element, Error> {
+    let query = Element::new("query", ns::MUC_OWNER);
+    client.request("get", Some(ROOM), query).await
+}
+
+#[tokio::test]
+async fn who_administers_the_server_owns_no_room_for_that() {
+    let sets = [r#"hosts.localhost.admins=["boss@localhost"]"#];
+    let server = Process::start(&["crone1", "boss"], &sets);
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    configure(&mut crone, &[("muc#roomconfig_membersonly", "1")]).await;
+    let mut boss = connect(server.client("boss"), server.addr).await;
+    let join = format!(
+        "<presence to='{ROOM}/boss' id='j'><x xmlns='{}'/></presence>",
+        ns::MUC
+    );
+    boss.send(join.as_str()).await.unwrap();
+    let refused = came_presence(&mut boss, "j").await;
+    let error = refused.child("error", ns::CLIENT).unwrap();
+    assert!(error.has_child("registration-required", ns::STANZA_ERRORS));
+    let form = owner_form(&mut boss).await;
+    assert_eq!(condition(form), Condition::Forbidden);
+    let itself = "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='owner' jid='boss@localhost'/></query>";
+    let made = boss.request("set", Some(ROOM), el(itself)).await;
+    assert_eq!(condition(made), Condition::Forbidden);
+    let archive = boss.request("set", Some(ROOM), Element::new("query", ns::MAM));
+    assert_eq!(condition(archive.await), Condition::Forbidden);
+}
+
+#[tokio::test]
+async fn whose_account_is_removed_leaves_its_rooms_and_they_can_be_taken_over() {
+    let server = Process::start(&["crone1", "hag66"], &[]);
+    let mut crone = connect(server.client("crone1"), server.addr).await;
+    enter(&mut crone, "firstwitch").await;
+    let fields = [
+        ("muc#roomconfig_persistentroom", "1"),
+        ("muc#roomconfig_whois", "anyone"),
+    ];
+    configure(&mut crone, &fields).await;
+    let mut hag = connect(server.client("hag66"), server.addr).await;
+    enter(&mut hag, "thirdwitch").await;
+    let run = |arguments: &[&str]| {
+        let (done, _, err) = server.run(arguments);
+        assert!(done, "{arguments:?}: {err}");
+    };
+    run(&["user", "delete", "crone1@localhost", "--yes"]);
+    let no_owner = |el: &Element| {
+        let x = el.child("x", ns::MUC_USER);
+        let item = x.and_then(|x| x.child("item", ns::MUC_USER));
+        item.is_some_and(|item| {
+            item.attr("jid") == Some("crone1@localhost") && item.attr("affiliation") == Some("none")
+        })
+    };
+    hag.wait_for("that the owner is none any more", no_owner)
+        .await
+        .unwrap();
+    assert_eq!(condition(owner_form(&mut hag).await), Condition::Forbidden);
+    run(&["room", "owner", ROOM, "hag66@localhost"]);
+    owner_form(&mut hag).await.unwrap();
+}
+
 #[tokio::test]
 async fn one_person_makes_so_many_rooms_and_no_more() {
     let server = start_server(&["modules.muc.rooms_each=1"]).await;

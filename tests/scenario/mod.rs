@@ -81,6 +81,7 @@ files! {
     muc_archive
     muc_more
     muc_owner
+    muc_talk
     muc_versions
     node_archive
     pep

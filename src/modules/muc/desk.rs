@@ -153,7 +153,7 @@ impl Service {
     }
 
     /// Asks a room in the name of the host.
-    async fn set(&self, room: &Jid, query: Element) -> Result<(), ActError> {
+    pub(super) async fn set(&self, room: &Jid, query: Element) -> Result<(), ActError> {
         let (from, question) = (self.host.clone(), Question::Set(query));
         let asked = self.floor.ask(from, room.clone(), question, PATIENCE);
         match asked.await {

@@ -2,6 +2,7 @@
 
 mod absent;
 mod barred;
+mod departed;
 mod desk;
 mod expiry;
 mod host;
@@ -221,6 +222,7 @@ impl Module for Muc {
         sweep::begin(&self.service, r);
         expiry::begin(&self.service, r);
         barred::watch(&self.service);
+        departed::watch(&self.service, r);
     }
 }
 

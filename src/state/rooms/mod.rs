@@ -257,6 +257,19 @@ pub fn affiliate(batch: &mut Batch, rid: Rid, jid: &Jid, affiliate: Option<&Affi
     }
 }
 
+/// Whether somebody is on a list of a room, but that of who is banned.
+///
+/// # Errors
+/// The store's; something that cannot be read.
+pub fn is_affiliated(view: &dyn Snapshot, rid: Rid, jid: &Jid) -> Result<bool, StoreError> {
+    let value = view.get(Space::ROOM_MEMBER, &rid.key().str(jid.as_str()))?;
+    let Some(value) = value else {
+        return Ok(false);
+    };
+    let affiliate: Affiliate = serde_json::from_slice(&value).map_err(|_| odd("an affiliation"))?;
+    Ok(affiliate.affiliation > Affiliation::None)
+}
+
 /// Writes the vCard of a room; `None` takes it away.
 pub fn profile(batch: &mut Batch, rid: Rid, vcard: Option<Vec<u8>>) {
     match vcard {
@@ -413,6 +426,13 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(stored.record, record(rids[0], "coven@chat.x"));
+        let rid = rids[0];
+        let affiliated = |jid: &'static str| {
+            let jid = Jid::parse(jid).unwrap();
+            store.reading(move |view| is_affiliated(view, rid, &jid))
+        };
+        assert!(affiliated("crone1@x").await.unwrap());
+        assert!(!affiliated("hag66@x").await.unwrap());
         let (jid, owner) = stored.affiliates.first_key_value().unwrap();
         assert_eq!(
             (jid.as_str(), owner.affiliation),

@@ -258,8 +258,11 @@ impl Room {
         }
     }
 
-    /// §10.4: the last owner stays.
+    /// §10.4: the last owner stays, unless its account is removed.
     fn keeps_an_owner(&self, changes: &[Change]) -> Result<(), Refused> {
+        if self.acting.is_some() {
+            return Ok(());
+        }
         let after = |jid: &Jid, before: Affiliation| {
             let mut changed = changes
                 .iter()

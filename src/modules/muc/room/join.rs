@@ -322,14 +322,19 @@ impl Room {
         wanted
     }
 
-    /// §7.2.13: a message that was said before.
+    /// §7.2.13: a message that was said before. What an owner brought along from elsewhere keeps its time (§7.9).
     fn as_history(&self, said: &Said) -> Stanza {
+        let brought = said.stanza.child("delay", ns::DELAY).is_some()
+            && self.affiliation(&said.by.bare()) == Affiliation::Owner;
+        let mut stanza = said.stanza.clone();
+        stanza.push(self.stanza_id(said.mid));
+        if brought {
+            return stanza;
+        }
         let delay = Delay {
             stamp: said.at,
             from: Some(self.jid.clone()),
         };
-        let mut stanza = said.stanza.clone();
-        stanza.push(self.stanza_id(said.mid));
         stanza.push(delay.to_element());
         stanza
     }

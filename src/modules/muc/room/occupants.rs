@@ -92,12 +92,29 @@ impl Occupant {
     }
 }
 
-/// Under one of these two nicknames pass for each other: letter case, width and the ways to write
-/// an accent make no difference, nor do spaces around it.
+/// Two nicknames that come to the same here pass for each other: letter case, width, and the ways to write an accent make no
+/// difference, nor do letters of another script that look the same, and spaces around it.
 pub fn fold(nick: &str) -> Box<str> {
-    let folded: String = nick.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    let lower = nick.nfkc().flat_map(char::to_lowercase);
+    let folded: String = lower.nfd().map(as_latin).nfkc().collect();
     folded.trim().into()
 }
+
+/// Letters of Cyrillic and Greek that look like a Latin one, as capitals or small (UTS #39).
+fn as_latin(c: char) -> char {
+    let same = LOOK_ALIKE.iter().find(|(other, _)| *other == c);
+    same.map_or(c, |(_, latin)| *latin)
+}
+
+#[rustfmt::skip]
+const LOOK_ALIKE: [(char, char); 35] = [
+    ('а', 'a'), ('в', 'b'), ('е', 'e'), ('к', 'k'), ('м', 'm'), ('н', 'h'), ('о', 'o'), ('р', 'p'), ('с', 'c'),
+    ('т', 't'), ('у', 'y'), ('х', 'x'), ('і', 'i'), ('ј', 'j'), ('ѕ', 's'), ('һ', 'h'), ('ԁ', 'd'), ('ԛ', 'q'),
+    ('ԝ', 'w'), ('ӏ', 'l'),
+    ('α', 'a'), ('β', 'b'), ('ε', 'e'), ('ζ', 'z'), ('η', 'h'), ('ι', 'i'), ('κ', 'k'), ('μ', 'm'), ('ν', 'n'),
+    ('ο', 'o'), ('ρ', 'p'), ('τ', 't'), ('υ', 'y'), ('χ', 'x'),
+    ('ı', 'i'),
+];
 
 /// Whether a nickname shows something (XEP-0045 §17.1).
 pub fn is_visible(nick: &str) -> bool {
@@ -268,10 +285,16 @@ mod tests {
             ("Ａ", "a"),
             ("É", "e\u{301}"),
             (" hag", "hag "),
+            ("аdmin", "admin"),
+            ("Ηοst", "host"),
+            ("Вова", "вова"),
+            ("Ёлка", "ёлка"),
         ] {
             assert_eq!(fold(one), fold(other), "{one}");
         }
-        assert_ne!(fold("a"), fold("b"));
+        for (one, other) in [("a", "b"), ("Яна", "Яны"), ("é", "e")] {
+            assert_ne!(fold(one), fold(other), "{one}");
+        }
     }
 
     #[test]

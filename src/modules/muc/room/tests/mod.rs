@@ -12,6 +12,7 @@ mod flood;
 mod guests;
 mod members;
 mod more;
+mod secrets;
 mod versions;
 
 use std::sync::Arc;

@@ -205,6 +205,30 @@ fn history_is_bounded_by_time_as_who_enters_asks() {
 }
 
 #[test]
+fn what_an_owner_brought_along_keeps_its_time() {
+    let mut play = Play::with("", &["hag"]);
+    for who in ["crone", "hag"] {
+        let brought = format!(
+            "<message type='groupchat' to='{ROOM}'><body>x</body><delay xmlns='{}' from='{who}@x/pc' stamp='2004-09-29T01:54:37Z'/></message>",
+            ns::DELAY
+        );
+        assert!(!refused(&play.send(who, &brought)));
+    }
+    let out = play.join("wicca", "wicca");
+    let said = out
+        .tells
+        .iter()
+        .filter(|tell| tell.stanza.child("body", ns::CLIENT).is_some());
+    let delays: Vec<usize> = said
+        .map(|tell| {
+            let delays = tell.stanza.children().filter(|el| el.is("delay", ns::DELAY));
+            delays.count()
+        })
+        .collect();
+    assert_eq!(delays, [1, 2], "the owner's own, and that of the room");
+}
+
+#[test]
 fn everything_passes() {
     let mut play = Play::with("", &[]);
     let query = format!(
