@@ -10,8 +10,18 @@ const LAST: u32 = 220;
 /// Played by tests that need other settings, or a server that stops.
 const TESTS: &[(u32, u32, &str, &str)] = &[
     (7, 7, "tests/muc.rs", "the_list_of_rooms_comes_in_pages"),
-    (30, 30, "tests/muc.rs", "a_room_that_is_full_lets_its_owner_in"),
-    (152, 152, "tests/muc.rs", "only_who_may_makes_rooms_and_no_ghost_stays"),
+    (
+        30,
+        30,
+        "tests/muc.rs",
+        "a_room_that_is_full_lets_its_owner_in",
+    ),
+    (
+        152,
+        152,
+        "tests/muc.rs",
+        "only_who_may_makes_rooms_and_no_ghost_stays",
+    ),
     (
         207,
         207,
@@ -22,11 +32,23 @@ const TESTS: &[(u32, u32, &str, &str)] = &[
 
 /// Not played.
 const SKIPPED: &[(u32, u32, &str)] = &[
-    (14, 17, "a client answers: a server passes the question on to it"),
-    (34, 34, "a room may add such an address, and none here does: history gives no address away"),
+    (
+        14,
+        17,
+        "a client answers: a server passes the question on to it",
+    ),
+    (
+        34,
+        34,
+        "a room may add such an address, and none here does: history gives no address away",
+    ),
     (158, 158, "every room here has something to configure"),
     (208, 217, "what clients make of addresses on web pages"),
-    (219, 219, "a room here takes nothing away from what it passes on (example 220)"),
+    (
+        219,
+        219,
+        "a room here takes nothing away from what it passes on (example 220)",
+    ),
 ];
 
 fn root() -> PathBuf {
@@ -38,7 +60,9 @@ fn numbers(list: &str) -> Vec<u32> {
     let end = list.find([';', '§', ':', '(']).unwrap_or(list.len());
     let mut all = Vec::new();
     for part in list[..end].split(',') {
-        let mut ends = part.split(" to ").map(|number| number.trim().parse::<u32>());
+        let mut ends = part
+            .split(" to ")
+            .map(|number| number.trim().parse::<u32>());
         match (ends.next(), ends.next()) {
             (Some(Ok(first)), Some(Ok(last))) => all.extend(first..=last),
             (Some(Ok(one)), _) => all.push(one),

@@ -221,7 +221,10 @@ fn what_an_owner_brought_along_keeps_its_time() {
         .filter(|tell| tell.stanza.child("body", ns::CLIENT).is_some());
     let delays: Vec<usize> = said
         .map(|tell| {
-            let delays = tell.stanza.children().filter(|el| el.is("delay", ns::DELAY));
+            let delays = tell
+                .stanza
+                .children()
+                .filter(|el| el.is("delay", ns::DELAY));
             delays.count()
         })
         .collect();

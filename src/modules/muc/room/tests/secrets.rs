@@ -3,8 +3,7 @@
 use super::*;
 
 fn ask(play: &mut Play, who: &str, ns: &str, inside: &str) -> Out {
-    let iq =
-        format!("<iq type='get' id='q' to='{ROOM}'><query xmlns='{ns}'>{inside}</query></iq>");
+    let iq = format!("<iq type='get' id='q' to='{ROOM}'><query xmlns='{ns}'>{inside}</query></iq>");
     play.send(who, &iq)
 }
 
@@ -38,7 +37,10 @@ fn lists_are_for_admins_where_addresses_are_secret() {
             let out = ask(&mut play, who, ns::MUC_ADMIN, &format!("<item {what}/>"));
             assert_eq!(condition(&out), Some(Condition::Forbidden), "{who} {what}");
             let told = read(&out, who);
-            assert!(!told.contains("far@x") && !told.contains("crone@x"), "{told}");
+            assert!(
+                !told.contains("far@x") && !told.contains("crone@x"),
+                "{told}"
+            );
         }
     }
     // Who is there is told to who is there, by nickname.
@@ -55,11 +57,31 @@ fn addresses_stay_behind_nicknames_whatever_happens() {
     let mut play = Play::with("", &["hag", "wicca"]);
     let acts = [
         ("hag", format!("<presence to='{ROOM}/other'/>")),
-        ("hag", format!("<message type='groupchat' id='m' to='{ROOM}'><body>x</body></message>")),
-        ("hag", format!("<message type='chat' id='w' to='{ROOM}/wicca'><body>x</body></message>")),
-        ("hag", format!("<iq type='get' id='i' to='{ROOM}/wicca'><query xmlns='jabber:iq:version'/></iq>")),
-        ("hag", format!("<presence type='unavailable' to='{ROOM}/other'/>")),
-        ("hag", format!("<presence to='{ROOM}/hag'><x xmlns='{}'/></presence>", ns::MUC)),
+        (
+            "hag",
+            format!("<message type='groupchat' id='m' to='{ROOM}'><body>x</body></message>"),
+        ),
+        (
+            "hag",
+            format!("<message type='chat' id='w' to='{ROOM}/wicca'><body>x</body></message>"),
+        ),
+        (
+            "hag",
+            format!(
+                "<iq type='get' id='i' to='{ROOM}/wicca'><query xmlns='jabber:iq:version'/></iq>"
+            ),
+        ),
+        (
+            "hag",
+            format!("<presence type='unavailable' to='{ROOM}/other'/>"),
+        ),
+        (
+            "hag",
+            format!(
+                "<presence to='{ROOM}/hag'><x xmlns='{}'/></presence>",
+                ns::MUC
+            ),
+        ),
     ];
     for (who, act) in acts {
         let told = read(&play.send(who, &act), "wicca");
@@ -75,10 +97,12 @@ fn addresses_stay_behind_nicknames_whatever_happens() {
 
 #[test]
 fn visitors_say_nothing_and_change_no_subject() {
-    let fields = field("muc#roomconfig_moderatedroom", "1") + &field("muc#roomconfig_changesubject", "1");
+    let fields =
+        field("muc#roomconfig_moderatedroom", "1") + &field("muc#roomconfig_changesubject", "1");
     let mut play = Play::with(&fields, &["hag"]);
     assert_eq!(play.role("hag"), Role::Visitor);
-    let subject = format!("<message type='groupchat' to='{ROOM}'><subject>Mine</subject></message>");
+    let subject =
+        format!("<message type='groupchat' to='{ROOM}'><subject>Mine</subject></message>");
     for out in [play.send("hag", &subject), play.say("hag", "m")] {
         assert_eq!(condition(&out), Some(Condition::Forbidden));
         assert_eq!(read(&out, "crone"), "");
