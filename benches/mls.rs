@@ -1,6 +1,6 @@
-//! What the delivery service of MLS costs: CPU of reading the framing of a message, of handing out a key package of an account
-//! that has many, and, of the whole process (server and client, without TLS), of a commit beside a room message that is not
-//! looked at. Run with `cargo bench --bench mls`.
+//! What the delivery service of MLS costs: CPU of reading the framing of a message, of looking at a key package, of handing one
+//! out of an account that has many, and, of the whole process (server and client, without TLS), of a commit beside a room
+//! message that is not looked at. Run with `cargo bench --bench mls`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +16,8 @@ use std::time::Duration;
 use waxwing::admin::Password;
 use waxwing::config::{Request, load};
 use waxwing::hooks::{Listed, Uid};
+use waxwing::mls::package::{self, Terms};
+use waxwing::mls::testing::{Draft, Maker};
 use waxwing::mls::{framing, testing};
 use waxwing::proto::{Jid, ns};
 use waxwing::runtime::clock::Clock;
@@ -33,8 +35,9 @@ use client::{Client, Security};
 const PASSWORD: &str = "pencil";
 const GROUP: &[u8] = b"a group with an id of thirty-two";
 const ROOM: &str = "bench@conference.localhost";
-/// Messages that are read, packages that are handed out, and messages of one round in a room; so many under way at a time.
+/// Messages that are read, packages that are looked at and handed out, and messages of one round in a room; so many under way at a time.
 const READS: u32 = 1_000_000;
+const PACKAGES: u32 = 2_000;
 const TAKES: usize = 90;
 const MESSAGES: usize = 2_000;
 const WINDOW: usize = 50;
@@ -51,6 +54,7 @@ fn main() {
     ] {
         println!("framing, {what}: {:.0} ns", read(&bytes));
     }
+    println!("a key package looked at: {:.0} ns", looked_at());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -70,6 +74,28 @@ fn read(bytes: &[u8]) -> f64 {
         black_box(framing::read(black_box(bytes))).unwrap();
     }
     (cpu() - began).as_nanos() as f64 / f64::from(READS)
+}
+
+/// Nanoseconds of CPU to look at a key package, both of whose signatures are verified.
+fn looked_at() -> f64 {
+    let bytes = Maker::new([1; 32]).unwrap().package(&Draft {
+        identity: "bob@localhost/phone",
+        suite: 1,
+        life: (0, u64::MAX),
+        last_resort: false,
+        init_key: [4; 32],
+    });
+    let terms = Terms {
+        identity: "bob@localhost/phone",
+        suites: &[1],
+        now: 1_000,
+        longest: u64::MAX,
+    };
+    let began = cpu();
+    for _ in 0..PACKAGES {
+        black_box(package::validate(black_box(&bytes), &terms)).unwrap();
+    }
+    (cpu() - began).as_nanos() as f64 / f64::from(PACKAGES)
 }
 
 /// Nanoseconds of CPU to take a package of an account that has so many, and to count them.

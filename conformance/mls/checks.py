@@ -16,7 +16,7 @@ LIMIT = 240
 FALLBACK = "A sealed letter: this client cannot open it."
 
 
-async def start(case, room, *, accounts, devices, members, rounds, kills=(), seed=1):
+async def start(case, room, *, accounts, devices, members, rounds, kills=(), seed=1, external=False):
     """The program, when it has made the room; without one the group's home is the first account."""
     everybody = [await case.account("monk") for _ in range(accounts)]
     running = await Program.start(case, [case.server.binary.parent / "waxwing-mls"])
@@ -24,6 +24,7 @@ async def start(case, room, *, accounts, devices, members, rounds, kills=(), see
         "host": case.server.host,
         "port": case.server.port,
         "ca": str(case.server.ca),
+        "external": external,
         "room": room and f"{room}@conference.{case.server.domain}",
         "accounts": [(account.address, account.password) for account in everybody],
         "devices": devices,
@@ -72,6 +73,18 @@ async def ten(case):
     expect(done["lost"] > 0 and done["sealed"] > 0, f"nothing happened: {done}")
 
 
+@check("mls", "people join by themselves on both implementations, while others commit and the server is killed twice",
+       apart=True, limit=LIMIT)
+async def external(case):
+    await own_server(case)
+    entered = 0
+    for seed in range(2):
+        script = {"accounts": 5, "devices": 3, "members": 5, "rounds": 14, "seed": seed}
+        done = await play(case, f"open{seed}", kills=(6 + seed,), external=True, **script)
+        entered += done["entered"]
+    expect(entered > 3, f"only {entered} joined by themselves")
+
+
 @check("mls", "a conversation without a room: two accounts with devices of each, the home is one of them, the server killed twice",
        apart=True, limit=LIMIT)
 async def home(case):
@@ -85,6 +98,8 @@ async def two_hundred(case):
     await own_server(case)
     done = await play(case, "many", accounts=54, devices=4, members=200, rounds=2, kills=(1,))
     expect(done["members"] > 180 and done["lost"] > 0, f"too few: {done}")
+    listed = await case.server.admin("upload", "list", case.server.domain)
+    expect("welcome.mls" in listed, f"no welcome message was uploaded: {listed}")
 
 
 @check("mls", "slixmpp and Profanity in the room of a group see the fallback, write, and are heard", limit=LIMIT)

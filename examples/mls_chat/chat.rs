@@ -54,6 +54,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         address: current,
         trust: Trust::certificates(certificates?)?,
         home: Home::Room(room.clone()),
+        external: false,
     };
     let (member, wire) = (
         member::member(Kind::OpenMls, identity)?,

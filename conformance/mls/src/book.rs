@@ -23,6 +23,8 @@ pub struct Summary {
     pub sealed: usize,
     /// Commits that came too late.
     pub beaten: usize,
+    /// Members that joined by themselves.
+    pub entered: usize,
     /// Connections lost.
     pub lost: usize,
 }
@@ -158,6 +160,13 @@ impl Book<'_> {
             let removed = diary.removed.is_some_and(|removed| removed < at);
             match page {
                 Page::Own => self.expect(inside, || format!("{who} sent to epoch {epoch}")),
+                Page::Entered => {
+                    self.summary.entered += 1;
+                    let after = diary.places.contains_key(&(epoch + 1));
+                    self.expect(!inside && after, || {
+                        format!("{who} entered in epoch {epoch}")
+                    });
+                }
                 Page::Heard(heard) => {
                     self.expect(inside, || format!("{who} read {heard:?} of epoch {epoch}"));
                     self.heard(who, epoch, heard);

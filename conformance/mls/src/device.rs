@@ -16,6 +16,8 @@ use crate::task::{Done, Task, Wish};
 
 /// How often a commit is tried that others are always faster than.
 const TRIES: usize = 400;
+/// How long it waits for the state of a new epoch.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How often and in what intervals a device knocks at a service that is not there.
 const KNOCKS: (usize, Duration) = (600, Duration::from_millis(100));
 
@@ -134,6 +136,8 @@ impl<P: Post> Device<P> {
                 Ok(Done::Yes)
             }
             Task::Change(wish) => self.change(&wish).await,
+            Task::Enter(state) => self.enter(state).await,
+            Task::State => Ok(Done::State(self.member.state()?)),
             Task::Say(text) => self.say(&text).await,
             Task::Leave => self.leave().await,
             Task::SeeOff(identity) => self.see_off(&identity).await,
@@ -194,11 +198,87 @@ impl<P: Post> Device<P> {
                 .pushed(&commit.message, &accounts(&place, wish))
                 .await?
             {
+                self.tell_state().await?;
                 self.welcome(wish, &place, &commit).await?;
                 return Ok(Done::Yes);
             }
         }
         Err("others were always faster".into())
+    }
+
+    /// Whoever begins an epoch gives its state to those who join by themselves.
+    async fn tell_state(&mut self) -> Result<(), Fault> {
+        while self.standing().is_some() {
+            let state = self.member.state()?;
+            match self.post.keep_state(&state).await {
+                Ok(()) => break,
+                Err(trouble) => self.recover(trouble).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins by its own commit, however often others are faster.
+    async fn enter(&mut self, given: Option<Vec<u8>>) -> Result<Done, Fault> {
+        let own = BTreeSet::from([account_of(self.member.identity()).to_owned()]);
+        let accounts = Accounts {
+            added: own,
+            removed: BTreeSet::new(),
+        };
+        for _ in 0..TRIES {
+            let state = match &given {
+                Some(state) => Some(state.clone()),
+                None => self.ask_state().await?,
+            };
+            // Whoever began the epoch has not told it yet.
+            let Some(state) = state else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let commit = self.member.enter(&state)?;
+            self.own.insert(commit.clone(), Own::default());
+            self.pending = Some(commit.clone());
+            match self.send(&commit, &accounts).await? {
+                Answer::Barred => {
+                    self.pending = None;
+                    self.member.drop_commit()?;
+                    return Ok(Done::Barred);
+                }
+                Answer::Taken { winner } => self.overtaken(&commit, winner)?,
+                Answer::Accepted | Answer::Stale => {}
+            }
+            while self.pending.is_some() {
+                self.wait().await?;
+            }
+            if self.is_placed(&commit) {
+                self.tell_state().await?;
+                return Ok(Done::Yes);
+            }
+        }
+        Err("others were always faster".into())
+    }
+
+    /// The commit that was first may have come before the state that this one was made from was asked for.
+    fn overtaken(&mut self, commit: &[u8], winner: Vec<u8>) -> Result<(), Fault> {
+        let seen = self.diary.pages.iter();
+        let mut seen = seen.filter(|(entry, _)| entry.message == winner);
+        if self.pending.as_deref() == Some(commit) && seen.next().is_some() {
+            self.pending = None;
+            self.member.drop_commit()?;
+            self.diary.beaten += 1;
+        } else {
+            self.winner = Some(winner);
+        }
+        Ok(())
+    }
+
+    async fn ask_state(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        loop {
+            match self.post.state().await {
+                Ok(state) => return Ok(state),
+                Err(trouble) => self.recover(trouble).await?,
+            }
+        }
     }
 
     /// What a commit has to change now; nothing if it is as wished. Key packages are taken once.
@@ -390,7 +470,7 @@ impl<P: Post> Device<P> {
         if !self.seen.insert(entry.id.clone()) {
             return Ok(());
         }
-        let page = match self.member.place().is_some() {
+        let page = match self.member.place().is_some() || self.pending.is_some() {
             true => self.read(&entry)?,
             false => {
                 self.early.push(self.diary.pages.len());
@@ -429,15 +509,21 @@ impl<P: Post> Device<P> {
             if let Some(text) = own.text.take() {
                 self.diary.said.push((epoch, text));
             }
+            let outside = self.member.place().is_none();
             if self.pending.as_ref() == Some(&entry.message) {
                 self.pending = None;
                 self.member.confirm()?;
                 self.note_place();
             }
+            if outside {
+                // What came before is of epochs in which it was no member.
+                self.early.clear();
+                return Ok(Page::Entered);
+            }
             return Ok(Page::Own);
         }
-        let current = self.standing().is_some_and(|place| place.epoch == epoch);
-        if current && self.pending.is_some() && content_of(&entry.message)? == Content::Commit {
+        let pending = self.pending.as_deref().map(epoch_of).transpose()?;
+        if pending == Some(epoch) && content_of(&entry.message)? == Content::Commit {
             self.pending = None;
             self.member.drop_commit()?;
             self.diary.beaten += 1;

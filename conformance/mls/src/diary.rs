@@ -10,6 +10,8 @@ use crate::post::Entry;
 pub enum Page {
     /// Its own.
     Own,
+    /// Its own commit by which it joined.
+    Entered,
     /// One that it read.
     Heard(Heard),
     /// One that it could not read, and why.

@@ -12,6 +12,7 @@ pub mod play;
 pub mod post;
 mod stanzas;
 pub mod task;
+mod web;
 pub mod wire;
 
 /// Why it does not go on.

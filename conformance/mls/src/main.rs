@@ -32,6 +32,9 @@ struct Play {
     room: Option<String>,
     /// Bare addresses with passwords. The first device of the first account makes the room and founds the group.
     accounts: Vec<(String, String)>,
+    /// Whether people join by themselves.
+    #[serde(default)]
+    external: bool,
     /// Devices of each account.
     devices: usize,
     /// Members at the beginning.
@@ -105,6 +108,7 @@ impl Served {
                 Some(room) => Home::Room(room.clone()),
                 None => Home::Account(account.clone()),
             },
+            external: play.external,
         });
         Ok(Served {
             observer: Mutex::new(Wire::new(&server, &format!("{account}/observer"), password)),
@@ -148,6 +152,10 @@ impl Stage for Served {
 
     fn is_open(&self) -> bool {
         matches!(self.server.home, Home::Room(_))
+    }
+
+    fn may_enter(&self) -> bool {
+        self.is_open() && self.server.external
     }
 
     async fn archive(&self) -> Result<Vec<Entry>, Fault> {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use waxwing::mls::framing::{self, Frame, Sender};
+
 use crate::Fault;
 use crate::member::{Content, account_of, content_of, epoch_of};
 use crate::post::{Accounts, Answer, Arrival, Entry, Post, Trouble};
@@ -26,16 +28,21 @@ struct State {
     winners: BTreeMap<u64, Vec<u8>>,
     packages: BTreeMap<String, VecDeque<Vec<u8>>>,
     welcomes: BTreeMap<String, VecDeque<Vec<u8>>>,
+    /// Whether people join by themselves.
+    open: bool,
+    /// The state of an epoch.
+    info: Option<(u64, Vec<u8>)>,
     /// Every so many messages a connection is lost, before or after the message has its place.
     losses: Option<usize>,
     sent: usize,
 }
 
 impl Hall {
-    /// A service that loses a connection every so many messages.
-    pub fn new(losses: Option<usize>) -> Arc<Hall> {
+    /// A service that loses a connection every so many messages; people join by themselves if it is open.
+    pub fn new(losses: Option<usize>, open: bool) -> Arc<Hall> {
         let state = State {
             losses,
+            open,
             ..State::default()
         };
         Arc::new(Hall {
@@ -66,6 +73,9 @@ impl State {
         if content != Content::Application && epoch < self.epoch {
             let winner = self.winners.get(&epoch).cloned().unwrap_or_default();
             return Ok(Answer::Taken { winner });
+        }
+        if !self.open && enters(message)? {
+            return Ok(Answer::Barred);
         }
         if content == Content::Commit {
             self.winners.insert(epoch, message.to_vec());
@@ -154,8 +164,10 @@ impl Post for Seat {
         }
         let mut state = self.hall.state();
         state.sent += 1;
-        let lost = state.losses.is_some_and(|every| state.sent % every == 0);
-        if lost && state.sent % 2 == 0 {
+        let lost = state
+            .losses
+            .is_some_and(|every| state.sent.is_multiple_of(every));
+        if lost && state.sent.is_multiple_of(2) {
             self.there = false;
             return Err(cut());
         }
@@ -167,6 +179,26 @@ impl Post for Seat {
             return Err(cut());
         }
         Ok(answer)
+    }
+
+    async fn keep_state(&mut self, state: &[u8]) -> Result<(), Trouble> {
+        let Ok(Frame::GroupInfo { epoch, .. }) = framing::read(state) else {
+            return Err(Fault::from("that is no state").into());
+        };
+        let mut hall = self.hall.state();
+        if epoch == hall.epoch {
+            hall.info = Some((epoch, state.to_vec()));
+        }
+        Ok(())
+    }
+
+    async fn state(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+        let hall = self.hall.state();
+        let info = hall
+            .info
+            .as_ref()
+            .filter(|(epoch, _)| hall.open && *epoch == hall.epoch);
+        Ok(info.map(|(_, state)| state.clone()))
     }
 
     async fn welcome(&mut self, identity: &str, welcome: &[u8]) -> Result<(), Trouble> {
@@ -193,6 +225,14 @@ impl Post for Seat {
             }
             news.changed().await.map_err(Fault::from)?;
         }
+    }
+}
+
+/// Whether a message is the commit of somebody who joins by it.
+fn enters(message: &[u8]) -> Result<bool, Fault> {
+    match framing::read(message)? {
+        Frame::Message(framed) => Ok(framed.sender == Sender::NewCommit),
+        _ => Ok(false),
     }
 }
 

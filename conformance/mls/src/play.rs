@@ -25,6 +25,9 @@ pub trait Stage: Sync {
     /// Whether messages of the group come to devices of others too.
     fn is_open(&self) -> bool;
 
+    /// Whether devices join by themselves.
+    fn may_enter(&self) -> bool;
+
     /// All messages of the group in their order.
     fn archive(&self) -> impl Future<Output = Result<Vec<Entry>, Fault>> + Send;
 
@@ -192,6 +195,14 @@ impl<S: Stage> Play<'_, S> {
         }
         for actor in wishes {
             let task = match self.dice.below(3) {
+                0 if self.enters() => {
+                    let Some(who) = self.outsider() else { break };
+                    busy.insert(who);
+                    added.push(who);
+                    tasks.push((who, Task::Enter(None)));
+                    // And somebody changes the group at the same time.
+                    Task::Change(Wish::Update)
+                }
                 0 if !self.outside.is_empty() => {
                     let count = 1 + self.dice.below(self.outside.len().min(3));
                     let whom: Vec<usize> = self.outside.drain(..count).collect();
@@ -204,6 +215,19 @@ impl<S: Stage> Play<'_, S> {
             tasks.push((actor, task));
         }
         added
+    }
+
+    /// Whether the next who comes does so by himself.
+    fn enters(&mut self) -> bool {
+        let there = self.outside.iter().any(|who| !self.away.contains(who));
+        self.stage.may_enter() && there && self.dice.below(2) == 0
+    }
+
+    /// The next who is there and was never a member.
+    fn outsider(&mut self) -> Option<usize> {
+        let mut outside = self.outside.iter();
+        let at = outside.position(|who| !self.away.contains(who))?;
+        Some(self.outside.remove(at))
     }
 
     fn adding(&self, whom: &[usize]) -> Task {
@@ -254,6 +278,9 @@ impl<S: Stage> Play<'_, S> {
             let text = self.text();
             self.all(vec![(writer, Task::Say(text))]).await?;
         }
+        if self.stage.is_open() && !self.stage.may_enter() {
+            self.intrude().await?;
+        }
         let archive = self.stage.archive().await?;
         let last = archive.last().ok_or("nothing happened")?.id.clone();
         let readers = match self.stage.is_open() {
@@ -275,6 +302,24 @@ impl<S: Stage> Play<'_, S> {
         }
         let members = self.members.iter().map(|who| self.identity(*who)).collect();
         book::check(&diaries, &archive, &members).map_err(|wrong| wrong.join("\n").into())
+    }
+
+    /// Where nobody may join by himself nobody does, on either implementation, whoever told him the state of the group.
+    async fn intrude(&mut self) -> Result<(), Fault> {
+        let member = self.actor(&BTreeSet::new()).ok_or("nobody is there")?;
+        let Done::State(state) = self.devices[member].ask(Task::State).await? else {
+            return Err("no state".into());
+        };
+        for who in self.outside.clone() {
+            match self.devices[who]
+                .ask(Task::Enter(Some(state.clone())))
+                .await?
+            {
+                Done::Barred => {}
+                done => return Err(format!("{} entered: {done:?}", self.identity(who)).into()),
+            }
+        }
+        Ok(())
     }
 
     /// Gives everybody their task at once and waits until all are done.

@@ -51,6 +51,8 @@ pub enum Answer {
     },
     /// The epoch is over, for too long if it is a text.
     Stale,
+    /// Nobody joins this group by himself.
+    Barred,
 }
 
 /// Why there is no answer.
@@ -92,6 +94,12 @@ pub trait Post: Send + 'static {
         message: &[u8],
         accounts: &Accounts,
     ) -> impl Future<Output = Result<Answer, Trouble>> + Send;
+
+    /// Gives the service the state of the group; one that another commit has overtaken is of no use to it, nor any trouble.
+    fn keep_state(&mut self, state: &[u8]) -> impl Future<Output = Result<(), Trouble>> + Send;
+
+    /// The state of the group, if the service has that of its epoch and gives it.
+    fn state(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, Trouble>> + Send;
 
     /// Sends a welcome message to one device.
     fn welcome(

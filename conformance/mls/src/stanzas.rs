@@ -10,6 +10,7 @@ use waxwing::xml::{El, Element};
 use crate::Fault;
 use crate::client::Error;
 use crate::post::{Accounts, Answer, Trouble};
+use crate::web::Lies;
 
 /// The namespace of the delivery service.
 pub const MLS: &str = "urn:waxwing:mls:0";
@@ -67,6 +68,9 @@ pub(crate) fn refusal(stanza: &Element) -> Result<Answer, Trouble> {
             winner: decode(winner)?,
         });
     }
+    if error.is_some_and(|error| error.has_child("external-refused", MLS)) {
+        return Ok(Answer::Barred);
+    }
     match error.is_some_and(|error| error.has_child("epoch-stale", MLS)) {
         true => Ok(Answer::Stale),
         false => Err(wrong("a message of the group", stanza)),
@@ -75,6 +79,18 @@ pub(crate) fn refusal(stanza: &Element) -> Result<Answer, Trouble> {
 
 pub(crate) fn decode(el: El<'_>) -> Result<Vec<u8>, Trouble> {
     Ok(STANDARD.decode(el.text().as_bytes()).map_err(Fault::from)?)
+}
+
+/// Where an element says that its message lies.
+pub(crate) fn lies(url: &str, el: El<'_>) -> Result<Lies, Trouble> {
+    let size = el.attr("size").unwrap_or_default();
+    let hash = el.child("hash", ns::HASHES);
+    let hash = hash.ok_or_else(|| Fault::from("no hash"))?;
+    Ok(Lies {
+        url: url.to_owned(),
+        size: size.parse().map_err(Fault::from)?,
+        sha256: decode(hash)?,
+    })
 }
 
 /// A server that is killed takes connections with it, at any point.

@@ -13,6 +13,10 @@ pub enum Task {
     Create(Vec<u8>),
     /// Changes the group, however often others are faster.
     Change(Wish),
+    /// Joins the group by itself, from the state that the service has or from this one.
+    Enter(Option<Vec<u8>>),
+    /// Tells the state of the group.
+    State,
     /// Writes.
     Say(String),
     /// Leaves the group, which takes a commit of somebody else.
@@ -49,6 +53,10 @@ pub enum Done {
     Yes,
     /// The device is no member.
     NoMember,
+    /// It may not join by itself.
+    Barred,
+    /// The state of the group.
+    State(Vec<u8>),
     /// The diary.
     Diary(Box<Diary>),
 }

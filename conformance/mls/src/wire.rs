@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use waxwing::proto::ns;
 use waxwing::runtime::random;
@@ -17,10 +18,14 @@ use crate::Fault;
 use crate::client::{Client, Trust};
 use crate::member::account_of;
 use crate::post::{Accounts, Answer, Arrival, Entry, Post, Trouble};
-use crate::stanzas::{MLS, away, changes, decode, iq, lost, refusal, sealed, wrong};
+use crate::stanzas::{MLS, away, changes, decode, iq, lies, lost, refusal, sealed, wrong};
+use crate::web::{self, Lies};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of a welcome message that goes in a stanza.
+const LARGE: usize = 32 << 10;
 
 /// Messages of one page of an archive.
 const PAGE: &str = "50";
@@ -34,6 +39,18 @@ pub struct Server {
     pub trust: Trust,
     /// Who puts messages of the group in order.
     pub home: Home,
+    /// Whether people join by themselves, where that is a room.
+    pub external: bool,
+}
+
+impl Server {
+    /// The room that people join the group of by themselves.
+    fn open_room(&self) -> Option<String> {
+        match &self.home {
+            Home::Room(room) if self.external => Some(room.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// Who puts messages of a group in order.
@@ -53,6 +70,13 @@ impl Home {
     }
 }
 
+/// What came, as it came.
+enum Came {
+    Arrival(Arrival),
+    /// A welcome message that lies elsewhere.
+    Lies(String, Lies),
+}
+
 /// A device's connection.
 pub struct Wire {
     server: Arc<Server>,
@@ -62,7 +86,7 @@ pub struct Wire {
     client: Option<Client>,
     /// Stanzas sent since acknowledgements were enabled.
     sent: u32,
-    arrived: VecDeque<Arrival>,
+    arrived: VecDeque<Came>,
     /// The last id in the account's own archive, for a group whose home is an account.
     kept: Option<String>,
 }
@@ -93,9 +117,9 @@ impl Wire {
     /// [`Post::next`], and the first of that may have come from here already.
     pub async fn enter(&mut self, after: Option<&str>) -> Result<Vec<Entry>, Trouble> {
         let mut entries = Vec::new();
-        for arrival in std::mem::take(&mut self.arrived) {
-            match arrival {
-                Arrival::Entry(entry) => entries.push(entry),
+        for came in std::mem::take(&mut self.arrived) {
+            match came {
+                Came::Arrival(Arrival::Entry(entry)) => entries.push(entry),
                 welcome => self.arrived.push_back(welcome),
             }
         }
@@ -124,6 +148,10 @@ impl Wire {
             ("FORM_TYPE", ns::MUC_ROOM_CONFIG),
             ("muc#roomconfig_persistentroom", "1"),
             ("{urn:waxwing:mls:0}ordered", "1"),
+            (
+                "{urn:waxwing:mls:0}external",
+                if self.server.external { "1" } else { "0" },
+            ),
         ];
         let form = Element::new("x", ns::DATA_FORM).with_attr("type", "submit");
         let form = form.with_children(fields.map(field));
@@ -142,7 +170,7 @@ impl Wire {
         self.client = None;
         // Welcome messages are offered again.
         self.arrived
-            .retain(|arrival| matches!(arrival, Arrival::Entry(_)));
+            .retain(|came| matches!(came, Came::Arrival(Arrival::Entry(_))));
         let builder = Client::builder(account_of(&self.identity), &self.password)
             .trust(self.server.trust.clone())
             .resource(self.device())
@@ -266,8 +294,13 @@ impl Wire {
         }
         if let Some(welcome) = stanza.child("welcome", MLS) {
             let id = self.archive_id(stanza.root(), account_of(&self.identity))?;
-            let message = decode(welcome)?;
-            self.arrived.push_back(Arrival::Welcome { id, message });
+            self.arrived.push_back(match welcome.attr("url") {
+                Some(url) => Came::Lies(id, lies(url, welcome)?),
+                None => Came::Arrival(Arrival::Welcome {
+                    id,
+                    message: decode(welcome)?,
+                }),
+            });
         } else if let Some(message) = stanza.child("mls", MLS) {
             let message = decode(message)?;
             let id = match &self.server.home {
@@ -277,8 +310,8 @@ impl Wire {
                     stanza.attr("id").unwrap_or_default().to_owned()
                 }
             };
-            self.arrived
-                .push_back(Arrival::Entry(Entry { id, message }));
+            let entry = Arrival::Entry(Entry { id, message });
+            self.arrived.push_back(Came::Arrival(entry));
         }
         Ok(())
     }
@@ -355,6 +388,30 @@ impl Wire {
         }
     }
 
+    /// Uploads a message, and says on an element where it lies.
+    async fn uploaded(&mut self, element: Element, message: &[u8]) -> Result<Element, Trouble> {
+        let domain = account_of(&self.identity).split_once('@');
+        let service = format!("upload.{}", domain.map_or("", |(_, domain)| domain));
+        let size = message.len().to_string();
+        let wish = Element::new("request", ns::HTTP_UPLOAD)
+            .with_attr("filename", "welcome.mls")
+            .with_attr("size", &size);
+        let answer = self.ask("get", Some(&service), wish).await?;
+        let slot = answer.child("slot", ns::HTTP_UPLOAD);
+        let url = |name| slot?.child(name, ns::HTTP_UPLOAD)?.attr("url");
+        let (Some(put), Some(get)) = (url("put"), url("get")) else {
+            return Err(wrong("a slot", &answer));
+        };
+        web::put(&self.server.trust, put, message).await?;
+        let hash = Element::new("hash", ns::HASHES)
+            .with_attr("algo", "sha-256")
+            .with_text(&STANDARD.encode(Sha256::digest(message)));
+        Ok(element
+            .with_attr("url", get)
+            .with_attr("size", &size)
+            .with_child(hash))
+    }
+
     async fn answer(&mut self, id: &str) -> Result<Element, Trouble> {
         loop {
             let stanza = self.stanza().await?;
@@ -417,12 +474,54 @@ impl Post for Wire {
         }
     }
 
+    async fn keep_state(&mut self, state: &[u8]) -> Result<(), Trouble> {
+        let Some(room) = self.server.open_room() else {
+            return Ok(());
+        };
+        let info = Element::new("group-info", MLS).with_text(&STANDARD.encode(state));
+        let id = random::id();
+        self.put(iq("set", Some(&room), &id, info)).await?;
+        let answer = self.answer(&id).await?;
+        let error = answer.child("error", ns::CLIENT);
+        // Another commit came meanwhile, or whoever sent it.
+        let overtaken = error.is_some_and(|error| {
+            ["conflict", "forbidden"]
+                .iter()
+                .any(|name| error.has_child(name, ns::STANZA_ERRORS))
+        });
+        match answer.attr("type") == Some("result") || overtaken {
+            true => Ok(()),
+            false => Err(wrong("the state of the group", &answer)),
+        }
+    }
+
+    async fn state(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+        let Some(room) = self.server.open_room() else {
+            return Ok(None);
+        };
+        let id = random::id();
+        let ask = Element::new("group-info", MLS);
+        self.put(iq("get", Some(&room), &id, ask)).await?;
+        let answer = self.answer(&id).await?;
+        if let Some(info) = answer.child("group-info", MLS) {
+            return decode(info).map(Some);
+        }
+        let error = answer.child("error", ns::CLIENT);
+        match error.is_some_and(|error| error.has_child("item-not-found", ns::STANZA_ERRORS)) {
+            true => Ok(None),
+            false => Err(wrong("a question for the state of the group", &answer)),
+        }
+    }
+
     async fn welcome(&mut self, identity: &str, welcome: &[u8]) -> Result<(), Trouble> {
         let device = identity.split_once('/').map_or("", |(_, device)| device);
         let content = Element::new("welcome", MLS)
             .with_attr("device", device)
-            .with_attr("home", self.server.home.address())
-            .with_text(&STANDARD.encode(welcome));
+            .with_attr("home", self.server.home.address());
+        let content = match welcome.len() > LARGE {
+            true => self.uploaded(content, welcome).await?,
+            false => content.with_text(&STANDARD.encode(welcome)),
+        };
         let message = Element::new("message", ns::CLIENT)
             .with_attr("to", account_of(identity))
             .with_attr("id", &random::id())
@@ -457,7 +556,14 @@ impl Post for Wire {
 
     async fn next(&mut self) -> Result<Arrival, Trouble> {
         loop {
-            if let Some(arrival) = self.arrived.pop_front() {
+            // It stays where it is until it is there, as the wait may be given up.
+            if let Some(Came::Lies(_, lies)) = self.arrived.front() {
+                let message = web::get(&self.server.trust, lies).await?;
+                if let Some(Came::Lies(id, _)) = self.arrived.pop_front() {
+                    return Ok(Arrival::Welcome { id, message });
+                }
+            }
+            if let Some(Came::Arrival(arrival)) = self.arrived.pop_front() {
                 return Ok(arrival);
             }
             let client = self.client.as_mut().ok_or_else(away)?;

@@ -64,7 +64,40 @@ fn updates(one: &mut dyn Member, other: &mut dyn Member) {
     assert_eq!(one.place(), other.place());
 }
 
-struct InMemory(Arc<Hall>);
+/// Whoever joins by himself is understood too, and whom another commit overtakes tries again.
+#[test]
+fn people_join_by_themselves() {
+    for (one, other) in [(Kind::OpenMls, Kind::MlsRs), (Kind::MlsRs, Kind::OpenMls)] {
+        for third in [one, other] {
+            let mut alice = member(one, "alice@localhost/phone").unwrap();
+            let mut bob = member(other, "bob@localhost/phone").unwrap();
+            let mut carol = member(third, "carol@localhost/phone").unwrap();
+            alice.create(b"a group").unwrap();
+            let package = bob.key_package(false).unwrap();
+            let commit = alice.commit(&Change::Add(vec![package])).unwrap();
+            alice.confirm().unwrap();
+            bob.join(&commit.welcome.unwrap()).unwrap();
+            let late = carol.enter(&bob.state().unwrap()).unwrap();
+            updates(&mut *alice, &mut *bob);
+            assert!(alice.read(&late).is_err());
+            carol.drop_commit().unwrap();
+            assert_eq!(carol.place(), None);
+            let enters = carol.enter(&alice.state().unwrap()).unwrap();
+            assert_eq!(carol.place(), None);
+            for member in [&mut alice, &mut bob] {
+                let heard = member.read(&enters).unwrap();
+                assert_eq!(heard, Heard::Commit { removed: false });
+            }
+            carol.confirm().unwrap();
+            assert_eq!(carol.place().unwrap().members.len(), 3);
+            assert_eq!(alice.place(), carol.place());
+            hears(&mut *carol, &mut *bob, "here I am");
+            updates(&mut *carol, &mut *alice);
+        }
+    }
+}
+
+struct InMemory(Arc<Hall>, bool);
 
 impl Stage for InMemory {
     type Post = Seat;
@@ -77,6 +110,10 @@ impl Stage for InMemory {
         true
     }
 
+    fn may_enter(&self) -> bool {
+        self.1
+    }
+
     async fn archive(&self) -> Result<Vec<Entry>, Fault> {
         Ok(self.0.archive())
     }
@@ -87,7 +124,7 @@ impl Stage for InMemory {
 }
 
 /// A group of so many members, with others who are added later; every `losses` messages a connection is lost.
-fn group(members: usize, rounds: usize, seed: u64, losses: Option<usize>) -> Summary {
+fn group(members: usize, rounds: usize, seed: u64, losses: Option<usize>, open: bool) -> Summary {
     let devices =
         (0..members + members / 4 + 4).map(|n| format!("user{}@localhost/{}", n / 4, n % 4));
     let script = Script {
@@ -101,7 +138,7 @@ fn group(members: usize, rounds: usize, seed: u64, losses: Option<usize>) -> Sum
         .enable_all()
         .start_paused(true)
         .build();
-    let stage = InMemory(Hall::new(losses));
+    let stage = InMemory(Hall::new(losses, open), open);
     let summary = runtime.unwrap().block_on(play(&stage, &script));
     summary.unwrap_or_else(|wrong| panic!("with seed {seed}: {wrong}"))
 }
@@ -109,7 +146,7 @@ fn group(members: usize, rounds: usize, seed: u64, losses: Option<usize>) -> Sum
 #[test]
 fn groups_of_two_agree() {
     for seed in 0..8 {
-        let summary = group(2, 12, seed, None);
+        let summary = group(2, 12, seed, None, false);
         assert!(summary.read > 0 && summary.epoch > 5, "{summary:?}");
     }
 }
@@ -118,7 +155,7 @@ fn groups_of_two_agree() {
 fn groups_of_ten_agree_whoever_is_beaten_or_away() {
     let mut beaten = 0;
     for seed in 0..6 {
-        let summary = group(10, 20, seed, None);
+        let summary = group(10, 20, seed, None, false);
         assert!(summary.read > 100 && summary.sealed > 0, "{summary:?}");
         beaten += summary.beaten;
     }
@@ -126,15 +163,25 @@ fn groups_of_ten_agree_whoever_is_beaten_or_away() {
 }
 
 #[test]
+fn groups_that_people_join_by_themselves_agree() {
+    let (mut entered, mut beaten) = (0, 0);
+    for seed in 0..6 {
+        let summary = group(6, 20, seed, None, true);
+        (entered, beaten) = (entered + summary.entered, beaten + summary.beaten);
+    }
+    assert!(entered > 5 && beaten > 0, "{entered} of {beaten}");
+}
+
+#[test]
 fn lost_connections_lose_nothing() {
     for seed in 0..6 {
-        let summary = group(10, 20, seed, Some(5));
+        let summary = group(10, 20, seed, Some(5), seed % 2 == 0);
         assert!(summary.lost > 5, "{summary:?}");
     }
 }
 
 #[test]
 fn a_group_of_two_hundred_agrees() {
-    let summary = group(200, 2, 1, None);
+    let summary = group(200, 2, 1, None, false);
     assert!(summary.members > 180 && summary.read > 1000, "{summary:?}");
 }

@@ -24,6 +24,8 @@ struct MlsRs<C: MlsConfig> {
     identity: String,
     client: Client<C>,
     group: Option<Group<C>>,
+    /// The group as it is if its own commit is the first.
+    entering: Option<Group<C>>,
 }
 
 pub(super) fn member(identity: &str) -> Result<Box<dyn Member>, Fault> {
@@ -43,6 +45,7 @@ pub(super) fn member(identity: &str) -> Result<Box<dyn Member>, Fault> {
         identity: identity.to_owned(),
         client,
         group: None,
+        entering: None,
     }))
 }
 
@@ -82,6 +85,18 @@ impl<C: MlsConfig> Member for MlsRs<C> {
         Ok(())
     }
 
+    fn state(&mut self) -> Result<Vec<u8>, Fault> {
+        let state = self.group()?.group_info_message_allowing_ext_commit(true)?;
+        Ok(state.to_bytes()?)
+    }
+
+    fn enter(&mut self, state: &[u8]) -> Result<Vec<u8>, Fault> {
+        let state = MlsMessage::from_bytes(state)?;
+        let (group, commit) = self.client.commit_external(state)?;
+        self.entering = Some(group);
+        Ok(commit.to_bytes()?)
+    }
+
     fn commit(&mut self, change: &Change) -> Result<Commit, Fault> {
         let group = self.group()?;
         let leaves = match change {
@@ -106,12 +121,20 @@ impl<C: MlsConfig> Member for MlsRs<C> {
     }
 
     fn confirm(&mut self) -> Result<(), Fault> {
+        if let Some(mut entered) = self.entering.take() {
+            entered.write_to_storage()?;
+            self.group = Some(entered);
+            return Ok(());
+        }
         let group = self.group()?;
         group.apply_pending_commit()?;
         Ok(group.write_to_storage()?)
     }
 
     fn drop_commit(&mut self) -> Result<(), Fault> {
+        if self.entering.take().is_some() {
+            return Ok(());
+        }
         self.group()?.clear_pending_commit();
         Ok(())
     }

@@ -75,6 +75,12 @@ pub trait Member: Send {
     /// Joins the group that a welcome message is for.
     fn join(&mut self, welcome: &[u8]) -> Result<(), Fault>;
 
+    /// The state of the group, by which others join it by themselves (RFC 9420 §12.4.3.2).
+    fn state(&mut self) -> Result<Vec<u8>, Fault>;
+
+    /// Makes the commit by which it joins a group by itself, to be confirmed or dropped when the order is known.
+    fn enter(&mut self, state: &[u8]) -> Result<Vec<u8>, Fault>;
+
     /// Makes a commit, to be confirmed or dropped when the order is known.
     fn commit(&mut self, change: &Change) -> Result<Commit, Fault>;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use openmls::prelude::tls_codec::DeserializeBytes as _;
 use openmls::prelude::{
     BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, GroupId,
-    KeyPackage, KeyPackageIn, LeafNodeIndex, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, MlsGroup,
-    MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
-    OpenMlsProvider as _, ProcessedMessageContent, ProtocolMessage, ProtocolVersion, StagedWelcome,
+    KeyPackage, KeyPackageIn, LeafNodeIndex, LeafNodeParameters,
+    MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig,
+    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider as _, ProcessedMessageContent,
+    ProtocolMessage, ProtocolVersion, StagedWelcome,
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
@@ -23,6 +24,8 @@ pub(super) struct OpenMls {
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
     group: Option<MlsGroup>,
+    /// The group as it is if its own commit is the first.
+    entering: Option<MlsGroup>,
 }
 
 impl OpenMls {
@@ -38,6 +41,7 @@ impl OpenMls {
             signer,
             credential,
             group: None,
+            entering: None,
         })
     }
 }
@@ -76,17 +80,40 @@ impl Member for OpenMls {
     }
 
     fn join(&mut self, welcome: &[u8]) -> Result<(), Fault> {
-        let config = MlsGroupJoinConfig::builder()
-            .wire_format_policy(MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY)
-            .max_past_epochs(PAST_EPOCHS)
-            .use_ratchet_tree_extension(true)
-            .build();
+        let config = joining();
         let MlsMessageBodyIn::Welcome(welcome) = parse(welcome)?.extract() else {
             return Err("not a welcome message".into());
         };
         let staged = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, None)?;
         self.group = Some(staged.into_group(&self.provider)?);
         Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<u8>, Fault> {
+        let group = self.group.as_ref().ok_or("in no group")?;
+        let state = group.export_group_info(self.provider.crypto(), &self.signer, true)?;
+        Ok(state.to_bytes()?)
+    }
+
+    fn enter(&mut self, state: &[u8]) -> Result<Vec<u8>, Fault> {
+        let MlsMessageBodyIn::GroupInfo(state) = parse(state)?.extract() else {
+            return Err("not the state of a group".into());
+        };
+        let leaf = LeafNodeParameters::builder().with_capabilities(capabilities());
+        let (group, bundle) = MlsGroup::external_commit_builder()
+            .with_config(joining())
+            .build_group(&self.provider, state, self.credential.clone())?
+            .leaf_node_parameters(leaf.build())
+            .load_psks(self.provider.storage())?
+            .build(
+                self.provider.rand(),
+                self.provider.crypto(),
+                &self.signer,
+                |_| true,
+            )?
+            .finalize(&self.provider)?;
+        self.entering = Some(group);
+        Ok(bundle.into_commit().to_bytes()?)
     }
 
     fn commit(&mut self, change: &Change) -> Result<Commit, Fault> {
@@ -124,11 +151,18 @@ impl Member for OpenMls {
     }
 
     fn confirm(&mut self) -> Result<(), Fault> {
+        if let Some(entered) = self.entering.take() {
+            self.group = Some(entered);
+            return Ok(());
+        }
         let group = self.group.as_mut().ok_or("in no group")?;
         Ok(group.merge_pending_commit(&self.provider)?)
     }
 
     fn drop_commit(&mut self) -> Result<(), Fault> {
+        if self.entering.take().is_some() {
+            return Ok(());
+        }
         let group = self.group.as_mut().ok_or("in no group")?;
         Ok(group.clear_pending_commit(self.provider.storage())?)
     }
@@ -187,6 +221,15 @@ impl Member for OpenMls {
 fn capabilities() -> Capabilities {
     let extensions = vec![ExtensionType::LastResort];
     Capabilities::builder().extensions(extensions).build()
+}
+
+/// How it is in a group that others have founded.
+fn joining() -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .wire_format_policy(MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY)
+        .max_past_epochs(PAST_EPOCHS)
+        .use_ratchet_tree_extension(true)
+        .build()
 }
 
 fn identity(leaf: &openmls::group::Member) -> String {
