@@ -214,7 +214,7 @@ const FAST: &str = "limits.session.stanzas_per_second=100000";
 
 #[tokio::test]
 async fn floods_of_commits_leave_the_order_of_a_room_as_it_is() {
-    let server = start_server(&[FAST]).await;
+    let server = start_server(&[FAST, "modules.muc.acts=1000"]).await;
     let (one, three) = (
         server.account("crone1").await.unwrap(),
         server.account("hag66").await.unwrap(),
