@@ -13,18 +13,25 @@ from spki import key_hash
 from xmpp import login
 
 SCRIPT = Path(__file__).with_name("client.mjs")
+SERVED = Path(__file__).with_name("served.mjs")
 
 # Where each of its transports is.
 PATHS = {"websocket": "wss://{}/xmpp-websocket", "bosh": "https://{}/http-bind"}
 
 
-async def converse(case, account, kind, picture):
-    server = case.server
+def tools(server):
+    """The folder of packages, and the browser."""
     folder, chromium = server.work / "npm", shutil.which("chromium")
     if shutil.which("node") is None or not (folder / "node_modules/converse.js").exists():
         raise Skip("no Node.js here")
     if chromium is None:
         raise Skip("no Chromium here")
+    return folder, chromium
+
+
+async def converse(case, account, kind, picture):
+    server = case.server
+    folder, chromium = tools(server)
     place = f"{server.domain}:{server.port}"
     service = PATHS[kind].format(place)
     command = ["node", SCRIPT, folder, chromium, key_hash(server), f"https://{place}", kind, service]
@@ -86,4 +93,22 @@ async def pictures(case):
     found = await other["xep_0060"].get_items(other.boundjid.bare, "urn:xmpp:bookmarks:1", timeout=15)
     found = {item["id"]: item.xml[0] for item in found["pubsub"]["items"]}
     equal(found[room].get("name"), "The orchard", "the name of the bookmark")
+    equal(await program.ended(), 0, "exit status")
+
+
+@check("converse", "the page that the server has of it: log in by its form; nothing but sponsors' pictures comes from elsewhere, nothing is refused", limit=120)
+async def served(case):
+    server = case.server
+    folder, chromium = tools(server)
+    account = await case.account("romeo")
+    phone = await login(case, account)
+    command = ["node", SERVED, folder, chromium, key_hash(server), f"{server.url}/chat", account.address, account.password]
+    program = await Program.start(case, [*command, server.work / "converse-served.png"])
+    await program.line("seen", patience=60)
+    page = await phone.find(phone.presences, lambda p: p["from"] != phone.boundjid, "the presence of the page")
+    equal(page["from"].bare, account.address, "whose page it is")
+    # Converse.js shows them below the form.
+    sponsors = "foreign https://conversejs.org/media/logos/"
+    odd = [line for line in program.seen if line.startswith(("foreign", "refused")) and not line.startswith(sponsors)]
+    equal(odd, [], "what the page asked elsewhere, or was refused")
     equal(await program.ended(), 0, "exit status")

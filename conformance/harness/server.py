@@ -30,6 +30,7 @@ enabled = true
 requests = 1000
 guesses = 10000
 
+{web_client}
 [hosts."{plain_domain}"]
 certificate = "{work}/server.pem"
 key = "{work}/server.key"
@@ -110,6 +111,13 @@ class Account:
     password: str
 
 
+# Served if the package is here.
+WEB_CLIENT = """
+[hosts."{domain}".modules.web_client]
+folder = "{folder}"
+"""
+
+
 class Server:
     """`ca` is the CA that signed for the server, `wrong_ca` another; both also as folders hashed for OpenSSL."""
 
@@ -138,7 +146,9 @@ class Server:
         domains = {"domain": DOMAIN, "plain_domain": PLAIN_DOMAIN, "guest_domain": GUEST_DOMAIN}
         port = free_port("127.0.0.3")
         self.url = f"https://127.0.0.3:{port}"
-        text = CONFIG.format(work=self.work, proxy_port=port, **domains)
+        folder = self.work / "npm/node_modules/converse.js/dist"
+        web_client = WEB_CLIENT.format(domain=DOMAIN, folder=folder) if folder.exists() else ""
+        text = CONFIG.format(work=self.work, proxy_port=port, web_client=web_client, **domains)
         (self.work / "waxwing.toml").write_text(text)
         await self.serve()
 

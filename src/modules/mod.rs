@@ -59,6 +59,7 @@ pub mod upload;
 pub mod vcard;
 pub mod vcard4;
 pub mod version;
+pub mod web_client;
 pub mod web_push;
 
 use crate::hooks::Listed;
@@ -122,4 +123,5 @@ pub const LIST: &[Listed] = &[
     Listed::of::<displayed::Displayed>(),
     Listed::of::<keys::Keys>(),
     Listed::of::<host_meta::HostMeta>(),
+    Listed::of::<web_client::WebClient>(),
 ];

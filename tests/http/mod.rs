@@ -1,6 +1,7 @@
 //! The HTTP front: who is served where, what requests come to, and what bad ones do not.
 
 mod bad;
+mod client;
 mod two;
 pub mod web;
 
