@@ -11,7 +11,7 @@ from program import Program
 from xmpp import PATIENCE, login
 
 # How long a group may take on a loaded machine.
-LIMIT = 240
+LIMIT = 360
 # What is shown by clients that do not know MLS.
 FALLBACK = "A sealed letter: this client cannot open it."
 
