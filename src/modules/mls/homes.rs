@@ -15,6 +15,7 @@ use crate::runtime::random;
 use crate::state::mls::order::{self, Changed, Order, Terms};
 use crate::state::mls::{self, Desk, Home, Info, Letter, MlsError, Parcel, Place, SendError};
 use crate::state::owned::{Line, Owner};
+use crate::store::StoreError;
 use crate::xml::{El, Element};
 
 /// Bytes of the id of a group (RFC 9420 leaves it open).
@@ -106,6 +107,8 @@ impl Face {
             loop {
                 let page = match this.mls.desk.parcels(after, PAGE).await {
                     Ok(page) => page,
+                    // The server stops; the next one looks again.
+                    Err(StoreError::Closed) => return,
                     Err(error) => {
                         tracing::error!(%error, "messages of groups cannot be read; run `waxwing check`");
                         this.mls.post.looked.store(false, Ordering::Release);

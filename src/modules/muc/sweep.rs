@@ -37,8 +37,12 @@ pub(super) fn begin(service: &Arc<Service>, r: &mut Registrar<'_>) {
     once(r, AT_ONCE, move || {
         let service = this.clone();
         tokio::spawn(async move {
-            if let Err(error) = service.wake_left().await {
-                tracing::error!(service = %service.domain, %error, "who was in rooms cannot be read; run `waxwing check`");
+            match service.wake_left().await {
+                // The server stops; the next one has it done.
+                Ok(()) | Err(StoreError::Closed) => {}
+                Err(error) => {
+                    tracing::error!(service = %service.domain, %error, "who was in rooms cannot be read; run `waxwing check`");
+                }
             }
         });
     });
