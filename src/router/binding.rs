@@ -302,9 +302,13 @@ impl Router {
             .unwrap_or_default()
     }
 
-    /// Ends every stream with `system-shutdown`; sessions that may be resumed stay, detached. Jobs of modules end, too.
+    /// Has no job of a module done any more: the server begins to stop.
+    pub fn end_jobs(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends every stream with `system-shutdown`; sessions that may be resumed stay, detached.
     pub fn drain(self: &Arc<Self>) {
-        self.draining.store(true, Ordering::Relaxed);
         for slot in self
             .owners()
             .keys()

@@ -115,7 +115,7 @@ pub struct Router {
     questions: ask::Questions,
     completions: Arc<Completions>,
     detached: detached::Detached,
-    draining: AtomicBool,
+    stopping: AtomicBool,
     runtime: tokio::runtime::Handle,
     me: Weak<Router>,
 }
@@ -150,7 +150,7 @@ impl Router {
             stats: stats::Stats::new(metrics),
             completions: Arc::default(),
             detached: Default::default(),
-            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::current(),
             me: me.clone(),
         });
@@ -272,7 +272,7 @@ impl Router {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if self.draining.load(Ordering::Relaxed) {
+            if self.stopping.load(Ordering::Relaxed) {
                 return;
             }
             if !Arc::ptr_eq(&of, &self.hosts.load()) {

@@ -381,8 +381,9 @@ impl Server {
             let mut state = live.state();
             (std::mem::take(&mut state.listeners), state.patience)
         };
-        live.router.drain();
+        live.router.end_jobs();
         live.relay.stop().await;
+        live.router.drain();
         live.router.drained(patience).await;
         for (_, listeners) in listeners {
             let left = listeners.stop(patience).await;
