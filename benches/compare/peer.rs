@@ -189,7 +189,7 @@ modules:
   mod_disco: {{}}
   mod_last: {{}}
   mod_mam: {{assume_mam_usage: true, default: always}}
-  mod_muc: {{access_create: all, max_users: 10000, max_user_conferences: 1000}}
+  mod_muc: {{access_create: all, max_users: 10000, max_users_presence: 10000, max_user_conferences: 1000, default_room_options: {{max_users: 10000}}}}
   mod_offline: {{access_max_user_messages: max_user_offline_messages}}
   mod_ping: {{}}
   mod_privacy: {{}}
