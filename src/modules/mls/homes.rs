@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
+
 use super::{Face, errors};
 use crate::hooks::{Effect, Envelope, Floor, Origin, Reply, Request, Turn};
 use crate::proto::error::{Condition, StanzaError};
@@ -29,8 +31,10 @@ const PAGE: usize = 100;
 #[derive(Default)]
 pub(super) struct Post {
     under_way: Mutex<HashSet<Place>>,
-    /// Some may lie there that nobody takes care of.
-    looked: AtomicBool,
+    /// Done once what the server before this one left has been passed on. Nothing goes before that: the order is the home's.
+    left: OnceCell<()>,
+    /// One may lie there that nobody takes care of.
+    again: AtomicBool,
 }
 
 /// A parcel on its way to several; when nobody is left who has it on his way, all have it.
@@ -49,7 +53,7 @@ impl Drop for Delivery {
         };
         runtime.spawn(async move {
             if desk.delivered(place).await.is_err() {
-                post.looked.store(false, Ordering::Release);
+                post.again.store(true, Ordering::Release);
             }
             post.forget(place);
         });
@@ -96,37 +100,50 @@ impl Post {
 }
 
 impl Face {
-    /// Passes on what was on its way when the server before this one ended.
+    /// Looks for parcels that nobody takes care of.
     pub(super) fn look_for_parcels(self: &Arc<Self>) {
-        if self.mls.post.looked.swap(true, Ordering::AcqRel) {
+        let post = &self.mls.post;
+        if post.left.initialized() && !post.again.swap(false, Ordering::AcqRel) {
             return;
         }
         let this = self.clone();
         tokio::spawn(async move {
-            let mut after = None;
-            loop {
-                let page = match this.mls.desk.parcels(after, PAGE).await {
-                    Ok(page) => page,
-                    // The server stops; the next one looks again.
-                    Err(StoreError::Closed) => return,
-                    Err(error) => {
-                        tracing::error!(%error, "messages of groups cannot be read; run `waxwing check`");
-                        this.mls.post.looked.store(false, Ordering::Release);
-                        return;
-                    }
-                };
-                let Some((last, _)) = page.last() else {
-                    return;
-                };
-                after = Some(*last);
-                for (place, parcel) in &page {
-                    if parcel.home.domain() == this.mls.host.domain() {
-                        let (floor, desk) = (&*this.mls.floor, &this.mls.desk);
-                        this.mls.post.carry(floor, desk, *place, parcel);
-                    }
+            let looked = match this.mls.post.left.initialized() {
+                true => this.carry_all().await,
+                false => this.carry_left().await,
+            };
+            match looked {
+                // If the server stops, the next one looks again.
+                Ok(()) | Err(StoreError::Closed) => {}
+                Err(error) => {
+                    tracing::error!(%error, "messages of groups cannot be read; run `waxwing check`");
+                    this.mls.post.again.store(true, Ordering::Release);
                 }
             }
         });
+    }
+
+    /// Passes on what was on its way when the server before this one ended; whoever comes meanwhile waits for it.
+    async fn carry_left(&self) -> Result<(), StoreError> {
+        let left = &self.mls.post.left;
+        left.get_or_try_init(|| self.carry_all()).await.copied()
+    }
+
+    async fn carry_all(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.mls.desk.parcels(after, PAGE).await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(*last);
+            for (place, parcel) in &page {
+                if parcel.home.domain() == self.mls.host.domain() {
+                    let (floor, desk) = (&*self.mls.floor, &self.mls.desk);
+                    self.mls.post.carry(floor, desk, *place, parcel);
+                }
+            }
+        }
     }
 
     pub(super) fn create(
@@ -219,6 +236,7 @@ impl Face {
             // Other devices of those who take part.
             external: true,
         };
+        self.carry_left().await.map_err(MlsError::from)?;
         match self.mls.desk.accept(owner, &letter, terms).await {
             Ok(accepted) => {
                 let (floor, desk) = (&*self.mls.floor, &self.mls.desk);
