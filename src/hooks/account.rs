@@ -194,8 +194,8 @@ pub enum Pushed {
 pub trait Outbox: Any + Send + Sync {
     /// Queues a stanza; never blocks.
     fn push(&self, item: Outgoing) -> Pushed;
-    /// The same for one of a room that the client is in: more of these may wait.
-    fn push_of_room(&self, item: Outgoing) -> Pushed;
+    /// The same for one of a room if `is_in` says that the client is there: more of these may wait. It is asked only when that matters.
+    fn push_of_room(&self, item: Outgoing, is_in: &dyn Fn() -> bool) -> Pushed;
     /// Whether at least half of the queue is free.
     fn has_room(&self) -> bool;
     /// Log entries handed out and not yet known to be taken.

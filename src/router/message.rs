@@ -365,12 +365,9 @@ fn offer(
         entry,
     };
     let Some(entry) = entry else {
-        let from = envelope.stanza.from.as_ref();
-        let pushed = match by_name && from.is_some_and(|from| session.is_in(from)) {
-            true => session.outbox.push_of_room(item),
-            false => session.outbox.push(item),
-        };
-        return pushed == Pushed::Queued;
+        let from = envelope.stanza.from.as_ref().filter(|_| by_name);
+        let is_in = || from.is_some_and(|from| session.is_in(from));
+        return session.outbox.push_of_room(item, &is_in) == Pushed::Queued;
     };
     match session.intake {
         Backlog::Reading {

@@ -417,11 +417,8 @@ fn show(account: &mut Account, stanza: &Arc<Stanza>, to: &Jid, kind: PresenceTyp
         let Some(info) = account.resource(to) else {
             return;
         };
-        if stanza.from.as_ref().is_some_and(|from| info.is_in(from)) {
-            info.outbox.push_of_room(outgoing(stanza, other));
-        } else {
-            push(info, stanza, other);
-        }
+        let is_in = || stanza.from.as_ref().is_some_and(|from| info.is_in(from));
+        info.outbox.push_of_room(outgoing(stanza, other), &is_in);
     } else {
         for info in account.available() {
             push(info, stanza, other);

@@ -104,8 +104,8 @@ impl Seat {
         }
     }
 
-    /// Queues a stanza, `of_room` one of a room that the client is in.
-    fn put(&self, item: Outgoing, of_room: bool) -> Pushed {
+    /// Queues a stanza; `of_room` says whether it is one of a room that the client is in.
+    fn put(&self, item: Outgoing, of_room: &dyn Fn() -> bool) -> Pushed {
         let limits = self.shared.limits();
         let durable = item.entry.is_some();
         let kind = item.stanza.kind;
@@ -120,7 +120,7 @@ impl Seat {
                 Pushed::Full
             } else {
                 let sift = self.sift(&inner, &item);
-                inner.outward.push(item, sift, of_room && !away, &limits)
+                inner.outward.push(item, sift, &|| !away && of_room(), &limits)
             };
             if away {
                 self.count_bytes(&mut inner);
@@ -157,11 +157,11 @@ impl Seat {
 
 impl Outbox for Seat {
     fn push(&self, item: Outgoing) -> Pushed {
-        self.put(item, false)
+        self.put(item, &|| false)
     }
 
-    fn push_of_room(&self, item: Outgoing) -> Pushed {
-        self.put(item, true)
+    fn push_of_room(&self, item: Outgoing, is_in: &dyn Fn() -> bool) -> Pushed {
+        self.put(item, is_in)
     }
 
     fn has_room(&self) -> bool {
@@ -231,13 +231,14 @@ impl stream::Seat for Seat {
     fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Written> {
         let before = out.len();
         let limits = self.shared.limits();
+        let now = self.shared.nudge.now();
         let mut inner = self.lock();
         let framing = inner.framing;
         if inner.line == Line::Connected {
             if let Some(h) = inner.inward.tally.pay() {
                 framing.text(&format!("<a xmlns='{}' h='{h}'/>", ns::SM), out);
             }
-            inner.outward.write(&limits, framing, out);
+            inner.outward.write(&limits, now, framing, out);
         }
         let room = inner.outward.room_again(&limits);
         let reader = if inner.is_full(&limits) {
@@ -245,7 +246,7 @@ impl stream::Seat for Seat {
         } else {
             inner.inward.reader.take()
         };
-        let nudge = inner.outward.wants_nudge(&limits);
+        let nudge = inner.outward.wants_nudge(&limits, now);
         let answer = if out.len() > before {
             Poll::Ready(Written::Data)
         } else if let Some(error) = inner.ending.clone() {
@@ -258,8 +259,8 @@ impl stream::Seat for Seat {
         if let Some(reader) = reader {
             reader.wake();
         }
-        if nudge {
-            self.shared.nudge.add(self.me.clone());
+        if let Some(due) = nudge {
+            self.shared.nudge.add(due, self.me.clone());
         }
         if room {
             self.inbox.post(Work::Room(self.id));

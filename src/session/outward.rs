@@ -8,6 +8,7 @@ use super::seat::SeatLimits;
 use super::unacked::Unacked;
 use crate::hooks::{Entry, Flags, Outgoing, Pushed, Sift};
 use crate::proto::ns;
+use crate::proto::stanza::{Kind, MessageType};
 use crate::stream::Framing;
 
 /// Bytes handed out in one go.
@@ -16,11 +17,27 @@ const WRITE_CHUNK: usize = 16 * 1024;
 const LEAST: usize = 256;
 /// An acknowledgement is asked for after this many stanzas at the latest.
 const ASK_AFTER: u32 = 16;
+/// Periods of the clock ([`super::nudge`]) from one question to the next, while it matters what the client has.
+const HURRY: u32 = 1;
+/// And while it only matters for what can be forgotten.
+const LEISURE: u32 = 4;
 
 /// A stanza on its way, with about how many bytes it takes.
 pub(super) struct Queued {
     pub item: Outgoing,
     pub size: usize,
+}
+
+impl Queued {
+    /// Whether it matters soon that the client has it: what would be sent again, or go back to its sender. What a room says is in
+    /// the room, and presence is shown anew.
+    pub fn presses(&self) -> bool {
+        let fleeting = matches!(
+            self.item.stanza.kind,
+            Kind::Presence(_) | Kind::Message(MessageType::Groupchat)
+        );
+        self.item.entry.is_some() || !fleeting
+    }
 }
 
 /// How a session may be resumed.
@@ -44,10 +61,15 @@ pub(super) struct Outward {
     pub sent: u32,
     pub acked: u32,
     since_ask: u32,
+    /// The period of the first of them.
+    owes_since: u32,
+    /// The period in which was asked the last time.
+    asked_at: Option<u32>,
     pub acks: bool,
     pub asked: bool,
     pub nudged: bool,
-    pub in_nudge_list: bool,
+    /// The period in which the clock looks after it.
+    pub nudge_at: Option<u32>,
     pub wants_room: bool,
     pub flags: Flags,
     pub held: Option<Box<Held>>,
@@ -85,12 +107,13 @@ impl Outward {
     }
 
     /// Takes a stanza in, as the filters say. What can be had from the log again also waits for
-    /// acknowledgements; anything else only for a client that does not read. What comes `of_room` finds more room.
+    /// acknowledgements; anything else only for a client that does not read. What comes `of_room` finds more room; that is asked only
+    /// where there is no other.
     pub fn push(
         &mut self,
         item: Outgoing,
         sift: Sift,
-        of_room: bool,
+        of_room: &dyn Fn() -> bool,
         limits: &SeatLimits,
     ) -> Pushed {
         let size = item.stanza.size_hint();
@@ -100,8 +123,9 @@ impl Outward {
             None => self.queue.len() + kept,
         };
         let empty = self.queue.is_empty() && kept == 0;
-        let (bytes, stanzas) = limits.outgoing(of_room);
-        if self.queued_bytes + kept_bytes + size > bytes && !empty || waiting >= stanzas {
+        let held = self.queued_bytes + kept_bytes + size;
+        let is_full = |(bytes, stanzas)| held > bytes && !empty || waiting >= stanzas;
+        if is_full(limits.outgoing(false)) && (!of_room() || is_full(limits.outgoing(true))) {
             self.wants_room = true;
             return Pushed::Full;
         }
@@ -151,15 +175,20 @@ impl Outward {
             && (stanzas >= limits.queue_stanzas || bytes >= limits.unacked_bytes)
     }
 
-    /// Appends stanzas and nonzas, about [`WRITE_CHUNK`] at most.
-    pub fn write(&mut self, limits: &SeatLimits, framing: Framing, out: &mut Vec<u8>) {
+    /// Appends stanzas and nonzas, about [`WRITE_CHUNK`] at most, in this period of the clock.
+    pub fn write(&mut self, limits: &SeatLimits, now: u32, framing: Framing, out: &mut Vec<u8>) {
+        let before = out.len();
         while out.len() < WRITE_CHUNK && !self.is_blocked(limits) {
             let Some(queued) = self.queue.pop_front() else {
                 break;
             };
+            if self.since_ask == 0 {
+                self.owes_since = now;
+            }
             self.write_one(queued, framing, out);
         }
-        self.ask(limits, framing, out);
+        let rides = out.len() > before && self.may_ask(now);
+        self.ask(limits, now, rides, framing, out);
         if self.queue.is_empty() && self.queue.capacity() > 16 {
             self.queue = VecDeque::new();
         }
@@ -181,25 +210,60 @@ impl Outward {
         }
     }
 
-    /// Asks for an acknowledgement, one at a time: after a number of stanzas, or when the clock
-    /// of [`super::nudge`] says that some have waited long enough.
-    fn ask(&mut self, limits: &SeatLimits, framing: Framing, out: &mut Vec<u8>) {
-        let due = self.since_ask >= ASK_AFTER && !self.unacked.is_empty();
+    /// Periods from one question to the next.
+    fn pace(&self) -> u32 {
+        match self.unacked.presses() {
+            true => HURRY,
+            false => LEISURE,
+        }
+    }
+
+    /// Whether it is time that a question goes along with what is written anyway.
+    fn may_ask(&self, now: u32) -> bool {
+        let asked = self.asked_at;
+        asked.is_none_or(|asked| now.saturating_sub(asked) >= self.pace())
+    }
+
+    /// Asks for an acknowledgement, one at a time: along with stanzas once in a while, after a number of them, or when the clock of
+    /// [`super::nudge`] says that some have waited long enough.
+    fn ask(
+        &mut self,
+        limits: &SeatLimits,
+        now: u32,
+        rides: bool,
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) {
+        let due = (rides || self.since_ask >= ASK_AFTER) && !self.unacked.is_empty();
         if self.acks && !self.asked && (self.nudged || due || self.is_blocked(limits)) {
             self.asked = true;
+            self.asked_at = Some(now);
             self.nudged = false;
             self.since_ask = 0;
             framing.text(&format!("<r xmlns='{}'/>", ns::SM), out);
         }
     }
 
-    /// Whether it must be looked after by the clock: it owes an acknowledgement it was not asked
-    /// for, or does not give one that everything waits for.
-    pub fn wants_nudge(&mut self, limits: &SeatLimits) -> bool {
-        let owes = self.acks && !self.unacked.is_empty();
-        let wants = owes && !self.in_nudge_list && (!self.asked || self.is_blocked(limits));
-        self.in_nudge_list |= wants;
-        wants
+    /// The period from which on the clock must look after it: it owes an acknowledgement it was not asked for, or does not give one
+    /// that everything waits for. The next stanza is given the time to take the question along.
+    pub fn nudge_due(&self, limits: &SeatLimits) -> Option<u32> {
+        if !self.acks || self.unacked.is_empty() {
+            return None;
+        }
+        match self.is_blocked(limits) {
+            true => Some(0),
+            false => (!self.asked).then(|| self.owes_since.saturating_add(self.pace() + 1)),
+        }
+    }
+
+    /// The same, if the clock does not know yet.
+    pub fn wants_nudge(&mut self, limits: &SeatLimits, now: u32) -> Option<u32> {
+        let at = self.nudge_due(limits)?.max(now.saturating_add(1));
+        if self.nudge_at.is_some_and(|known| known <= at) {
+            return None;
+        }
+        self.nudge_at = Some(at);
+        self.nudge_at
     }
 
     pub fn wake_writer(&mut self) -> Option<Waker> {
@@ -244,6 +308,7 @@ impl Outward {
         }
         self.sent = self.acked;
         self.since_ask = 0;
+        self.asked_at = None;
         self.asked = false;
         self.nudged = false;
     }
@@ -253,5 +318,124 @@ impl Outward {
         let held = self.held.iter().flat_map(|held| held.iter());
         let all = self.unacked.held().chain(&self.queue).chain(held);
         all.map(|queued| &queued.item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::proto::stanza::Stanza;
+    use crate::store::Mid;
+
+    const LIMITS: SeatLimits = SeatLimits {
+        queue_bytes: 10_000,
+        queue_stanzas: 100,
+        room_bytes: 20_000,
+        unacked_bytes: 10_000,
+        window: 10,
+        resume: 60,
+        patience: 10,
+        detached_bytes: 10_000,
+    };
+
+    fn outward() -> Outward {
+        Outward {
+            acks: true,
+            resumable: Some(Box::new(Resumable {
+                token: "t".into(),
+                seconds: 60,
+                strikes: 0,
+            })),
+            ..Outward::default()
+        }
+    }
+
+    /// Writes a message in this period, one that matters or one of a room; whether the client is asked, and who is due when.
+    fn write(outward: &mut Outward, kind: MessageType, now: u32) -> (bool, Option<u32>) {
+        let mid = Mid::first_of(now.into());
+        let item = Outgoing {
+            stanza: Arc::new(Stanza::message(kind)),
+            to: None,
+            entry: (kind == MessageType::Chat).then_some(Entry { mid, keep: true }),
+        };
+        assert_eq!(
+            outward.push(item, Sift::Pass, &|| false, &LIMITS),
+            Pushed::Queued
+        );
+        let mut out = Vec::new();
+        outward.write(&LIMITS, now, Framing::default(), &mut out);
+        let asked = String::from_utf8_lossy(&out).contains("<r xmlns");
+        (asked, outward.wants_nudge(&LIMITS, now))
+    }
+
+    fn acked(outward: &mut Outward) {
+        outward.asked = false;
+        outward.unacked.release(usize::MAX);
+    }
+
+    #[test]
+    fn the_question_rides_with_the_first_stanza_and_then_once_in_a_while() {
+        let mut outward = outward();
+        assert_eq!(write(&mut outward, MessageType::Groupchat, 3), (true, None));
+        acked(&mut outward);
+        for now in 3..7 {
+            let due = (now == 3).then_some(8);
+            assert_eq!(
+                write(&mut outward, MessageType::Groupchat, now),
+                (false, due)
+            );
+        }
+        assert_eq!(write(&mut outward, MessageType::Groupchat, 7), (true, None));
+    }
+
+    #[test]
+    fn what_matters_is_asked_for_within_two_periods() {
+        let mut outward = outward();
+        assert_eq!(write(&mut outward, MessageType::Groupchat, 3), (true, None));
+        acked(&mut outward);
+        assert_eq!(
+            write(&mut outward, MessageType::Groupchat, 3),
+            (false, Some(8))
+        );
+        // The clock knows a later time, and must learn of this one.
+        assert_eq!(write(&mut outward, MessageType::Chat, 3), (false, Some(5)));
+        assert_eq!(write(&mut outward, MessageType::Groupchat, 4), (true, None));
+    }
+
+    #[test]
+    fn after_many_stanzas_the_question_does_not_wait() {
+        let mut outward = outward();
+        write(&mut outward, MessageType::Groupchat, 3);
+        acked(&mut outward);
+        for number in 1..=ASK_AFTER {
+            let (asked, _) = write(&mut outward, MessageType::Groupchat, 3);
+            assert_eq!(asked, number == ASK_AFTER);
+        }
+    }
+
+    #[test]
+    fn one_of_a_room_finds_more_room_and_is_asked_for_it_only_then() {
+        let mut outward = outward();
+        let mut push = |of_room: &dyn Fn() -> bool| {
+            let item = Outgoing {
+                stanza: Arc::new(Stanza::message(MessageType::Groupchat)),
+                to: None,
+                entry: None,
+            };
+            outward.push(item, Sift::Pass, of_room, &LIMITS)
+        };
+        let asked = Cell::new(0);
+        let no = || {
+            asked.set(asked.get() + 1);
+            false
+        };
+        while push(&no) == Pushed::Queued {
+            assert_eq!(asked.get(), 0);
+        }
+        assert_eq!(asked.get(), 1);
+        assert_eq!(push(&|| true), Pushed::Queued);
     }
 }

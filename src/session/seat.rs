@@ -146,23 +146,22 @@ impl Seat {
         self.id
     }
 
-    /// The client has had time: asks it for an acknowledgement if it still owes one, and gives up
-    /// on one that takes everything and never acknowledges.
-    pub(super) fn nudge(&self) {
+    /// The clock looks after it, in this period, as was `due`: asks the client for an acknowledgement if it had time and still owes
+    /// one, and gives up on one that takes everything and never acknowledges. Says when to look again, if it is too early.
+    pub(super) fn nudge(&self, due: u32, now: u32) -> Option<u32> {
         let limits = self.shared.limits();
         let waker = {
             let mut inner = self.lock();
             let outward = &mut inner.outward;
-            outward.in_nudge_list = false;
-            if outward.unacked.is_empty() {
-                return;
+            if outward.nudge_at != Some(due) {
+                return None;
+            }
+            outward.nudge_at = outward.nudge_due(&limits).filter(|due| *due > now);
+            if outward.nudge_at.is_some() || outward.nudge_due(&limits).is_none() {
+                return outward.nudge_at;
             }
             let blocked = outward.is_blocked(&limits);
-            let asked = outward.asked;
-            if asked && !blocked {
-                return;
-            }
-            outward.nudged |= !asked;
+            outward.nudged |= !outward.asked;
             if let Some(resumable) = &mut outward.resumable {
                 resumable.strikes = if blocked { resumable.strikes + 1 } else { 0 };
                 if resumable.strikes > limits.patience {
@@ -175,6 +174,7 @@ impl Seat {
         if let Some(waker) = waker {
             waker.wake();
         }
+        None
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -125,7 +125,7 @@ impl Seat {
             let count = newly_acked(old.outward.acked, old.outward.sent, h)?;
             let mut outward = std::mem::take(&mut old.outward);
             outward.writer = None;
-            outward.in_nudge_list = false;
+            outward.nudge_at = None;
             outward.acked = outward.acked.wrapping_add(count);
             let taken = outward.unacked.release(count as usize);
             outward.rewind();

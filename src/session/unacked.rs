@@ -10,6 +10,8 @@ use crate::hooks::Entry;
 pub(super) struct Unacked {
     runs: VecDeque<Run>,
     entries: usize,
+    /// Entries, and what is held that would go back to its sender ([`Queued::presses`]).
+    pressing: usize,
     held: usize,
     bytes: usize,
 }
@@ -27,6 +29,7 @@ impl Unacked {
         match (entry, self.runs.back_mut()) {
             (Some(entry), _) => {
                 self.entries += 1;
+                self.pressing += 1;
                 self.runs.push_back(Run::Entry(entry));
             }
             (None, Some(Run::Plain(count))) => *count += 1,
@@ -39,6 +42,7 @@ impl Unacked {
         self.held += 1;
         self.bytes += queued.size;
         self.entries += usize::from(queued.item.entry.is_some());
+        self.pressing += usize::from(queued.presses());
         self.runs.push_back(Run::Held(Box::new(queued)));
     }
 
@@ -54,10 +58,13 @@ impl Unacked {
                 Some(Run::Plain(run)) => count -= *run,
                 Some(Run::Entry(entry)) => {
                     taken.push(*entry);
+                    self.pressing = self.pressing.saturating_sub(1);
                     count -= 1;
                 }
                 Some(Run::Held(queued)) => {
                     taken.extend(queued.item.entry);
+                    let pressed = usize::from(queued.presses());
+                    self.pressing = self.pressing.saturating_sub(pressed);
                     self.held = self.held.saturating_sub(1);
                     self.bytes = self.bytes.saturating_sub(queued.size);
                     count -= 1;
@@ -101,6 +108,11 @@ impl Unacked {
         self.entries
     }
 
+    /// Whether somebody would get again, or get back, what the client has already, if it did not come back.
+    pub fn presses(&self) -> bool {
+        self.pressing > 0
+    }
+
     /// How many stanzas are held, and their bytes.
     pub fn weight(&self) -> (usize, usize) {
         (self.held, self.bytes)
@@ -122,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::hooks::Outgoing;
-    use crate::proto::stanza::{MessageType, Stanza};
+    use crate::proto::stanza::{MessageType, PresenceType, Stanza};
     use crate::store::Mid;
 
     fn entry(n: u64) -> Entry {
@@ -133,9 +145,13 @@ mod tests {
     }
 
     fn queued(n: Option<u64>) -> Queued {
+        held(Stanza::message(MessageType::Chat), n)
+    }
+
+    fn held(stanza: Stanza, n: Option<u64>) -> Queued {
         Queued {
             item: Outgoing {
-                stanza: Arc::new(Stanza::message(MessageType::Chat)),
+                stanza: Arc::new(stanza),
                 to: None,
                 entry: n.map(entry),
             },
@@ -162,14 +178,33 @@ mod tests {
     fn what_is_held_comes_back_whole_and_in_order() {
         let mut unacked = Unacked::default();
         unacked.push(None);
+        assert!(!unacked.presses());
         for n in [Some(1), None, Some(2)] {
             unacked.hold(queued(n));
         }
+        assert!(unacked.presses());
         assert_eq!((unacked.weight(), unacked.entries()), ((3, 300), 2));
         assert_eq!(unacked.release(2), [entry(1)]);
         let rest: Vec<_> = unacked.take_held().iter().map(|q| q.item.entry).collect();
         assert_eq!(rest, [None, Some(entry(2))]);
         assert_eq!((unacked.weight(), unacked.is_empty()), ((0, 0), true));
+    }
+
+    #[test]
+    fn what_a_room_said_and_presence_do_not_press() {
+        let mut unacked = Unacked::default();
+        let said = Stanza::message(MessageType::Groupchat);
+        let shown = Stanza::presence(PresenceType::Available);
+        for stanza in [said, shown] {
+            unacked.hold(held(stanza, None));
+        }
+        assert!(!unacked.presses());
+        unacked.hold(held(Stanza::message(MessageType::Groupchat), Some(1)));
+        assert!(unacked.presses());
+        unacked.release(2);
+        assert!(unacked.presses());
+        unacked.release(1);
+        assert!(!unacked.presses());
     }
 
     #[test]
