@@ -157,6 +157,9 @@ fn eligible(envelope: &Envelope, peer: &Jid, turn: &mut Turn<'_>) -> bool {
     let Kind::Message(kind) = stanza.kind else {
         return false;
     };
+    if kind == MessageType::Groupchat {
+        return false;
+    }
     let Some(answerable) = turn.account.parts.of::<Answerable>() else {
         return false;
     };

@@ -53,7 +53,7 @@ impl Module for Claims {
         let arrives = move |envelope: &mut Envelope, turn: &mut Turn<'_>| {
             if envelope.origin != Origin::Server {
                 let (host, account) = (&self.host, &turn.account.jid);
-                strip(envelope, |el, _| !claims_to_be_us(el, host, account));
+                strip(envelope, |el, from| !claims_to_be_us(el, from, host, account));
             }
             Verdict::Continue
         };
@@ -93,16 +93,19 @@ fn claims_more_than_a_client(el: El<'_>, from: &Jid, host: &Jid) -> bool {
 }
 
 /// What only this server may say to this account, whoever said it.
-fn claims_to_be_us(el: El<'_>, host: &Jid, account: &Jid) -> bool {
+fn claims_to_be_us(el: El<'_>, from: &Jid, host: &Jid, account: &Jid) -> bool {
     let attribute = match (el.ns(), el.name()) {
         (ns::STANZA_ID, "stanza-id") => "by",
         (ns::DELAY, "delay") | (DELAY_LEGACY, "x") => "from",
         (ns::CARBONS, "received" | "sent") => return true,
         _ => return false,
     };
-    names(el, attribute, |by| {
-        by.bare_str() == host.as_str() || by.bare_str() == account.as_str()
-    })
+    let is_us = |by: &Jid| by.bare_str() == host.as_str() || by.bare_str() == account.as_str();
+    // What a room says of itself needs no other spelling: many get it.
+    match el.attr(attribute) == Some(from.bare_str()) {
+        true => is_us(from),
+        false => names(el, attribute, is_us),
+    }
 }
 
 /// Whether the attribute is an address, in whatever spelling, that `whom` accepts.
@@ -158,7 +161,15 @@ mod tests {
     #[test]
     fn nobody_speaks_for_this_server_or_account() {
         let (host, juliet) = (Jid::parse("x").unwrap(), Jid::parse("juliet@x").unwrap());
-        let arrives = |xml| claims(|el| claims_to_be_us(el, &host, &juliet), xml);
+        let froms = ["room@rooms.x/nick", "mallory@y/1", "x", "juliet@x/1"];
+        let froms = froms.map(|from| Jid::parse(from).unwrap());
+        let arrives = |xml| {
+            let [first, rest @ ..] = &froms;
+            let says = |from| claims(|el| claims_to_be_us(el, from, &host, &juliet), xml);
+            let verdict = says(first);
+            assert!(rest.iter().all(|from| says(from) == verdict), "{xml}");
+            verdict
+        };
         for forged in [
             "<stanza-id xmlns='urn:xmpp:sid:0' by='juliet@x' id='1'/>",
             "<stanza-id xmlns='urn:xmpp:sid:0' by='JULIET@X' id='1'/>",

@@ -122,6 +122,20 @@ impl Stanza {
         self.tail.push(child);
     }
 
+    /// With what was appended in a body of its own, to be rendered once for all who get it.
+    pub fn folded(mut self) -> Stanza {
+        let mut contents = self.body_bytes().to_vec();
+        self.write_tail(&mut contents);
+        let mut root = self.body.root.clone();
+        for child in self.tail.drain(..) {
+            root.push_child(child.root());
+        }
+        let body = Body::new(root, self.body.others);
+        let _ = body.contents.set(contents.into_boxed_slice());
+        self.body = Arc::new(body);
+        self
+    }
+
     /// The child elements: those that came, then those that were appended.
     pub fn children(&self) -> impl Iterator<Item = El<'_>> {
         self.body

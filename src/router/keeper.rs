@@ -186,7 +186,7 @@ impl Keeper for Router {
     /// What others send is bounded here; an account's own work is bounded by its sessions' windows
     /// and by the committer, and what follows a commit must not be lost.
     fn bound(&self, work: &Work) -> Option<usize> {
-        let limits = self.limits();
+        let limits = self.limits.load();
         match work {
             // A room says all it has to who enters in one turn (XEP-0045 §7.1).
             Work::Arriving(envelope) if envelope.origin == Origin::Service => {

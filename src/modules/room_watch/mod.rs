@@ -134,10 +134,9 @@ impl Module for RoomWatch {
         });
         let this = self.clone();
         r.message(Path::ToClient, Phase::Record, move |envelope, turn| {
-            let now = this.clock.wall();
             let rooms = rooms_of(slot, envelope, turn);
             if let Some((rooms, from)) = rooms.zip(envelope.from()) {
-                rooms.heard(from, now);
+                rooms.heard(from, this.clock.wall());
             }
             Verdict::Continue
         });

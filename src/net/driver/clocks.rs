@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
@@ -28,6 +28,8 @@ pub(super) struct Clocks {
     pub(super) heard: Instant,
     /// The session was asked whether it lives, and has not said anything since.
     pub(super) probed: bool,
+    /// The timer wakes us when it is time, and is let alone until then.
+    set: bool,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -40,6 +42,7 @@ impl Clocks {
             pause: None,
             heard: now,
             probed: false,
+            set: false,
             timer: Box::pin(tokio::time::sleep(first_byte)),
         }
     }
@@ -93,11 +96,17 @@ impl Connection {
             return Poll::Pending;
         };
         // Set too early it is only re-set when it fires: deadlines move away all the time, and moving a timer costs.
-        if next < self.clocks.timer.deadline() || self.clocks.timer.is_elapsed() {
-            self.clocks.timer.as_mut().reset(next);
+        let clocks = &mut self.clocks;
+        let wakes = clocks.timer.deadline();
+        if clocks.set && wakes <= next && wakes > clocks.now {
+            return Poll::Pending;
         }
-        ready!(self.clocks.timer.as_mut().poll(cx));
-        Poll::Ready(())
+        if next < wakes || clocks.timer.is_elapsed() {
+            clocks.timer.as_mut().reset(next);
+        }
+        let fired = clocks.timer.as_mut().poll(cx);
+        clocks.set = fired.is_pending();
+        fired
     }
 
     fn next_deadline(&self) -> Option<Instant> {

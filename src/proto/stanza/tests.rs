@@ -231,6 +231,18 @@ fn replies_and_errors() {
 }
 
 #[test]
+fn folded_it_says_the_same() {
+    let mut before = stanza("<message from='a@b' type='groupchat' x='1'><body>hi</body></message>");
+    let plain = before.clone();
+    before.push(Element::new("stanza-id", ns::STANZA_ID).with_attr("by", "a@b"));
+    let folded = before.clone().folded();
+    assert!(folded.tail.is_empty());
+    assert_eq!(folded.to_bytes(), before.to_bytes());
+    assert_eq!(folded.to_element(), before.to_element());
+    assert!(!plain.to_bytes().ends_with(b"by='a@b'/></message>"));
+}
+
+#[test]
 fn stored_and_read_back() {
     let mut stanza = stanza("<message from='a@b' type='chat'><body>hi</body></message>");
     stanza.push(Element::new("stanza-id", ns::STANZA_ID).with_attr("by", "a@b"));

@@ -74,12 +74,17 @@ impl Stanza {
         }
         out.push(b'>');
         out.extend_from_slice(contents);
-        for child in &self.tail {
-            xml::write::element(child.root(), ns::CLIENT, out);
-        }
+        self.write_tail(out);
         out.extend_from_slice(b"</");
         out.extend_from_slice(name);
         out.push(b'>');
+    }
+
+    /// What the server appended.
+    pub(super) fn write_tail(&self, out: &mut Vec<u8>) {
+        for child in &self.tail {
+            xml::write::element(child.root(), ns::CLIENT, out);
+        }
     }
 
     /// The bytes of the body's children, rendered by whoever comes first.

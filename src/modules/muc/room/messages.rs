@@ -92,7 +92,7 @@ impl Room {
         let mut live = stanza.clone();
         live.push(self.stanza_id(mid));
         self.remember(mid, full, stanza, now, out);
-        let live = Arc::new(live);
+        let live = Arc::new(live.folded());
         let facts = Facts::of(&live);
         out.said = (facts.class == Class::Content && !facts.no_store).then(|| live.clone());
         out.tell_all(self.hearers(), live);
