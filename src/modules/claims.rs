@@ -53,7 +53,9 @@ impl Module for Claims {
         let arrives = move |envelope: &mut Envelope, turn: &mut Turn<'_>| {
             if envelope.origin != Origin::Server {
                 let (host, account) = (&self.host, &turn.account.jid);
-                strip(envelope, |el, from| !claims_to_be_us(el, from, host, account));
+                strip(envelope, |el, from| {
+                    !claims_to_be_us(el, from, host, account)
+                });
             }
             Verdict::Continue
         };

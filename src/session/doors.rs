@@ -120,7 +120,9 @@ impl Seat {
                 Pushed::Full
             } else {
                 let sift = self.sift(&inner, &item);
-                inner.outward.push(item, sift, &|| !away && of_room(), &limits)
+                inner
+                    .outward
+                    .push(item, sift, &|| !away && of_room(), &limits)
             };
             if away {
                 self.count_bytes(&mut inner);
