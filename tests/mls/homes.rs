@@ -249,6 +249,34 @@ async fn what_was_accepted_reaches_all_over_a_kill() {
     assert_eq!(epoch, "21");
 }
 
+async fn phone(server: &Process) -> Client {
+    let builder = server.client("bob").resource("phone");
+    builder.connect(server.addr).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_sent_again_because_the_answer_was_lost_comes_once() {
+    let mut server = Process::start(&["alice", "bob"], &[]);
+    let [home, one] = ["bob", "alice"].map(crate::support::process::jid);
+    let mut bob = phone(&server).await;
+    bob.request("set", None, create(&[one.as_str()]))
+        .await
+        .unwrap();
+    let text = |text| letter(&of(0, 1, text));
+    let first = send(&mut bob, &home, text("once")).await;
+    assert_eq!(send(&mut bob, &home, text("once")).await, first);
+    server.kill();
+    drop(bob);
+    server.restart();
+    let mut bob = phone(&server).await;
+    assert_eq!(send(&mut bob, &home, text("once")).await, first);
+    let last = send(&mut bob, &home, text("twice")).await;
+    let mut alice = server.client("alice").connect(server.addr).await.unwrap();
+    alice.presence().await.unwrap();
+    assert_eq!(next(&mut alice).await.0, first.0);
+    assert_eq!(next(&mut alice).await.0, last.0);
+}
+
 #[tokio::test]
 async fn what_all_have_is_kept_for_nobody() {
     let store = Store::open(Options::memory(), Clock::system()).unwrap();

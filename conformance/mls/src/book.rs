@@ -140,9 +140,10 @@ impl Book<'_> {
         };
         self.expect(right, || {
             format!(
-                "{} saw {} messages, with gaps or out of order",
+                "{} saw {} messages, with gaps or out of order: {}",
                 diary.identity,
-                seen.len()
+                seen.len(),
+                strayed(&seen, self.archive)
             )
         });
     }
@@ -191,6 +192,16 @@ impl Book<'_> {
         });
         self.summary.read += 1;
     }
+}
+
+/// The ids that are not where they should be: what is seen beside what is kept.
+fn strayed(seen: &[Entry], archive: &[Entry]) -> String {
+    let place = |entry: &Entry| {
+        let found = archive.iter().position(|kept| kept.id == entry.id);
+        found.map_or("?".to_owned(), |at| at.to_string())
+    };
+    let places: Vec<String> = seen.iter().map(place).collect();
+    format!("{} of {} in the archive", places.join(" "), archive.len())
 }
 
 fn committed(entry: &Entry) -> Option<u64> {

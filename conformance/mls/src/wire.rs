@@ -87,7 +87,11 @@ pub struct Wire {
     /// Stanzas sent since acknowledgements were enabled.
     sent: u32,
     arrived: VecDeque<Came>,
-    /// The last id in the account's own archive, for a group whose home is an account.
+    /// Messages of the group that came before what was missed was there: their place is after that.
+    early: Vec<Entry>,
+    /// Whether what was missed is there.
+    entered: bool,
+    /// The last id in the account's own archive, for a group whose home is an account; all before it is there.
     kept: Option<String>,
 }
 
@@ -102,6 +106,8 @@ impl Wire {
             client: None,
             sent: 0,
             arrived: VecDeque::new(),
+            early: Vec::new(),
+            entered: false,
             kept: None,
         }
     }
@@ -116,6 +122,14 @@ impl Wire {
     /// Enters the room, if there is one: what was said after the message with this id. What comes later comes from
     /// [`Post::next`], and the first of that may have come from here already.
     pub async fn enter(&mut self, after: Option<&str>) -> Result<Vec<Entry>, Trouble> {
+        let after = match &self.server.home {
+            Home::Room(_) => {
+                self.join().await?;
+                after.map(str::to_owned)
+            }
+            Home::Account(_) => self.kept.clone(),
+        };
+        let (missed, last) = self.catch_up(after).await?;
         let mut entries = Vec::new();
         for came in std::mem::take(&mut self.arrived) {
             match came {
@@ -123,14 +137,10 @@ impl Wire {
                 welcome => self.arrived.push_back(welcome),
             }
         }
-        let missed = match &self.server.home {
-            Home::Room(_) => {
-                self.join().await?;
-                self.catch_up(after.map(str::to_owned)).await?
-            }
-            Home::Account(_) => self.catch_up(self.kept.clone()).await?,
-        };
         entries.extend(missed);
+        entries.append(&mut self.early);
+        self.kept = last;
+        self.entered = true;
         Ok(entries)
     }
 
@@ -168,6 +178,8 @@ impl Wire {
 
     async fn connect(&mut self) -> Result<(), Trouble> {
         self.client = None;
+        self.entered = false;
+        self.early.clear();
         // Welcome messages are offered again.
         self.arrived
             .retain(|came| matches!(came, Came::Arrival(Arrival::Entry(_))));
@@ -202,8 +214,11 @@ impl Wire {
         }
     }
 
-    /// What an archive has after the message with this id (XEP-0313).
-    async fn catch_up(&mut self, mut after: Option<String>) -> Result<Vec<Entry>, Trouble> {
+    /// What an archive has after the message with this id, and the id of the last (XEP-0313).
+    async fn catch_up(
+        &mut self,
+        mut after: Option<String>,
+    ) -> Result<(Vec<Entry>, Option<String>), Trouble> {
         let mut entries = Vec::new();
         loop {
             let (page, fin) = self.page(after.as_deref()).await?;
@@ -215,12 +230,11 @@ impl Wire {
                 .child("set", ns::RSM)
                 .and_then(|set| set.child("last", ns::RSM));
             let Some(last) = last else {
-                return Ok(entries);
+                return Ok((entries, after));
             };
             after = Some(last.text().into_owned());
-            self.kept = after.clone();
             if fin.attr("complete") == Some("true") {
-                return Ok(entries);
+                return Ok((entries, after));
             }
         }
     }
@@ -306,12 +320,18 @@ impl Wire {
             let id = match &self.server.home {
                 Home::Room(room) => self.archive_id(stanza.root(), room)?,
                 Home::Account(_) => {
-                    self.kept = Some(self.archive_id(stanza.root(), account_of(&self.identity))?);
+                    let kept = self.archive_id(stanza.root(), account_of(&self.identity))?;
+                    if self.entered {
+                        self.kept = Some(kept);
+                    }
                     stanza.attr("id").unwrap_or_default().to_owned()
                 }
             };
-            let entry = Arrival::Entry(Entry { id, message });
-            self.arrived.push_back(Came::Arrival(entry));
+            let entry = Entry { id, message };
+            match self.entered {
+                true => self.arrived.push_back(Came::Arrival(Arrival::Entry(entry))),
+                false => self.early.push(entry),
+            }
         }
         Ok(())
     }

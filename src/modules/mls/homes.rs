@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::{Face, errors};
@@ -13,7 +16,6 @@ use crate::proto::error::{Condition, StanzaError};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
 use crate::proto::stanza::{MessageType, Stanza};
-use crate::runtime::random;
 use crate::state::mls::order::{self, Changed, Order, Terms};
 use crate::state::mls::{self, Desk, Home, Info, Letter, MlsError, Parcel, Place, SendError};
 use crate::state::owned::{Line, Owner};
@@ -24,6 +26,8 @@ use crate::xml::{El, Element};
 const GROUP: usize = 255;
 /// What is shown where MLS is not known.
 const FALLBACK: &str = "This message is encrypted with MLS.";
+/// Bytes of a hash that are enough to tell messages apart.
+const ID: usize = 16;
 /// Parcels read at once.
 const PAGE: usize = 100;
 
@@ -221,7 +225,7 @@ impl Face {
         changed: &Changed,
     ) -> Result<Element, StanzaError> {
         let framed = order::framed(bytes)?;
-        let id = random::id();
+        let id = id_of(bytes);
         let stanza = sealed(owner.jid(), from, bytes, &id).to_bytes();
         let letter = Letter {
             from,
@@ -386,6 +390,13 @@ pub(super) fn give_nobody(face: &Face, payload: El<'_>) -> StanzaError {
 
 fn none(group: Result<Vec<u8>, StanzaError>) -> StanzaError {
     group.map_or_else(|error| error, |group| errors::no_group(&group))
+}
+
+/// The id of a message, which is the same when it is sent again because the answer was lost: those who have it know it by that.
+fn id_of(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    let half = digest.get(..ID).unwrap_or(&digest);
+    URL_SAFE_NO_PAD.encode(half)
 }
 
 /// What all get who take part.
