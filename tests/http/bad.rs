@@ -102,6 +102,33 @@ async fn what_is_too_large() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_asked_for_ends_no_connection_unannounced() {
+    let server = server("").await;
+    let mut web = Web::plain(without_tls(&server)).await;
+    for _ in 0..2 {
+        web.send("POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
+            .await;
+        // The body comes in a packet of its own.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        web.send("hello").await;
+        let answer = web.answer(false).await.unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (404, None));
+    }
+    let mut web = Web::plain(without_tls(&server)).await;
+    for size in ["Content-Length: 70000", "Transfer-Encoding: chunked"] {
+        web.send(format!(
+            "POST /nothing HTTP/1.1\r\nHost: localhost\r\n{size}\r\n\r\n"
+        ))
+        .await;
+        let answer = web.answer(false).await.unwrap();
+        assert_eq!(answer.header("connection"), Some("close"), "{size}");
+        assert!(web.is_over().await);
+        web = Web::plain(without_tls(&server)).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_cannot_smuggle_headers() {
     let server = server("").await;
     let mut web = Web::plain(without_tls(&server)).await;

@@ -1,11 +1,11 @@
 //! Bodies: of requests, bounded in size and pace; of answers, which hold the request's seat.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,10 +21,51 @@ use crate::http::content::Content;
 /// Bytes of a body that must come, unless it ends, in each `http.body_timeout`.
 const PROGRESS: u64 = 16 * 1024;
 
+/// Bytes of a body that nobody asked for which are still read, so that the next request finds its connection open.
+const UNREAD: u64 = 64 * 1024;
+/// How long such a body may take.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a feature leaves of the body of a request.
+#[derive(Clone, Default)]
+pub(super) struct Rest(Arc<Mutex<Option<Incoming>>>);
+
+impl Rest {
+    /// Nobody reads what is left of this body, if anything is.
+    pub(super) fn leave(&self, body: Incoming) {
+        if body.is_end_stream() {
+            return;
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
+
+    /// Reads it, unless it is much; whether another request can come after it.
+    pub(super) async fn read(&self) -> bool {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = left else {
+            return true;
+        };
+        if body.size_hint().upper().is_none_or(|most| most > UNREAD) {
+            return false;
+        }
+        let read = async {
+            while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                if frame.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(LINGER, read).await.unwrap_or(false)
+    }
+}
+
 /// The body of a request.
 pub(super) struct Limited {
     front: Arc<Inner>,
-    body: Incoming,
+    /// Nothing once it has ended.
+    body: Option<Incoming>,
+    rest: Rest,
     left: u64,
     patience: Duration,
     /// Since when so many bytes have come.
@@ -35,11 +76,12 @@ pub(super) struct Limited {
 
 impl Limited {
     /// At most `most` bytes; the time runs from here.
-    pub(super) fn new(front: Arc<Inner>, body: Incoming, most: u64) -> Limited {
+    pub(super) fn new(front: Arc<Inner>, body: Incoming, most: u64, rest: &Rest) -> Limited {
         let patience = front.options.load().body_timeout;
         Limited {
             front,
-            body,
+            body: Some(body),
+            rest: rest.clone(),
             left: most,
             patience,
             timer: Box::pin(tokio::time::sleep(patience)),
@@ -74,8 +116,14 @@ impl HttpSource for Limited {
             return Poll::Ready(Some(Err(error.clone())));
         }
         loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(None) => return Poll::Ready(None),
+            let Some(body) = self.body.as_mut() else {
+                return Poll::Ready(None);
+            };
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(None) => {
+                    self.body = None;
+                    return Poll::Ready(None);
+                }
                 Poll::Ready(Some(Err(_))) => return self.fail(HttpBodyError::CutOff),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(piece) if !piece.is_empty() => return self.take(piece),
@@ -88,6 +136,14 @@ impl HttpSource for Limited {
                     return self.fail(HttpBodyError::TooSlow);
                 }
             }
+        }
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.rest.leave(body);
         }
     }
 }

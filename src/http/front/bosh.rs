@@ -8,7 +8,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
 
-use super::body::Limited;
+use super::body::{Limited, Rest};
 use super::request::From;
 use super::{FrontOptions, Inner, websocket};
 use crate::hooks::{HttpBody, HttpContent, HttpResponse};
@@ -22,21 +22,20 @@ pub(super) async fn answer(
     front: &Arc<Inner>,
     (options, bosh): (&FrontOptions, &BoshOptions),
     (head, name): (&Parts, &str),
-    body: Incoming,
+    (body, rest): (Incoming, &Rest),
     (from, peer): (&From, IpAddr),
 ) -> HttpResponse {
     if !websocket::is_welcome(&head.headers, options, name) {
+        rest.leave(body);
         let refusal = "pages of this site may not connect here; see http.websocket.origins";
         return HttpResponse::text(403, refusal);
     }
     let response = match head.method {
-        Method::OPTIONS => HttpResponse::new(204)
-            .with_header("access-control-allow-methods", "POST, OPTIONS")
-            .with_header("access-control-allow-headers", "content-type")
-            .with_header("access-control-max-age", "7200"),
-        Method::POST => posted(front, bosh, body, (from, peer)).await,
-        _ => HttpResponse::text(405, "XMPP apps connect here by BOSH, with POST")
-            .with_header("allow", "POST, OPTIONS"),
+        Method::POST => posted(front, bosh, (body, rest), (from, peer)).await,
+        ref method => {
+            rest.leave(body);
+            unposted(method)
+        }
     };
     let response = response.with_header("vary", "origin");
     match head
@@ -49,18 +48,30 @@ pub(super) async fn answer(
     }
 }
 
+fn unposted(method: &Method) -> HttpResponse {
+    match *method {
+        Method::OPTIONS => HttpResponse::new(204)
+            .with_header("access-control-allow-methods", "POST, OPTIONS")
+            .with_header("access-control-allow-headers", "content-type")
+            .with_header("access-control-max-age", "7200"),
+        _ => HttpResponse::text(405, "XMPP apps connect here by BOSH, with POST")
+            .with_header("allow", "POST, OPTIONS"),
+    }
+}
+
 async fn posted(
     front: &Arc<Inner>,
     bosh: &BoshOptions,
-    body: Incoming,
+    (body, rest): (Incoming, &Rest),
     (from, peer): (&From, IpAddr),
 ) -> HttpResponse {
     let most = bosh.body_bytes as u64;
     let length = body.size_hint().exact();
     if length.is_some_and(|length| length > most) {
+        rest.leave(body);
         return HttpResponse::text(413, "the body is larger than allowed here");
     }
-    let source = Limited::new(front.clone(), body, most);
+    let source = Limited::new(front.clone(), body, most, rest);
     let request = match HttpBody::new(length, Box::new(source)).whole().await {
         Ok(request) => request,
         Err(error) => return HttpResponse::text(400, &error.to_string()),

@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response};
 
-use super::body::{Limited, OpenRequest, Outgoing};
+use super::body::{Limited, OpenRequest, Outgoing, Rest};
 use super::seats::Full;
 use super::{FrontOptions, Inner, ProxyHeader, answer, forwarded, path, websocket};
 use crate::hooks::http::HttpClaims;
@@ -47,7 +47,14 @@ pub(super) async fn answer(
     from: Arc<From>,
 ) -> Response<Outgoing> {
     let response = match admit(&front, &request, &from) {
-        Ok((seat, peer)) => route(&front, request, &from, peer, seat).await,
+        Ok((seat, peer)) => {
+            let rest = Rest::default();
+            let response = route(&front, request, (&from, &rest), peer, seat).await;
+            match rest.read().await {
+                true => response,
+                false => answer::closing(response),
+            }
+        }
         Err(refusal) => answer::closing(answer::written(refusal, None, None)),
     };
     front.figures.answered(response.status().as_u16());
@@ -101,7 +108,7 @@ fn client(options: &FrontOptions, request: &Request<Incoming>, peer: IpAddr) -> 
 async fn route(
     front: &Arc<Inner>,
     mut request: Request<Incoming>,
-    from: &From,
+    (from, rest): (&From, &Rest),
     peer: IpAddr,
     seat: OpenRequest,
 ) -> Response<Outgoing> {
@@ -131,7 +138,7 @@ async fn route(
     }
     if let Some(bosh) = options.bosh.as_ref().filter(|bosh| bosh.path == decoded) {
         let (options, head) = ((&*options, bosh), (&head, name));
-        let answer = super::bosh::answer(front, options, head, body, (from, peer)).await;
+        let answer = super::bosh::answer(front, options, head, (body, rest), (from, peer)).await;
         return answer::written(answer, None, Some(seat));
     }
     let Some(host) = options.host(name) else {
@@ -139,6 +146,7 @@ async fn route(
     };
     let claims = host.tables.http().at(&decoded);
     if claims.is_empty() {
+        rest.leave(body);
         return answer::written(
             HttpResponse::text(404, "there is nothing here"),
             None,
@@ -146,6 +154,7 @@ async fn route(
         );
     }
     if head.method == Method::OPTIONS {
+        rest.leave(body);
         return answer::options(&claims);
     }
     let request = AsRead {
@@ -153,7 +162,7 @@ async fn route(
         host: host.domain.clone(),
         peer,
     };
-    let mut response = ask(front, &claims, request, body, seat).await;
+    let mut response = ask(front, &claims, request, (body, rest), seat).await;
     answer::share(&claims, &mut response);
     response
 }
@@ -185,7 +194,7 @@ async fn ask(
     front: &Arc<Inner>,
     claims: &HttpClaims<'_>,
     read: AsRead<'_>,
-    body: Incoming,
+    (body, left): (Incoming, &Rest),
     seat: OpenRequest,
 ) -> Response<Outgoing> {
     let method = method(&read.head.method);
@@ -201,7 +210,7 @@ async fn ask(
         let refusal = HttpResponse::text(413, "the body is larger than allowed here");
         return answer::closing(answer::written(refusal, Some(method), None));
     }
-    let source = Limited::new(front.clone(), body, route.body);
+    let source = Limited::new(front.clone(), body, route.body, left);
     let answer = handler(HttpRequest {
         method,
         rest: rest.to_owned(),
