@@ -1,5 +1,7 @@
 //! What the web side costs the server: messages over WebSockets beside the same over TCP, in turns; idle sessions; a large file
-//! up and down beside nginx (Debian's `nginx-light`), where that is installed. CPU and memory of the processes, from /proc.
+//! up and down beside nginx (Debian's `nginx-light`), where that is installed, in turns too and over the same TLS. CPU and memory
+//! of the processes, from /proc. What nginx does not do counts as waxwing's: before it says `201` the file is hashed, and on the
+//! disk for good, while nginx leaves that to the kernel, whose time nobody counts.
 //! Run with `cargo bench --bench web [messages] [sessions] [files] [MIB]`: all of it, and a file of 1,024 MiB, unless it is said
 //! otherwise.
 #![allow(
@@ -20,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{CipherSuite, ProtocolVersion};
 use waxwing::proto::{MessageType, Stanza, ns};
 use waxwing::xml::Element;
 
@@ -46,10 +49,10 @@ const IDLE: usize = 2_000;
 /// Those before, who are not counted.
 const WARM: usize = 50;
 const URL: &str = "https://localhost:5443";
+/// The path of a file on nginx.
+const FILE: &str = "/file.bin";
 /// Bytes that are written and read at once.
 const PIECE: usize = 64 * 1024;
-/// Bytes that uploads hash at once.
-const HASHED: usize = 256 * 1024;
 /// Bounds that would be measured instead of the server.
 const UNBOUNDED: &[&str] = &[
     "limits.connections.unauthenticated=20000",
@@ -164,10 +167,47 @@ async fn sessions() {
     }
 }
 
-/// A file up and down: CPU for each GiB, and memory, of waxwing and of nginx.
+/// A file up and down, in turns: CPU for each GiB, and memory, of waxwing and of nginx.
 async fn files(bytes: u64) {
     let server = Process::start(&["romeo"], UNBOUNDED);
     let mut romeo = connect(&server, "romeo", Security::Direct).await;
+    let ours = Place {
+        address: server.addr,
+        trust: server.trust(),
+        pids: vec![server.id()],
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(folder.path());
+    let theirs = nginx.as_ref().map(Nginx::place);
+    let (mut own, mut other) = (Costs::default(), Costs::default());
+    for _ in 0..ROUNDS {
+        let (put, get) = slot(&mut romeo, bytes).await;
+        own.add(ours.measure(&put, &get, bytes).await);
+        let account = format!("romeo@{}", process::HOST);
+        let (done, _, said) = server.run(&["upload", "delete", "--account", &account, "--yes"]);
+        assert!(done, "{said}");
+        if let Some(theirs) = &theirs {
+            other.add(theirs.measure(FILE, FILE, bytes).await);
+            fs::remove_file(format!("{}/files{FILE}", folder.path().display())).unwrap();
+        }
+    }
+    let own = own.show("waxwing");
+    let Some(theirs) = theirs else {
+        println!("nginx is not installed (apt-get install nginx-light): nothing to compare with");
+        return;
+    };
+    let other = other.show("nginx");
+    let (version, cipher) = ours.tls().await;
+    assert_eq!((version, cipher), theirs.tls().await, "not the same TLS");
+    println!(
+        "beside nginx: {:.2}× up, {:.2}× down (middle of {ROUNDS} rounds; {version:?}, {cipher:?})",
+        own.0 / other.0,
+        own.1 / other.1
+    );
+}
+
+/// Asks for a place for a file: the paths to put it to, and to get it from.
+async fn slot(romeo: &mut Client, bytes: u64) -> (String, String) {
     let wish = Element::new("request", ns::HTTP_UPLOAD)
         .with_attr("filename", "file.bin")
         .with_attr("size", &bytes.to_string());
@@ -178,43 +218,43 @@ async fn files(bytes: u64) {
         let url = slot.child(name, ns::HTTP_UPLOAD).unwrap().attr("url");
         url.unwrap().strip_prefix(URL).unwrap().to_owned()
     };
-    let place = Place {
-        name: "waxwing",
-        address: server.addr,
-        trust: server.trust(),
-        pids: vec![server.id()],
-    };
-    let ours = place.measure(&path("put"), &path("get"), bytes).await;
-    let folder = tempfile::tempdir().unwrap();
-    let Some(nginx) = Nginx::start(folder.path()) else {
-        println!("nginx is not installed (apt-get install nginx-light): nothing to compare with");
-        return;
-    };
-    let theirs = nginx.place().measure("/file.bin", "/file.bin", bytes).await;
-    let hashing = hashing();
-    println!(
-        "beside nginx: {:.2}× up, {:.2}× without the {hashing:.2} s of SHA-256 for a GiB, which nginx does not make; {:.2}× down",
-        ours.0 / theirs.0,
-        (ours.0 - hashing) / theirs.0,
-        ours.1 / theirs.1
-    );
+    (path("put"), path("get"))
 }
 
-/// CPU seconds of the hash of a GiB, as uploads are hashed.
-fn hashing() -> f64 {
-    let (own, piece) = (std::process::id(), vec![7; HASHED]);
-    let before = cpu_seconds(own);
-    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    for _ in 0..(1 << 30) / HASHED {
-        hash.update(&piece);
+/// What one round cost: CPU seconds for each GiB and MiB in a second, up and down; MB of memory before, after up, after down.
+struct Round {
+    cpu: [f64; 2],
+    rate: [f64; 2],
+    memory: [f64; 3],
+}
+
+/// What all rounds cost.
+#[derive(Default)]
+struct Costs(Vec<Round>);
+
+impl Costs {
+    fn add(&mut self, round: Round) {
+        self.0.push(round);
     }
-    std::hint::black_box(hash.finish());
-    cpu_seconds(own) - before
+
+    /// The middle of the rounds; CPU up and down is returned too.
+    fn show(&self, name: &str) -> (f64, f64) {
+        let of = |figure: &dyn Fn(&Round) -> f64| middle(self.0.iter().map(figure).collect());
+        let (up, down) = (of(&|round| round.cpu[0]), of(&|round| round.cpu[1]));
+        println!(
+            "{name}: up {up:.2} s of CPU for a GiB, {:.0} MiB/s; down {down:.2} s, {:.0} MiB/s; memory {:.0} MB before, {:.0} after up, {:.0} after down",
+            of(&|round| round.rate[0]),
+            of(&|round| round.rate[1]),
+            of(&|round| round.memory[0]),
+            of(&|round| round.memory[1]),
+            of(&|round| round.memory[2]),
+        );
+        (up, down)
+    }
 }
 
 /// A server for files, and its processes.
 struct Place {
-    name: &'static str,
     address: SocketAddr,
     trust: Trust,
     pids: Vec<u32>,
@@ -236,26 +276,29 @@ impl Place {
         connector.connect(name, socket).await.unwrap()
     }
 
-    /// CPU seconds for each GiB, up and down.
-    async fn measure(&self, put: &str, get: &str, bytes: u64) -> (f64, f64) {
+    /// What TLS was agreed on.
+    async fn tls(&self) -> (ProtocolVersion, CipherSuite) {
+        let stream = self.open().await;
+        let (_, session) = stream.get_ref();
+        let suite = session.negotiated_cipher_suite().unwrap();
+        (session.protocol_version().unwrap(), suite.suite())
+    }
+
+    /// A file up and down.
+    async fn measure(&self, put: &str, get: &str, bytes: u64) -> Round {
         let gib = bytes as f64 / (1 << 30) as f64;
+        let rate = |took: Duration| bytes as f64 / took.as_secs_f64() / (1 << 20) as f64;
         let (memory, cpu, began) = (self.memory(), self.cpu(), Instant::now());
         self.put(put, bytes).await;
         let (up, up_took, after_up) = (self.cpu() - cpu, began.elapsed(), self.memory());
         let (cpu, began) = (self.cpu(), Instant::now());
         self.get(get, bytes).await;
         let (down, down_took) = (self.cpu() - cpu, began.elapsed());
-        let rate = |took: Duration| bytes as f64 / took.as_secs_f64() / (1 << 20) as f64;
-        println!(
-            "{}: up {:.2} s of CPU for a GiB, {:.0} MiB/s; down {:.2} s, {:.0} MiB/s; memory {memory:.0} MB before, {after_up:.0} after up, {:.0} after down",
-            self.name,
-            up / gib,
-            rate(up_took),
-            down / gib,
-            rate(down_took),
-            self.memory()
-        );
-        (up / gib, down / gib)
+        Round {
+            cpu: [up / gib, down / gib],
+            rate: [rate(up_took), rate(down_took)],
+            memory: [memory, after_up, self.memory()],
+        }
     }
 
     async fn put(&self, path: &str, bytes: u64) {
@@ -327,7 +370,7 @@ impl Nginx {
         let text = format!(
             "worker_processes 1;\nuser root;\npid {at}/pid;\nerror_log {at}/error.log;\ndaemon off;\nevents {{}}\nhttp {{\n\
              access_log off;\nsendfile on;\nclient_body_temp_path {at}/body;\nclient_max_body_size 0;\n\
-             server {{\nlisten 127.0.0.1:{port} ssl;\nssl_certificate {at}/cert.pem;\nssl_certificate_key {at}/key.pem;\n\
+             server {{\nlisten 127.0.0.1:{port} ssl;\nssl_certificate {at}/cert.pem;\nssl_certificate_key {at}/key.pem;\nssl_protocols TLSv1.3;\n\
              location / {{ root {at}/files; dav_methods PUT; }}\n}}\n}}\n"
         );
         fs::write(folder.join("nginx.conf"), text).unwrap();
@@ -359,7 +402,6 @@ impl Nginx {
         let children = fs::read_to_string(children).unwrap_or_default();
         let workers = children.split_whitespace().map(|pid| pid.parse().unwrap());
         Place {
-            name: "nginx",
             address: self.address,
             trust: self.trust.clone(),
             pids: workers.chain([master]).collect(),

@@ -79,16 +79,26 @@ impl Io {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if let Io::Pipe(pipe) = self {
-            return pipe.poll_read(cx, buffer);
-        }
         let mut buffer = ReadBuf::new(buffer);
-        let read = match self {
-            Io::Away | Io::Pipe(_) => return Poll::Pending,
-            Io::Plain(socket) => Pin::new(socket).poll_read(cx, &mut buffer),
-            Io::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-        };
+        let read = self.poll_fill(cx, &mut buffer);
         read.map_ok(|()| buffer.filled().len())
+    }
+
+    /// Reads into what is free of `buffer`, which need not have been written to before; nothing more in it is the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Io::Away => Poll::Pending,
+            Io::Pipe(pipe) => {
+                let read = pipe.poll_read(cx, buffer.initialize_unfilled());
+                read.map_ok(|length| buffer.advance(length))
+            }
+            Io::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Io::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
     }
 
     /// Writes from the front of `bytes`.

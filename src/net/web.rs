@@ -188,8 +188,8 @@ impl AsyncRead for WebStream {
             }
             return Poll::Ready(Ok(()));
         }
-        let read = this.io.poll_read(cx, into.initialize_unfilled());
-        read.map_ok(|length| into.advance(length))
+        // What hyper has free is many times what comes at once: it is not cleared for each read.
+        this.io.poll_fill(cx, into)
     }
 }
 

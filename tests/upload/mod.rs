@@ -210,10 +210,9 @@ async fn a_file_goes_up_and_whoever_has_its_address_gets_it() {
         ),
         ("accept-ranges", "bytes"),
         ("access-control-allow-origin", "*"),
-        // SHA-256
         (
             "etag",
-            "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"",
+            "\"blake3:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f\"",
         ),
     ];
     for (name, value) in expected {

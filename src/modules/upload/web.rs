@@ -1,5 +1,6 @@
 //! Files on their way in and out, over HTTP (XEP-0363 §7).
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::Shared;
@@ -13,9 +14,6 @@ use crate::store::CommitError;
 /// Headers that scripts may send with a file, and with a request for one.
 pub(super) const PUT_HEADERS: &[&str] = &["content-type", "authorization"];
 pub(super) const GET_HEADERS: &[&str] = &["range", "if-match", "if-none-match", "if-range"];
-
-/// Bytes that are written at once.
-const PIECE: usize = 256 * 1024;
 
 /// Takes a file.
 pub(super) async fn put(shared: Arc<Shared>, request: HttpRequest) -> HttpResponse {
@@ -67,7 +65,7 @@ fn nothing() -> HttpResponse {
     HttpResponse::text(404, "There is no such file.")
 }
 
-fn broken(file: &File, error: &std::io::Error) -> HttpResponse {
+fn broken(file: &File, error: &io::Error) -> HttpResponse {
     tracing::error!(account = %file.account, %error, "a file cannot be read");
     HttpResponse::text(500, "This file cannot be read.")
 }
@@ -160,14 +158,11 @@ async fn write(
     file: &File,
     body: HttpBody,
 ) -> Result<String, HttpResponse> {
-    let failed = |error: std::io::Error| {
-        tracing::error!(account = %file.account, %error, "a file cannot be written");
-        HttpResponse::text(500, "This cannot be stored.")
-    };
-    let draft = shared.desk.storage().begin(id).await.map_err(failed)?;
-    let draft = receive(draft, file.size, body).await?;
-    let hash = shared.desk.storage().finish(draft).await;
-    let hash = hash.map_err(failed)?;
+    let storage = shared.desk.storage();
+    let failed = |error| unwritten(file, &error);
+    let mut draft = storage.begin(id).await.map_err(failed)?;
+    receive(&mut draft, file, body).await?;
+    let hash = storage.finish(draft).await.map_err(failed)?;
     let until = shared.until(file.purpose, file.latest, shared.clock.wall());
     match shared.desk.complete(id, &hash, until).await {
         Ok(()) => Ok(hash),
@@ -183,38 +178,35 @@ async fn write(
 }
 
 /// Writes a body as it comes.
-async fn receive(mut draft: Draft, size: u64, mut body: HttpBody) -> Result<Draft, HttpResponse> {
-    let (mut came, mut waiting, mut pieces) = (0u64, 0, Vec::new());
-    loop {
-        let piece = body.piece().await.map_err(|why| match why {
+async fn receive(draft: &mut Draft, file: &File, mut body: HttpBody) -> Result<(), HttpResponse> {
+    let mut left = file.size;
+    while let Some(piece) = body.piece().await.transpose() {
+        let piece = piece.map_err(|why| match why {
             HttpBodyError::TooLarge => HttpResponse::text(413, "This is too long."),
             HttpBodyError::TooSlow => HttpResponse::text(408, "This is too slow."),
             HttpBodyError::CutOff => HttpResponse::text(400, "This is not all of it."),
         })?;
-        let end = piece.is_none();
-        if let Some(piece) = piece {
-            came = came.saturating_add(piece.len() as u64);
-            waiting += piece.len();
-            pieces.push(piece);
-        }
-        if came > size || (end && came < size) {
-            return Err(HttpResponse::text(400, "This is not as long as it said."));
-        }
-        if waiting >= PIECE || (end && waiting > 0) {
-            waiting = 0;
-            match draft.write(std::mem::take(&mut pieces)).await {
-                Ok(true) => {}
-                Ok(false) => return Err(HttpResponse::text(507, "The server has no more room.")),
-                Err(error) => {
-                    tracing::error!(%error, "a file cannot be written");
-                    return Err(HttpResponse::text(500, "This cannot be stored."));
-                }
-            }
-        }
-        if end {
-            return Ok(draft);
-        }
+        let rest = left.checked_sub(piece.len() as u64);
+        left = rest.ok_or_else(other_length)?;
+        let written = draft.write(&piece).await;
+        written.map_err(|error| unwritten(file, &error))?;
     }
+    match left {
+        0 => Ok(()),
+        _ => Err(other_length()),
+    }
+}
+
+fn other_length() -> HttpResponse {
+    HttpResponse::text(400, "This is not as long as it said.")
+}
+
+fn unwritten(file: &File, error: &io::Error) -> HttpResponse {
+    if error.kind() == ErrorKind::StorageFull {
+        return HttpResponse::text(507, "The server has no more room.");
+    }
+    tracing::error!(account = %file.account, %error, "a file cannot be written");
+    HttpResponse::text(500, "This cannot be stored.")
 }
 
 fn later(text: &str) -> HttpResponse {

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
-use ring::digest::{Context, SHA256};
+use blake3::Hasher;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::runtime::random;
 use crate::state::token_id::Id;
@@ -16,6 +16,11 @@ use crate::store::free_space;
 /// Files being written lie here until they are whole, in a folder of each process.
 const NEW: &str = "new";
 static RUN: LazyLock<String> = LazyLock::new(random::id);
+/// Bytes of a file that go to the thread that writes at once.
+const PIECE: usize = 256 * 1024;
+/// And that are hashed and written at once: they stay in the processor's first cache meanwhile, and the kernel finds so many
+/// free pages side by side. For more it moves others out of the way, which costs more than the writing.
+const STEP: usize = 32 * 1024;
 
 /// A folder of files, each under its [`Id`], in one of 256 parts.
 #[derive(Debug, Clone)]
@@ -68,13 +73,16 @@ impl Folder {
     /// The folder cannot be made.
     pub async fn has_room(&self, bytes: u64) -> io::Result<bool> {
         let this = self.clone();
-        waiting(move || this.has_room_now(bytes)).await
+        waiting(move || {
+            make(&this.root)?;
+            Ok(this.has_room_now(bytes))
+        })
+        .await
     }
 
-    fn has_room_now(&self, bytes: u64) -> io::Result<bool> {
-        make(&self.root)?;
+    fn has_room_now(&self, bytes: u64) -> bool {
         let free = free_space(&self.root);
-        Ok(free.is_none_or(|free| free.saturating_sub(bytes) >= self.reserve))
+        free.is_none_or(|free| free.saturating_sub(bytes) >= self.reserve)
     }
 
     /// Begins to write a file.
@@ -95,13 +103,17 @@ impl Folder {
                 .truncate(true)
                 .mode(0o600)
                 .open(&path)?;
-            Ok(Draft(Some(Writing {
+            let writing = Box::new(Writing {
                 folder: this,
                 id,
                 file,
                 path: Temporary(path),
-                hash: Context::new(&SHA256),
-            })))
+                hash: Hasher::new(),
+            });
+            Ok(Draft {
+                waits: Vec::with_capacity(PIECE),
+                writer: Writer::Rests(writing, Vec::new()),
+            })
         })
         .await
     }
@@ -156,14 +168,39 @@ impl Folder {
 }
 
 /// A file being written. Dropped before its end it leaves nothing.
-pub struct Draft(Option<Writing>);
+pub struct Draft {
+    /// What came and is not with the writer yet, [`PIECE`] at most.
+    waits: Vec<u8>,
+    writer: Writer,
+}
+
+/// Who writes while more comes; with the memory that the next piece comes into.
+enum Writer {
+    Rests(Box<Writing>, Vec<u8>),
+    Writes(JoinHandle<io::Result<(Box<Writing>, Vec<u8>)>>),
+    Over,
+}
 
 struct Writing {
     folder: Folder,
     id: Id,
     file: fs::File,
     path: Temporary,
-    hash: Context,
+    /// Of what is written.
+    hash: Hasher,
+}
+
+impl Writing {
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        if !self.folder.has_room_now(piece.len() as u64) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        for step in piece.chunks(STEP) {
+            self.hash.update(step);
+            self.file.write_all(step)?;
+        }
+        Ok(())
+    }
 }
 
 /// A path that is removed with this, whatever lies there.
@@ -179,42 +216,64 @@ impl Drop for Temporary {
 }
 
 impl Draft {
-    /// Writes more; `false` if the disk has no more room beside the reserve.
+    /// Takes more of it. However small the pieces are that it comes in, no more is in memory than [`PIECE`] that waits and as
+    /// much that is being written.
     ///
     /// # Errors
-    /// The system's.
-    pub async fn write(&mut self, pieces: Vec<Bytes>) -> io::Result<bool> {
-        let Some(mut writing) = self.0.take() else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
-        let (writing, room) = waiting(move || {
-            let bytes: usize = pieces.iter().map(Bytes::len).sum();
-            let room = writing.folder.has_room_now(bytes as u64)?;
-            for piece in pieces.iter().filter(|_| room) {
-                writing.hash.update(piece);
-                writing.file.write_all(piece)?;
+    /// The system's, also of what was taken before; [`ErrorKind::StorageFull`] also if the disk has no more room beside the
+    /// reserve.
+    pub async fn write(&mut self, mut piece: &[u8]) -> io::Result<()> {
+        while !piece.is_empty() {
+            let room = PIECE.saturating_sub(self.waits.len());
+            let (now, later) = piece.split_at(room.min(piece.len()));
+            self.waits.extend_from_slice(now);
+            piece = later;
+            if self.waits.len() >= PIECE {
+                self.flush().await?;
             }
-            Ok((writing, room))
-        })
-        .await?;
-        self.0 = Some(writing);
-        Ok(room)
+        }
+        Ok(())
     }
 
-    /// The file as it is, to be read from its beginning while this lives, with its size and its SHA-256 in hexadecimal.
+    /// Gives the writer what waits, once it has written what it had.
+    async fn flush(&mut self) -> io::Result<()> {
+        let (mut writing, mut next) = self.rested().await?;
+        next.reserve_exact(PIECE);
+        let mut full = std::mem::replace(&mut self.waits, next);
+        self.writer = Writer::Writes(spawn_blocking(move || {
+            writing.write(&full)?;
+            full.clear();
+            Ok((writing, full))
+        }));
+        Ok(())
+    }
+
+    /// The writer, when it has written what it had.
+    async fn rested(&mut self) -> io::Result<(Box<Writing>, Vec<u8>)> {
+        if let Writer::Writes(writes) = &mut self.writer {
+            let (writing, next) = ended(writes.await)?;
+            self.writer = Writer::Rests(writing, next);
+        }
+        match std::mem::replace(&mut self.writer, Writer::Over) {
+            Writer::Rests(writing, next) => Ok((writing, next)),
+            // After an error.
+            _ => Err(ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The file as it is, to be read from its beginning while this lives, with its size and its hash.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of [`Draft::write`].
     pub(super) async fn whole(mut self) -> io::Result<Whole> {
-        let Some(mut writing) = self.0.take() else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
+        let (mut writing, _) = self.rested().await?;
         waiting(move || {
+            writing.write(&self.waits)?;
             writing.file.rewind()?;
             Ok(Whole {
                 size: writing.file.metadata()?.len(),
                 id: writing.id,
-                hash: hex(writing.hash),
+                hash: named(&writing.hash),
                 file: writing.file,
                 _path: writing.path,
             })
@@ -222,16 +281,14 @@ impl Draft {
         .await
     }
 
-    /// Puts the file in its place for good, and says its SHA-256 in hexadecimal. Every byte is on the disk when this
-    /// returns.
+    /// Puts the file in its place for good, and says its hash. Every byte is on the disk when this returns.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of [`Draft::write`].
     pub async fn finish(mut self) -> io::Result<String> {
-        let Some(writing) = self.0.take() else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
+        let (mut writing, _) = self.rested().await?;
         waiting(move || {
+            writing.write(&self.waits)?;
             writing.file.sync_all()?;
             let place = writing.folder.path(writing.id);
             let part = place.parent().unwrap_or(&writing.folder.root);
@@ -239,7 +296,7 @@ impl Draft {
             fs::rename(&writing.path.0, &place)?;
             fs::File::open(part)?.sync_all()?;
             fs::File::open(&writing.folder.root)?.sync_all()?;
-            Ok(hex(writing.hash))
+            Ok(named(&writing.hash))
         })
         .await
     }
@@ -254,10 +311,9 @@ pub(super) struct Whole {
     _path: Temporary,
 }
 
-fn hex(hash: Context) -> String {
-    let hash = hash.finish();
-    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    digits.collect()
+/// As [`super::File::hash`] has it.
+fn named(hash: &Hasher) -> String {
+    format!("blake3:{}", hash.finalize().to_hex())
 }
 
 /// Makes a folder for the server alone.
@@ -279,13 +335,18 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 async fn waiting<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
+    ended(spawn_blocking(work).await)
+}
+
+fn ended<T>(done: Result<io::Result<T>, JoinError>) -> io::Result<T> {
     done.unwrap_or_else(|_| Err(io::Error::other("it failed unexpectedly")))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::io::Read;
+
     use super::*;
 
     fn folder(root: &Path) -> Folder {
@@ -297,11 +358,12 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (folder, id) = (folder(root.path()), Id::of_token("a"));
         let mut draft = folder.begin(id).await.unwrap();
-        assert!(draft.write(vec![Bytes::from_static(b"ab")]).await.unwrap());
+        draft.write(b"ab").await.unwrap();
         assert!(folder.open(id, 0).await.unwrap().is_none());
-        assert!(draft.write(vec![Bytes::from_static(b"c")]).await.unwrap());
+        draft.write(b"c").await.unwrap();
         let hash = draft.finish().await.unwrap();
-        assert_eq!(hash.get(..8), Some("ba7816bf"));
+        let expected = "blake3:6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
+        assert_eq!(hash, expected);
         let file = folder.open(id, 0).await.unwrap().unwrap();
         assert_eq!(io::read_to_string(file).unwrap(), "abc");
         let part = *id.as_bytes().first().unwrap();
@@ -312,11 +374,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn pieces_of_any_size_make_the_same_file_in_the_same_memory() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, id) = (folder(root.path()), Id::of_token("a"));
+        let whole: Vec<u8> = (0..3 * PIECE + 5).map(|n| (n % 251) as u8).collect();
+        let expected = format!("blake3:{}", blake3::hash(&whole).to_hex());
+        for size in [7, 16_384, PIECE, 2 * PIECE + 1] {
+            let mut draft = folder.begin(id).await.unwrap();
+            for piece in whole.chunks(size) {
+                draft.write(piece).await.unwrap();
+                assert_eq!(draft.waits.capacity(), PIECE);
+            }
+            assert_eq!(draft.finish().await.unwrap(), expected, "{size}");
+            let mut read = Vec::new();
+            let file = folder.open(id, 0).await.unwrap();
+            file.unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == whole, "{size}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_given_up_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
         let (folder, id) = (folder(root.path()), Id::of_token("a"));
         let mut draft = folder.begin(id).await.unwrap();
-        draft.write(vec![Bytes::from_static(b"ab")]).await.unwrap();
+        draft.write(b"ab").await.unwrap();
         let new = folder.root.join(NEW).join(RUN.as_str());
         assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
         // As a process leaves it that was killed.
@@ -335,7 +417,18 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path(), u64::MAX);
         assert!(!folder.has_room(1).await.unwrap());
-        let mut draft = folder.begin(Id::of_token("a")).await.unwrap();
-        assert!(!draft.write(vec![Bytes::from_static(b"a")]).await.unwrap());
+        let id = Id::of_token("a");
+        for bytes in [1, PIECE] {
+            let mut draft = folder.begin(id).await.unwrap();
+            let written = draft.write(&vec![0; bytes]).await;
+            let stored = match written {
+                Ok(()) => draft.finish().await.map(drop),
+                Err(error) => Err(error),
+            };
+            assert_eq!(stored.unwrap_err().kind(), ErrorKind::StorageFull);
+            assert!(folder.open(id, 0).await.unwrap().is_none());
+        }
+        let new = folder.root.join(NEW).join(RUN.as_str());
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
     }
 }

@@ -68,7 +68,8 @@ pub struct File {
     pub latest: Option<u64>,
     /// What is known of the key with which it may be uploaded.
     pub(super) key: String,
-    /// SHA-256 of the file, in hexadecimal, once it is there.
+    /// A hash of the file, in hexadecimal, once it is there: `blake3:…`. Without a name before it it is SHA-256, of which it
+    /// was once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }
@@ -151,4 +152,18 @@ pub(super) fn expiry_key(space: u8, until: u64, id: Id) -> Key {
     let minute = until.div_ceil(60_000);
     let minute = u32::try_from(minute).unwrap_or(u32::MAX);
     Key::new().u8(space).u32(minute).bytes(id.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_from_when_hashes_had_no_name_stays_as_it_is() {
+        let stored = r#"{"host":"example.org","uid":1,"account":"juliet@example.org","name":"a","size":5,"purpose":"message","made":7,"key":"00","hash":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}"#;
+        let file = File::decode(stored.as_bytes()).unwrap();
+        assert!(file.is_stored());
+        assert_eq!(file.encode(), stored.as_bytes());
+    }
 }

@@ -49,7 +49,7 @@ impl Storage {
         self.folder.begin(id).await
     }
 
-    /// Puts a file in its place for good, and says its SHA-256 in hexadecimal.
+    /// Puts a file in its place for good, and says its hash.
     ///
     /// # Errors
     /// The system's; the object store did not take it.

@@ -1,7 +1,6 @@
 //! Slots and files over a store in memory and a folder on disk.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
@@ -77,7 +76,7 @@ impl House {
 
     async fn fill(&self, id: Id) {
         let mut draft = self.desk.storage().begin(id).await.unwrap();
-        assert!(draft.write(vec![Bytes::from_static(b"ab")]).await.unwrap());
+        draft.write(b"ab").await.unwrap();
         self.desk.storage().finish(draft).await.unwrap();
     }
 
