@@ -115,6 +115,17 @@ async fn a_body_that_nobody_asked_for_ends_no_connection_unannounced() {
         assert_eq!((answer.status, answer.header("connection")), (404, None));
     }
     let mut web = Web::plain(without_tls(&server)).await;
+    // Nor does one that is refused cut off who sends it.
+    web.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(web.try_send(b"hello").await);
+    let answer = web.answer(false).await.unwrap();
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (405, Some("close"))
+    );
+    let mut web = Web::plain(without_tls(&server)).await;
     for size in ["Content-Length: 70000", "Transfer-Encoding: chunked"] {
         web.send(format!(
             "POST /nothing HTTP/1.1\r\nHost: localhost\r\n{size}\r\n\r\n"

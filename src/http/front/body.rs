@@ -26,11 +26,15 @@ const UNREAD: u64 = 64 * 1024;
 /// How long such a body may take.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What a feature leaves of the body of a request.
+/// The body of a request while nobody reads it, and what is left of it then.
 #[derive(Clone, Default)]
 pub(super) struct Rest(Arc<Mutex<Option<Incoming>>>);
 
 impl Rest {
+    fn take(&self) -> Option<Incoming> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Nobody reads what is left of this body, if anything is.
     pub(super) fn leave(&self, body: Incoming) {
         if body.is_end_stream() {
@@ -41,8 +45,7 @@ impl Rest {
 
     /// Reads it, unless it is much; whether another request can come after it.
     pub(super) async fn read(&self) -> bool {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut body) = left else {
+        let Some(mut body) = self.take() else {
             return true;
         };
         if body.size_hint().upper().is_none_or(|most| most > UNREAD) {
@@ -76,11 +79,11 @@ pub(super) struct Limited {
 
 impl Limited {
     /// At most `most` bytes; the time runs from here.
-    pub(super) fn new(front: Arc<Inner>, body: Incoming, most: u64, rest: &Rest) -> Limited {
+    pub(super) fn new(front: Arc<Inner>, rest: &Rest, most: u64) -> Limited {
         let patience = front.options.load().body_timeout;
         Limited {
             front,
-            body: Some(body),
+            body: rest.take(),
             rest: rest.clone(),
             left: most,
             patience,

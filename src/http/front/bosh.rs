@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::Method;
-use hyper::body::{Body, Incoming};
 use hyper::header::ORIGIN;
 use hyper::http::request::Parts;
 
@@ -22,20 +21,16 @@ pub(super) async fn answer(
     front: &Arc<Inner>,
     (options, bosh): (&FrontOptions, &BoshOptions),
     (head, name): (&Parts, &str),
-    (body, rest): (Incoming, &Rest),
+    body: (Option<u64>, &Rest),
     (from, peer): (&From, IpAddr),
 ) -> HttpResponse {
     if !websocket::is_welcome(&head.headers, options, name) {
-        rest.leave(body);
         let refusal = "pages of this site may not connect here; see http.websocket.origins";
         return HttpResponse::text(403, refusal);
     }
     let response = match head.method {
-        Method::POST => posted(front, bosh, (body, rest), (from, peer)).await,
-        ref method => {
-            rest.leave(body);
-            unposted(method)
-        }
+        Method::POST => posted(front, bosh, body, (from, peer)).await,
+        ref method => unposted(method),
     };
     let response = response.with_header("vary", "origin");
     match head
@@ -62,16 +57,14 @@ fn unposted(method: &Method) -> HttpResponse {
 async fn posted(
     front: &Arc<Inner>,
     bosh: &BoshOptions,
-    (body, rest): (Incoming, &Rest),
+    (length, rest): (Option<u64>, &Rest),
     (from, peer): (&From, IpAddr),
 ) -> HttpResponse {
     let most = bosh.body_bytes as u64;
-    let length = body.size_hint().exact();
     if length.is_some_and(|length| length > most) {
-        rest.leave(body);
         return HttpResponse::text(413, "the body is larger than allowed here");
     }
-    let source = Limited::new(front.clone(), body, most, rest);
+    let source = Limited::new(front.clone(), rest, most);
     let request = match HttpBody::new(length, Box::new(source)).whole().await {
         Ok(request) => request,
         Err(error) => return HttpResponse::text(400, &error.to_string()),

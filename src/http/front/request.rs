@@ -114,6 +114,8 @@ async fn route(
 ) -> Response<Outgoing> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
+    let length = body.size_hint().exact();
+    rest.leave(body);
     let refuse = |status, text: &str| {
         let refusal = HttpResponse::text(status, text);
         answer::closing(answer::written(refusal, None, None))
@@ -138,7 +140,7 @@ async fn route(
     }
     if let Some(bosh) = options.bosh.as_ref().filter(|bosh| bosh.path == decoded) {
         let (options, head) = ((&*options, bosh), (&head, name));
-        let answer = super::bosh::answer(front, options, head, (body, rest), (from, peer)).await;
+        let answer = super::bosh::answer(front, options, head, (length, rest), (from, peer)).await;
         return answer::written(answer, None, Some(seat));
     }
     let Some(host) = options.host(name) else {
@@ -146,7 +148,6 @@ async fn route(
     };
     let claims = host.tables.http().at(&decoded);
     if claims.is_empty() {
-        rest.leave(body);
         return answer::written(
             HttpResponse::text(404, "there is nothing here"),
             None,
@@ -154,7 +155,6 @@ async fn route(
         );
     }
     if head.method == Method::OPTIONS {
-        rest.leave(body);
         return answer::options(&claims);
     }
     let request = AsRead {
@@ -162,7 +162,7 @@ async fn route(
         host: host.domain.clone(),
         peer,
     };
-    let mut response = ask(front, &claims, request, (body, rest), seat).await;
+    let mut response = ask(front, &claims, request, (length, rest), seat).await;
     answer::share(&claims, &mut response);
     response
 }
@@ -194,26 +194,25 @@ async fn ask(
     front: &Arc<Inner>,
     claims: &HttpClaims<'_>,
     read: AsRead<'_>,
-    (body, left): (Incoming, &Rest),
+    (length, rest): (Option<u64>, &Rest),
     seat: OpenRequest,
 ) -> Response<Outgoing> {
     let method = method(&read.head.method);
     let claimed = method.and_then(|method| Some((method, claims.route(method)?)));
-    let Some((method, (route, handler, rest))) = claimed else {
+    let Some((method, (route, handler, below))) = claimed else {
         let refusal = HttpResponse::text(405, "this cannot be done here");
         let mut response = answer::closing(answer::written(refusal, method, None));
         answer::allow(claims, &mut response);
         return response;
     };
-    let length = body.size_hint().exact();
     if length.is_some_and(|length| length > route.body) {
         let refusal = HttpResponse::text(413, "the body is larger than allowed here");
         return answer::closing(answer::written(refusal, Some(method), None));
     }
-    let source = Limited::new(front.clone(), body, route.body, left);
+    let source = Limited::new(front.clone(), rest, route.body);
     let answer = handler(HttpRequest {
         method,
-        rest: rest.to_owned(),
+        rest: below.to_owned(),
         query: read.head.uri.query().map(str::to_owned),
         headers: headers(read.head),
         host: read.host,
