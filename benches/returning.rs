@@ -1,7 +1,8 @@
 //! What it costs the server when a client comes back: by a whole login, by its token (XEP-0484), by taking up its session
 //! (XEP-0198), and by both at once; over a full TLS handshake each. Then a storm: how long all take to be back when all come
 //! at once, and how late a message between two who are there gets meanwhile. CPU of the server's process, from /proc. And what
-//! somebody who is just there holds: a session with stream management, carbons and push, in resident memory.
+//! somebody who is just there holds: a session with stream management, carbons and push, in resident memory; and what each copy
+//! of a room's message holds while its reader does not acknowledge it.
 //! Run with `cargo bench --bench returning [CLIENTS]`.
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use waxwing::proto::{MessageType, Stanza, ns};
+use waxwing::proto::{Jid, MessageType, Stanza, ns};
 use waxwing::xml::Element;
 
 #[path = "../examples/client/mod.rs"]
@@ -35,6 +36,11 @@ const AT_ONCE: usize = 8;
 const ROUNDS: usize = 4;
 /// What is done after logins is over by then.
 const SETTLE: Duration = Duration::from_secs(12);
+/// People in a room, what is said there, and how long that is.
+const READERS: usize = 200;
+const LETTERS: usize = 50;
+const LETTER: usize = 4096;
+const ROOM: &str = "verona@conference.localhost";
 const MECHANISM: &str = "HT-SHA-256-EXPR";
 /// Bounds that would be measured instead of the server.
 const UNBOUNDED: &[&str] = &[
@@ -92,8 +98,9 @@ impl Bench {
         }
     }
 
-    /// Kilobytes of memory for each who is there with stream management, carbons (XEP-0280) and push (XEP-0357), and idle.
-    async fn idle(&self, clients: usize) -> f64 {
+    /// Kilobytes of memory for each who is there with stream management, carbons (XEP-0280) and push (XEP-0357), and idle; and
+    /// those who are there.
+    async fn idle(&self, clients: usize) -> (f64, Vec<Client>) {
         let mut there = vec![self.settled(0).await];
         tokio::time::sleep(SETTLE).await;
         let before = rss(self.server.id());
@@ -101,7 +108,29 @@ impl Bench {
             there.push(self.settled(account).await);
         }
         tokio::time::sleep(SETTLE).await;
-        (rss(self.server.id()) - before) / 1024.0 / (clients - 1) as f64
+        let each = (rss(self.server.id()) - before) / 1024.0 / (clients - 1) as f64;
+        (each, there)
+    }
+
+    /// Bytes of memory for each copy of a message of [`LETTER`] bytes in a room, of which nobody says that he has it.
+    async fn held(&self, there: &mut [Client]) -> f64 {
+        for (nick, client) in there.iter_mut().enumerate() {
+            enter(client, nick).await;
+        }
+        for client in there.iter_mut() {
+            while client.next(Duration::from_millis(20)).await.is_some() {}
+        }
+        tokio::time::sleep(SETTLE).await;
+        let before = rss(self.server.id());
+        for number in 0..LETTERS {
+            let letter = Stanza::message(MessageType::Groupchat)
+                .with_to(Jid::parse(ROOM).unwrap())
+                .with_id(format!("letter{number}"))
+                .with_child(Element::new("body", ns::CLIENT).with_text(&"x".repeat(LETTER)));
+            there[0].send(letter).await.unwrap();
+        }
+        tokio::time::sleep(SETTLE).await;
+        (rss(self.server.id()) - before) / (LETTERS * there.len()) as f64
     }
 
     async fn settled(&self, account: usize) -> Client {
@@ -153,6 +182,36 @@ impl Bench {
     }
 }
 
+/// Into the room, where only its owner is shown: who enters tells nobody else.
+async fn enter(client: &mut Client, nick: usize) {
+    let enter = Element::new("presence", ns::CLIENT)
+        .with_attr("to", &format!("{ROOM}/n{nick}"))
+        .with_child(Element::new("x", ns::MUC));
+    client.send(enter).await.unwrap();
+    let own = |el: &Element| {
+        let user = el.child("x", ns::MUC_USER);
+        user.is_some_and(|user| {
+            user.children()
+                .any(|status| status.attr("code") == Some("110"))
+        })
+    };
+    client.wait_for("to be in the room", own).await.unwrap();
+    if nick == 0 {
+        let field = |name: &str, value: &str| {
+            let value = Element::new("value", ns::DATA_FORM).with_text(value);
+            Element::new("field", ns::DATA_FORM)
+                .with_attr("var", name)
+                .with_child(value)
+        };
+        let form = Element::new("x", ns::DATA_FORM)
+            .with_attr("type", "submit")
+            .with_child(field("FORM_TYPE", ns::MUC_ROOM_CONFIG))
+            .with_child(field("muc#roomconfig_presencebroadcast", "moderator"));
+        let query = Element::new("query", ns::MUC_OWNER).with_child(form);
+        client.request("set", Some(ROOM), query).await.unwrap();
+    }
+}
+
 /// Cuts the connection without a word.
 fn known(account: usize, client: Client, token: Option<Token>) -> Known {
     let token = client.token.clone().or(token).expect("a token");
@@ -183,8 +242,14 @@ fn main() {
 }
 
 async fn measure(bench: &Bench, clients: usize) {
-    let idle = bench.idle(clients).await;
+    let (idle, mut there) = bench.idle(clients).await;
     println!("an idle session with stream management, carbons and push: {idle:.1} KB");
+    there.truncate(READERS);
+    let held = bench.held(&mut there).await;
+    println!(
+        "a copy of a room's message of {LETTER} bytes that waits for its reader: {held:.0} bytes"
+    );
+    drop(there);
     let mut all = bench.first(clients).await;
     for way in [Way::Login, Way::Token, Way::Session, Way::TokenAndSession] {
         let mut costs = Vec::new();
