@@ -136,6 +136,9 @@ async def administration(case):
     made = Account(f"launcelot@{domain}", "a-very-honest-man")
     case.server.accounts.append(made)
     terminal = await online(case, boss)
+    # It knows that there are commands when it has asked what the server offers, which it does by itself before this.
+    terminal.type(f"/disco items {domain}")
+    await terminal.sees(f"conference.{domain}")
     terminal.type(f"/cmd list {domain}")
     await terminal.sees("admin#add-user", "admin#delete-user")
     terminal.type(f"/cmd exec http://jabber.org/protocol/admin#add-user {domain}")
