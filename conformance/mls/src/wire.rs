@@ -167,6 +167,8 @@ impl Wire {
         let form = form.with_children(fields.map(field));
         let query = Element::new("query", ns::MUC_OWNER).with_child(form);
         self.ask("set", Some(&room), query).await?;
+        // Nothing was said there before.
+        self.entered = true;
         Ok(())
     }
 
