@@ -1,8 +1,12 @@
 //! Key packages are handed out once each, whoever asks; all is bounded, counted and withdrawn together.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::collections::BTreeSet;
+
+use super::order::{Changed, Order, OutOfOrder, Terms};
 use super::*;
 use crate::hooks::Device as Client;
+use crate::mls::testing;
 use crate::proto::jid::Jid;
 use crate::runtime::clock::Clock;
 use crate::state::owned::Owner;
@@ -139,6 +143,72 @@ async fn twenty_who_ask_at_once_get_ten() {
     got.sort_unstable();
     assert_eq!(got, (0..10).collect::<Vec<u8>>());
     assert_eq!(desk.devices(Uid(1)).await.unwrap()[0].1.packages, 0);
+}
+
+#[tokio::test]
+async fn of_those_who_commit_at_once_at_several_desks_one_is_first() {
+    let store = Store::open(Options::memory(), Clock::system()).unwrap();
+    let mut batch = Batch::new();
+    batch.put(Space::ACCOUNT_BY_ID, &Uid(1).to_key(), b"bob@x".as_slice());
+    store.commit(batch).await.unwrap();
+    let (group, bob) = (b"group", Jid::parse("bob@x").unwrap());
+    let founder = Desk::new(&store, bounds()).unwrap();
+    let home = Home {
+        order: Order::new(group, 0, bob.clone()),
+        participants: BTreeSet::from([bob.clone()]),
+    };
+    let owner = Owner::new(Uid(1), &bob);
+    founder.found(&owner, group, home).await.unwrap();
+    for epoch in 0..5 {
+        // As nodes that share nothing but the store.
+        let tasks = (0..8).map(|node: u8| {
+            let (desk, bob) = (Desk::new(&store, bounds()).unwrap(), bob.clone());
+            tokio::spawn(async move {
+                let owner = Owner::new(Uid(1), &bob);
+                let commit = testing::private_of(b"group", epoch, 3, &[node]);
+                loop {
+                    match desk.accept(&owner, &letter(&bob, &commit), TERMS).await {
+                        Ok(accepted) => break Ok((accepted.epoch, commit)),
+                        Err(SendError::Mls(MlsError::Busy)) => {}
+                        Err(SendError::Order(OutOfOrder::Taken { current, .. }, winner)) => {
+                            break Err((current, winner.unwrap()));
+                        }
+                        Err(other) => unreachable!("{other}"),
+                    }
+                }
+            })
+        });
+        let (mut first, mut beaten) = (Vec::new(), Vec::new());
+        for task in tasks.collect::<Vec<_>>() {
+            match task.await.unwrap() {
+                Ok(won) => first.push(won),
+                Err(lost) => beaten.push(lost),
+            }
+        }
+        assert_eq!((first.len(), beaten.len()), (1, 7), "epoch {epoch}");
+        assert!(beaten.iter().all(|lost| *lost == first[0]));
+        assert_eq!(first[0].0, epoch + 1);
+    }
+}
+
+const TERMS: Terms = Terms {
+    window: 1,
+    external: false,
+};
+
+fn letter<'a>(from: &'a Jid, bytes: &'a [u8]) -> Letter<'a> {
+    static NOBODY: Changed = Changed {
+        added: Vec::new(),
+        removed: Vec::new(),
+    };
+    Letter {
+        from,
+        framed: order::framed(bytes).unwrap(),
+        bytes,
+        changed: &NOBODY,
+        id: "id",
+        stanza: "<message/>",
+    }
 }
 
 #[tokio::test]
