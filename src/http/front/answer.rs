@@ -92,8 +92,8 @@ pub(super) fn share(claims: &HttpClaims<'_>, response: &mut Response<Outgoing>) 
 }
 
 /// The answer to OPTIONS: what may be done here, and what scripts may do.
-pub(super) fn options(claims: &HttpClaims<'_>) -> Response<Outgoing> {
-    let mut response = written(HttpResponse::new(204), None, None);
+pub(super) fn options(claims: &HttpClaims<'_>, seat: OpenRequest) -> Response<Outgoing> {
+    let mut response = written(HttpResponse::new(204), None, Some(seat));
     allow(claims, &mut response);
     share(claims, &mut response);
     let Some(headers) = claims.cors() else {

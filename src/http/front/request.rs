@@ -116,17 +116,18 @@ async fn route(
     let (head, body) = request.into_parts();
     let length = body.size_hint().exact();
     rest.leave(body);
-    let refuse = |status, text: &str| {
+    // What is left of its body is read while it has its place.
+    let refuse = |seat, status, text: &str| {
         let refusal = HttpResponse::text(status, text);
-        answer::closing(answer::written(refusal, None, None))
+        answer::closing(answer::written(refusal, None, Some(seat)))
     };
     let options = front.options.load_full();
     let Some(name) = name(&head) else {
-        return refuse(400, "the request does not say whom it is for");
+        return refuse(seat, 400, "the request does not say whom it is for");
     };
     let decoded = match path::decode(head.uri.path()) {
         Ok(decoded) => decoded,
-        Err(error) => return refuse(400, &error.to_string()),
+        Err(error) => return refuse(seat, 400, &error.to_string()),
     };
     // Of what host they are, streams say themselves.
     if options.websocket.as_deref() == Some(decoded.as_str()) {
@@ -136,7 +137,7 @@ async fn route(
             peer,
             page: head.headers.contains_key(ORIGIN),
         };
-        return become_websocket(opening, from, becomes);
+        return become_websocket(opening, (from, seat), becomes);
     }
     if let Some(bosh) = options.bosh.as_ref().filter(|bosh| bosh.path == decoded) {
         let (options, head) = ((&*options, bosh), (&head, name));
@@ -144,7 +145,7 @@ async fn route(
         return answer::written(answer, None, Some(seat));
     }
     let Some(host) = options.host(name) else {
-        return refuse(421, "this name is not served here");
+        return refuse(seat, 421, "this name is not served here");
     };
     let claims = host.tables.http().at(&decoded);
     if claims.is_empty() {
@@ -155,7 +156,7 @@ async fn route(
         );
     }
     if head.method == Method::OPTIONS {
-        return answer::options(&claims);
+        return answer::options(&claims, seat);
     }
     let request = AsRead {
         head: &head,
@@ -170,7 +171,7 @@ async fn route(
 /// Has the connection become a WebSocket once the answer is written, unless that is a refusal.
 fn become_websocket(
     opening: Result<HttpResponse, HttpResponse>,
-    from: &From,
+    (from, seat): (&From, OpenRequest),
     becomes: Becomes,
 ) -> Response<Outgoing> {
     match opening {
@@ -178,7 +179,7 @@ fn become_websocket(
             *from.becomes.lock().unwrap_or_else(PoisonError::into_inner) = Some(becomes);
             answer::written(opening, None, None)
         }
-        Err(refusal) => answer::closing(answer::written(refusal, None, None)),
+        Err(refusal) => answer::closing(answer::written(refusal, None, Some(seat))),
     }
 }
 
@@ -201,13 +202,13 @@ async fn ask(
     let claimed = method.and_then(|method| Some((method, claims.route(method)?)));
     let Some((method, (route, handler, below))) = claimed else {
         let refusal = HttpResponse::text(405, "this cannot be done here");
-        let mut response = answer::closing(answer::written(refusal, method, None));
+        let mut response = answer::closing(answer::written(refusal, method, Some(seat)));
         answer::allow(claims, &mut response);
         return response;
     };
     if length.is_some_and(|length| length > route.body) {
         let refusal = HttpResponse::text(413, "the body is larger than allowed here");
-        return answer::closing(answer::written(refusal, Some(method), None));
+        return answer::closing(answer::written(refusal, Some(method), Some(seat)));
     }
     let source = Limited::new(front.clone(), rest, route.body);
     let answer = handler(HttpRequest {
