@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::accept;
 use super::closing::Closing;
-use super::driver::{Connection, Place};
+use super::driver::{Connection, Place, drive};
 use super::limits::Admission;
 use super::listen::{self, ListenError};
 use super::options::{ConnectionLimits, ListenerOptions};
@@ -257,7 +257,7 @@ fn start(
             listen::tune(&stream);
             let connection =
                 Connection::new(shared.clone(), live.clone(), (stream, peer), place, ticket);
-            tokio::spawn(connection);
+            tokio::spawn(drive(connection));
         }
         Err(refused) => tracing::debug!(%peer, %refused, "refused"),
     }
@@ -281,7 +281,7 @@ impl Listeners {
                 let (shared, live) = (self.shared.clone(), self.live.load_full());
                 let connection =
                     Connection::calling(shared, live, (stream, peer), ticket, (call, direct));
-                tokio::spawn(connection);
+                tokio::spawn(drive(connection));
             }
             Err(refused) => {
                 tracing::warn!(%peer, %refused, "a connection to another server had no place")

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::closing::Closing;
-use super::driver::Connection;
+use super::driver::{Connection, drive};
 use super::limits::Refused;
 use super::pipe::{self, Carrier};
 use super::serve::{Live, Shared};
@@ -110,7 +110,8 @@ impl Door {
         let ticket = self.shared.admission.admit(Some(peer))?;
         let (pipe, carrier) = pipe::pair();
         let (shared, live) = (self.shared.clone(), self.live.clone());
-        tokio::spawn(Connection::carried(shared, live, (pipe, peer), ticket));
+        let connection = Connection::carried(shared, live, (pipe, peer), ticket);
+        tokio::spawn(drive(connection));
         Ok(carrier)
     }
 }

@@ -30,19 +30,11 @@ enum What {
     Act(Vec<Effect>, Jid),
 }
 
-/// So many completions are followed up one by one: what each wakes runs before the next, on the same worker thread. They are not
-/// worth waking another one.
-const FEW: usize = 8;
-
 /// Follows up completions until dropped.
 pub(super) async fn run(router: Arc<Router>) {
     loop {
         let done = router.completions.take().await;
-        let few = done.len() <= FEW;
         for (at, done) in done.into_iter().enumerate() {
-            if few && at > 0 {
-                router.completions.pause().await;
-            }
             router.follow_up(done);
             if at % 64 == 63 {
                 tokio::task::yield_now().await;

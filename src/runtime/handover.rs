@@ -48,7 +48,6 @@ impl<T> Handover<T> {
     /// All there is, in order; waits for something.
     pub async fn take(&self) -> Vec<T> {
         loop {
-            // Looked at before listening: a pause may have heard the ring.
             let items =
                 std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner));
             if !items.is_empty() {
@@ -56,12 +55,6 @@ impl<T> Handover<T> {
             }
             self.bell.rung().await;
         }
-    }
-
-    /// Lets run what the task has woken, on the same worker thread and without waking another.
-    pub async fn pause(&self) {
-        self.bell.ring();
-        self.bell.rung().await;
     }
 }
 
@@ -120,7 +113,7 @@ mod tests {
             .unwrap()
     }
 
-    /// However pushes and pauses meet, everything arrives, in order.
+    /// However pushing and taking meet, everything arrives, in order.
     #[test]
     fn nothing_is_left_lying() {
         let runtime = runtime();
@@ -134,7 +127,6 @@ mod tests {
                 loop {
                     for item in taking.take().await {
                         arrived.send(item).unwrap();
-                        taking.pause().await;
                     }
                 }
             });

@@ -4,7 +4,7 @@
 //! by whichever worker thread got there first; no thread waits for an owner, and an owner never
 //! waits for another. Work that a turn posts runs after that turn, on the same thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::proto::jid::Jid;
+use crate::runtime::after::Turns;
 
 /// Work an owner does before others on the same thread get a turn.
 const BURST: usize = 32;
@@ -426,26 +427,25 @@ impl<K: Keeper> Runnable for Slot<K> {
 
 thread_local! {
     static READY: RefCell<VecDeque<Arc<dyn Runnable>>> = const { RefCell::new(VecDeque::new()) };
-    static DRAINING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs an owner now, or after the turn that this thread is in.
 fn schedule(slot: Arc<dyn Runnable>) {
     READY.with_borrow_mut(|ready| ready.push_back(slot));
-    if !DRAINING.get() {
-        drain();
+    if let Some(turns) = Turns::begin() {
+        drain(turns);
     }
 }
 
-fn drain() {
-    DRAINING.set(true);
+fn drain(turns: Turns) {
     for _ in 0..DRAIN {
         let Some(next) = READY.with_borrow_mut(VecDeque::pop_front) else {
             break;
         };
         next.run();
+        turns.settle();
     }
-    DRAINING.set(false);
+    drop(turns);
     let rest = READY.with_borrow_mut(std::mem::take);
     if !rest.is_empty() {
         hand_over(rest);

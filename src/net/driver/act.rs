@@ -1,7 +1,7 @@
 //! Between the connection and its stream machine: inputs in, actions out, questions to the desk.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::{Connection, Questions, Stage};
 use crate::net::stats::count;
@@ -99,7 +99,7 @@ impl Connection {
     }
 
     /// The server stops: what is queued goes out first, within the time that closing may take.
-    pub(super) fn obey_stop(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn obey_stop(&mut self, cx: &mut Context<'_>, hears: &Waker) -> bool {
         if !self.shared.closing.stopping() {
             return false;
         }
@@ -108,7 +108,7 @@ impl Connection {
                 self.give_up(StreamCondition::SystemShutdown);
                 true
             }
-            Stage::Open if !self.stopped => self.drain(cx),
+            Stage::Open if !self.stopped => self.drain(cx, hears),
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! The end of a connection: the last words, the goodbye, and what must happen however it ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Asking, Connection, Stage, buffers};
@@ -15,11 +15,11 @@ const ORPHAN_TIME: Duration = Duration::from_secs(60);
 
 impl Connection {
     /// Whether everything queued is written, as far as there is time; then the stream is ended with `system-shutdown`.
-    pub(super) fn drain(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn drain(&mut self, cx: &mut Context<'_>, hears: &Waker) -> bool {
         let until = self.clocks.now + self.live.settings.limits.close;
         self.clocks.stage.get_or_insert(until);
         if self.seat.is_some() {
-            let moved = self.poll_write(cx);
+            let moved = self.poll_write(cx, hears);
             if !self.is_open() || !self.writer.is_drained() {
                 return moved;
             }

@@ -8,20 +8,22 @@ mod act;
 mod buffers;
 mod clocks;
 mod end;
+mod line;
 mod open;
 mod read;
 mod web;
 mod write;
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+
+pub(super) use self::line::drive;
 
 use self::clocks::Clocks;
 use self::open::Opening;
@@ -215,13 +217,13 @@ impl Connection {
     }
 
     /// One round; whether anything happened.
-    fn round(&mut self, cx: &mut Context<'_>) -> bool {
+    fn round(&mut self, cx: &mut Context<'_>, hears: &Waker) -> bool {
         let mut moved = self.obey_clocks();
-        moved |= self.obey_stop(cx);
+        moved |= self.obey_stop(cx, hears);
         moved |= self.poll_opening(cx);
         moved |= self.poll_web(cx);
         moved |= self.poll_answer(cx);
-        moved |= self.poll_write(cx);
+        moved |= self.poll_write(cx, hears);
         moved |= self.poll_read(cx);
         moved | self.poll_end(cx)
     }
@@ -229,25 +231,21 @@ impl Connection {
     fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
-}
 
-impl Future for Connection {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        if this.presence.is_none() {
-            this.presence = Some(this.shared.closing.enter(cx.waker().clone()));
+    /// Goes on with whatever can be done; ready when it is over. `hears` is woken when the seat has something to say.
+    fn poll(&mut self, cx: &mut Context<'_>, hears: &Waker) -> Poll<()> {
+        if self.presence.is_none() {
+            self.presence = Some(self.shared.closing.enter(cx.waker().clone()));
         }
-        this.writer.ask_again();
-        this.reader.listen_again();
+        self.writer.ask_again();
+        self.reader.listen_again();
         for _ in 0..ROUNDS {
-            this.clocks.now = Instant::now();
-            let moved = this.round(cx);
-            if matches!(this.stage, Stage::Ended) {
+            self.clocks.now = Instant::now();
+            let moved = self.round(cx, hears);
+            if matches!(self.stage, Stage::Ended) {
                 return Poll::Ready(());
             }
-            if !moved && this.poll_timer(cx).is_pending() {
+            if !moved && self.poll_timer(cx).is_pending() {
                 return Poll::Pending;
             }
         }

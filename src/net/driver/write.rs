@@ -1,6 +1,7 @@
 //! Writing: everything there is to say merged into one buffer that exists only meanwhile; one flush when it is drained.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,6 +13,9 @@ use crate::stream::{Input, Outgoing};
 
 /// The seat is asked for more until this much is ready to be written.
 const FILL_BYTES: usize = 16 * 1024;
+
+/// Who was written to so recently is written to by its task: what comes next may go along.
+const QUIET: Duration = Duration::from_millis(1);
 
 /// What is to be written, and how that goes.
 pub(super) struct Writer {
@@ -95,14 +99,28 @@ impl Connection {
         waiting.then(|| self.writer.progressed + self.live.options.timeouts.write)
     }
 
+    /// Writes at once what the seat has to say, unless something was written a moment ago. Whether nothing of it is left, nor
+    /// anything else to be done.
+    pub(super) fn say(&mut self, cx: &mut Context<'_>, hears: &Waker) -> bool {
+        let now = Instant::now();
+        let quiet = now.saturating_duration_since(self.writer.progressed) >= QUIET;
+        if !self.is_open() || !quiet || !self.writer.is_drained() || self.seat.is_none() {
+            return false;
+        }
+        self.clocks.now = now;
+        self.writer.ask_again();
+        self.poll_write(cx, hears);
+        self.is_open() && self.writer.is_drained() && self.writer.told_all
+    }
+
     /// Writes until the socket or the queue says stop.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, hears: &Waker) -> bool {
         if !matches!(self.stage, Stage::Open | Stage::Flushing) {
             return false;
         }
         let mut moved = false;
         loop {
-            let end = self.fill(cx);
+            let end = self.fill(hears);
             match self.write_some(cx) {
                 Ok(true) => moved = true,
                 Ok(false) => return self.ended(end) | moved,
@@ -118,11 +136,12 @@ impl Connection {
     }
 
     /// Asks the seat for more. `Some`: it has no more to say, ever.
-    fn fill(&mut self, cx: &mut Context<'_>) -> Option<Option<StreamError>> {
+    fn fill(&mut self, hears: &Waker) -> Option<Option<StreamError>> {
         if !self.is_open() || self.writer.told_all || self.writer.buffer.len() >= FILL_BYTES {
             return None;
         }
         let seat = self.seat.as_ref()?;
+        let cx = &mut Context::from_waker(hears);
         let writer = &mut self.writer;
         if writer.buffer.capacity() == 0 {
             writer.buffer = buffers::take_write();

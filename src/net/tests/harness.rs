@@ -209,6 +209,7 @@ pub(super) struct StubSeat {
     pub(super) written: AtomicUsize,
     pub(super) probes: AtomicUsize,
     pub(super) endless: AtomicBool,
+    pub(super) broken: AtomicBool,
 }
 
 impl StubSeat {
@@ -257,6 +258,7 @@ impl Seat for StubSeat {
     }
 
     fn poll_outgoing(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Outgoing> {
+        assert!(!self.broken.load(SeqCst), "as the test wants");
         if self.endless.load(SeqCst) {
             out.extend_from_slice(format!("<message>{}</message>", "x".repeat(8000)).as_bytes());
             return Poll::Ready(Outgoing::Data);
