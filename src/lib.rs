@@ -71,7 +71,8 @@
 //!    `Router::deliver` gives the message its stanza-id and offers the message to every session it
 //!    is for (RFC 6121 §8.5; [`hooks::Outbox::push`]), then Mirror, Absent and `delivered` hooks run. A
 //!    session that cannot take it now reads it from the log later, in order (`router/backlog.rs`).
-//! 10. The recipient's driver asks its seat (`poll_outgoing`); [`proto::Stanza`] writes its header, and
+//! 10. As soon as that turn is over ([`runtime::after`]) the thread that was in it writes to a client who was quiet; else the
+//!     connection's task does (`driver::line`). The driver asks the seat (`poll_outgoing`); [`proto::Stanza`] writes its header, and
 //!     its body from bytes shared by all recipients; before that the outbox filters of modules may have
 //!     held it back ([`hooks::Sift`]). With XEP-0198 the stanza is held until the client acknowledges it;
 //!     then, or without acks when the socket took the bytes, the log entry is marked as taken

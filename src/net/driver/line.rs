@@ -1,14 +1,21 @@
 //! A connection between its task and whoever has something for its client: that is written at once, by the thread that brought it
 //! and as soon as its turn is over, if the connection has been quiet; else by the task, and more may go along meanwhile.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 
 use super::Connection;
 use crate::net::stats::count;
 use crate::runtime::after::{self, Later};
+
+/// Of so many writes on other connections one counts as what a task does.
+const COUNTED: u32 = 4;
 
 /// A connection that its task drives and others write on.
 struct Line {
@@ -17,14 +24,13 @@ struct Line {
     task: OnceLock<Waker>,
 }
 
-/// The task of a connection: polls it until it is over, without regard for the budget that tokio gives tasks, since it has bounds
-/// of its own.
+/// The task of a connection: polls it until it is over.
 pub(in crate::net) fn drive(connection: Connection) -> impl Future<Output = ()> + Send {
     let line = Arc::new(Line {
         connection: Mutex::new(Some(connection)),
         task: OnceLock::new(),
     });
-    tokio::task::coop::unconstrained(Driving(line))
+    Driving(line)
 }
 
 struct Driving(Arc<Line>);
@@ -69,6 +75,9 @@ impl Line {
 
     /// Whether everything there was to say is written, and nothing else is to be done.
     fn write(self: &Arc<Self>, task: &Waker) -> bool {
+        if !has_budget_remaining() {
+            return false;
+        }
         let mut place = match self.connection.try_lock() {
             Ok(place) => place,
             // Its task is at work, perhaps past writing.
@@ -78,7 +87,8 @@ impl Line {
             return true;
         };
         let hears = Waker::from(self.clone());
-        let write = AssertUnwindSafe(|| connection.say(&mut Context::from_waker(task), &hears));
+        let cx = &mut Context::from_waker(task);
+        let write = AssertUnwindSafe(|| share_budget(|| connection.say(cx, &hears)));
         catch_unwind(write).unwrap_or_else(|_| {
             count(&connection.shared.stats.panics);
             tracing::error!(peer = %connection.peer, "a connection panicked; only this connection ends");
@@ -86,6 +96,22 @@ impl Line {
             false
         })
     }
+}
+
+thread_local! {
+    static WRITES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Writes within or outside of the budget that tokio gives the task this thread is in: one write in [`COUNTED`] takes of it, so that
+/// a large room does not keep a thread from its other tasks for long.
+fn share_budget(mut write: impl FnMut() -> bool) -> bool {
+    let number = WRITES.get().wrapping_add(1);
+    WRITES.set(number);
+    if number.is_multiple_of(COUNTED) {
+        return write();
+    }
+    let once = unconstrained(poll_fn(|_| Poll::Ready(write())));
+    pin!(once).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
 }
 
 impl Wake for Line {
