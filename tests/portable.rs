@@ -256,6 +256,39 @@ fn a_file_that_is_cut_off_is_gone_on_with() {
     assert!(list.contains("he fights"), "{list}");
 }
 
+/// Many at once, and one of them twice: the later one stays if it may replace the first, and otherwise the first.
+#[test]
+fn an_account_that_is_there_twice_is_one_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("many.xml");
+    let mut users = String::new();
+    for n in 0..40 {
+        users += &format!("<user name='u{n}' password='pw'><vCard xmlns='vcard-temp'/></user>");
+        if n % 8 == 0 {
+            let vcard = "<vCard xmlns='vcard-temp'><FN>Again</FN></vCard>";
+            users += &format!("<user name='u{n}' password='pw'>{vcard}</user>");
+        }
+    }
+    let text = format!(
+        "<server-data xmlns='urn:xmpp:pie:0'><host jid='localhost'>{users}</host></server-data>"
+    );
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    for (flags, imported, again) in [
+        (vec![], "Accounts imported: 40; left out: 5.", 0),
+        (vec!["--replace"], "Accounts imported: 45; left out: 0.", 5),
+    ] {
+        let data = folder.path().join(format!("data{again}"));
+        let text = done(&on(&data, "fjall", &[vec!["import", file], flags].concat()));
+        assert!(text.contains(imported), "{text}");
+        done(&on(&data, "fjall", &["store", "check"]));
+        let exported = on(&data, "fjall", &["export", "-"]).stdout;
+        let exported = String::from_utf8(exported).unwrap();
+        assert_eq!(exported.matches("<user name=").count(), 40);
+        assert_eq!(exported.matches("<FN>Again</FN>").count(), again);
+    }
+}
+
 /// What ejabberd's `export_piefxis` wrote: the host in a file of its own, keys that are base64 twice.
 #[tokio::test]
 async fn what_ejabberd_wrote_comes_in() {

@@ -40,7 +40,8 @@ impl Accounts {
             return Err(AccountError::Exists(jid.bare()));
         }
         let uid = Uid(self.store.allocate("account"));
-        let mut batch = Batch::new();
+        // Nothing that follows is on disk before it.
+        let mut batch = Batch::new().relaxed();
         erasure::mark_data(&mut batch, uid, jid);
         let name = jid.bare_str().as_bytes().to_vec();
         batch.put(Space::ACCOUNT_BY_ID, &uid.to_key(), name);

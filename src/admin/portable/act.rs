@@ -1,8 +1,10 @@
 //! The commands `export` and `import`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::import::{ImportError, Incoming, LeftOut};
 use super::read::{Piece, PieceReader, ReadError};
@@ -106,6 +108,8 @@ impl From<WriteError> for ActError {
     }
 }
 
+/// Accounts made at once: they share the store's waiting for the disk, and the processors that derive keys of passwords.
+const AT_ONCE: usize = 16;
 /// Pieces read ahead.
 const AHEAD: usize = 8;
 
@@ -119,6 +123,8 @@ fn take_in<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
             replace: call.args.flag("replace"),
             host: Host::None,
             left_out: LeftOut::default(),
+            ending: JoinSet::new(),
+            under_way: HashSet::new(),
             done: 0,
             skipped: 0,
         };
@@ -137,8 +143,9 @@ fn take_in<'a>(call: &'a Call, acts: &'a dyn Acts) -> Act<'a, ()> {
         if let Some(incoming) = incoming {
             incoming.give_up().await;
         }
+        let ended = import.end_all().await;
         let told = import.tell().await;
-        result.and(told)
+        result.and(ended).and(told)
     })
 }
 
@@ -176,8 +183,19 @@ struct Import<'a> {
     replace: bool,
     host: Host,
     left_out: LeftOut,
+    /// Accounts that are complete and being made, and their addresses.
+    ending: JoinSet<Made>,
+    under_way: HashSet<Jid>,
     done: u64,
     skipped: u64,
+}
+
+/// What became of an account.
+struct Made {
+    jid: Jid,
+    replaced: bool,
+    /// Whether it has a password that can be used.
+    usable: Result<bool, ImportError>,
 }
 
 impl Import<'_> {
@@ -238,6 +256,10 @@ impl Import<'_> {
                 return Ok(None);
             }
         };
+        // The same account twice: one after the other.
+        while self.under_way.contains(&jid) {
+            self.end_one().await?;
+        }
         let (accounts, store) = (self.acts.records(), self.acts.store());
         let now = Clock::system().wall();
         match Incoming::begin(accounts, store, &jid, password, self.replace, now).await {
@@ -252,10 +274,49 @@ impl Import<'_> {
         }
     }
 
+    /// Has it made beside others, and goes on reading.
     async fn end(&mut self, incoming: Incoming) -> Result<(), ActError> {
+        if self.ending.len() >= AT_ONCE {
+            self.end_one().await?;
+        }
         let (jid, replaced) = incoming.account();
-        match incoming.finish(&mut self.left_out).await {
-            Ok(()) => {}
+        self.under_way.insert(jid.clone());
+        self.ending.spawn(async move {
+            Made {
+                jid,
+                replaced,
+                usable: incoming.finish().await,
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for all that are being made; the first failure of theirs.
+    async fn end_all(&mut self) -> Result<(), ActError> {
+        let mut first = Ok(());
+        while !self.ending.is_empty() {
+            first = first.and(self.end_one().await);
+        }
+        first
+    }
+
+    /// Waits for one of those that are being made.
+    async fn end_one(&mut self) -> Result<(), ActError> {
+        let Made {
+            jid,
+            replaced,
+            usable,
+        } = match self.ending.join_next().await {
+            Some(Ok(made)) => made,
+            Some(Err(error)) => return Err(ActError::Failed(error.to_string())),
+            None => return Ok(()),
+        };
+        self.under_way.remove(&jid);
+        match usable {
+            Ok(true) => {}
+            Ok(false) => self.left_out.note(
+                "account without a password that can be used: set one with `waxwing user passwd`",
+            ),
             Err(ImportError::Account(
                 error @ (AccountError::Exists(_) | AccountError::Password(_)),
             )) => {

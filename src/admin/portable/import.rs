@@ -142,15 +142,12 @@ impl Incoming {
         Ok(())
     }
 
-    /// Makes the account.
-    pub async fn finish(mut self, left_out: &mut LeftOut) -> Result<(), ImportError> {
+    /// Makes the account. Whether there is a password that can be used.
+    pub async fn finish(mut self) -> Result<bool, ImportError> {
         self.flush().await?;
-        if matches!(&self.login, Login::Keys(keys) if keys.is_empty()) {
-            left_out.note(
-                "account without a password that can be used: set one with `waxwing user passwd`",
-            );
-        }
-        Ok(self.arrival.finish(self.login, self.disabled).await?)
+        let usable = !matches!(&self.login, Login::Keys(keys) if keys.is_empty());
+        self.arrival.finish(self.login, self.disabled).await?;
+        Ok(usable)
     }
 
     /// Lets it go.
