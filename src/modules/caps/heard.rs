@@ -129,7 +129,8 @@ fn learnt(turn: &mut Turn<'_>, full: Jid, claims: &[Claim], found: Option<Arc<In
             noted.interests = Some(found.clone());
             tell(turn, full, &found);
         }
-        None => forget(turn.account, &full),
+        // That it is there stays known.
+        None => noted.claims.clear(),
     }
 }
 
