@@ -276,9 +276,6 @@ impl Import<'_> {
 
     /// Has it made beside others, and goes on reading.
     async fn end(&mut self, incoming: Incoming) -> Result<(), ActError> {
-        if self.ending.len() >= AT_ONCE {
-            self.end_one().await?;
-        }
         let (jid, replaced) = incoming.account();
         self.under_way.insert(jid.clone());
         self.ending.spawn(async move {
@@ -288,7 +285,11 @@ impl Import<'_> {
                 usable: incoming.finish().await,
             }
         });
-        Ok(())
+        // It is made even if that failed for one before it.
+        match self.ending.len() < AT_ONCE {
+            true => Ok(()),
+            false => self.end_one().await,
+        }
     }
 
     /// Waits for all that are being made; the first failure of theirs.
