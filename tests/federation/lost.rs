@@ -1,7 +1,7 @@
 //! A domain to which there is no way for long: its people count as gone, and are asked for when there is one again
 //! (RFC 6121 §4).
 
-use waxwing::proto::{Condition, Jid, PresenceType, Stanza, StanzaError, ns};
+use waxwing::proto::{Condition, Jid, MessageType, PresenceType, Stanza, StanzaError, ns};
 use waxwing::xml::Element;
 
 use super::wire::Wire;
@@ -97,6 +97,39 @@ async fn who_is_known_one_by_one_goes_one_by_one() {
     world.bob.send(told).await.unwrap();
     let has_caps = |el: &Element| el.child("c", ns::CAPS).is_some();
     world.alice.wait_for("his caps", has_caps).await.unwrap();
+    world.wire.down(true);
+    world.wire.cut();
+    for from in [world.bob.jid.as_str(), world.bob.jid.bare_str()] {
+        let gone = world.alice.wait_for("his going", is_gone).await.unwrap();
+        assert_eq!(gone.attr("from"), Some(from));
+    }
+}
+
+/// Also who was asked then, and did not say.
+#[tokio::test]
+async fn who_does_not_say_what_it_can_goes_by_name_all_the_same() {
+    let mut world = world().await;
+    let caps = Element::new("c", ns::CAPS)
+        .with_attr("hash", "sha-1")
+        .with_attr("node", "https://client.example")
+        .with_attr("ver", "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    let told = Stanza::presence(PresenceType::Available).with_child(caps);
+    world.bob.send(told).await.unwrap();
+    let of_alice = world.alice.jid.bare_str().to_owned();
+    let asked = |el: &Element| {
+        el.has_child("query", ns::DISCO_INFO) && el.attr("from") == Some(of_alice.as_str())
+    };
+    let question = world.bob.wait_for("her question", asked).await.unwrap();
+    let question = Stanza::from_element(question).unwrap();
+    let unable = StanzaError::from(Condition::ServiceUnavailable);
+    let refusal = question.error(&unable).unwrap();
+    world.bob.send(refusal).await.unwrap();
+    // What he says next comes after it.
+    let word = Stanza::message(MessageType::Chat).with_to(world.alice.jid.clone());
+    let body = Element::new("body", ns::CLIENT).with_text("well?");
+    world.bob.send(word.with_child(body)).await.unwrap();
+    let is_word = |el: &Element| el.has_child("body", ns::CLIENT);
+    world.alice.wait_for("his word", is_word).await.unwrap();
     world.wire.down(true);
     world.wire.cut();
     for from in [world.bob.jid.as_str(), world.bob.jid.bare_str()] {
