@@ -28,7 +28,6 @@ pub const BUILT_IN: &[Space] = &[
     Space::UNDELIVERED,
     Space::LOG,
     Space::LOG_BY_CONTACT,
-    Space::LOG_BY_FOREIGN_ID,
     Space::LOG_PREFERENCES,
     Space::LOG_MEASURED,
     Space::NODE,

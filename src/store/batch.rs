@@ -4,6 +4,8 @@ use super::{Key, Range, Space};
 
 /// Longest key in bytes, its space not counted.
 pub const MAX_KEY: usize = 16 * 1024;
+/// How many appends at one place a mark of [`Batch::mark`] leads to: its own, and those after it.
+pub const MARKED: usize = 8;
 /// Most keys that one [`Batch::delete_range`] may find; [`Store::erase`](super::Store::erase) takes more in pieces.
 pub const MAX_RANGE: usize = 10_000;
 
@@ -26,6 +28,8 @@ pub(crate) enum Op {
     DeleteRange(Space, Range),
     Add(Key, i64),
     Append(Key, Vec<u8>),
+    Mark(Key),
+    ForgetMarks(Key),
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +84,23 @@ impl Batch {
         self.ops.push(Op::Append(key, value));
     }
 
+    /// Lists what this batch appended last, under another prefix: by a mark, which is `prefix` followed by the batch's id with
+    /// nothing stored there, unless there is one already since which fewer than [`MARKED`] appends at the same place came. So
+    /// whoever reads from each mark on, as many appends as that, misses none that was to be listed. What was put at the place
+    /// in another way must have a mark of its own, and does not count.
+    pub fn mark(&mut self, space: Space, prefix: &[u8]) {
+        let under = Key::in_space(space, prefix);
+        self.bytes += under.len() + 16 + OVERHEAD;
+        self.ops.push(Op::Mark(under));
+    }
+
+    /// Has what is listed of a place after this batch listed by marks after it, so that those up to its id may be removed.
+    pub fn forget_marks(&mut self, space: Space, prefix: &[u8]) {
+        let place = Key::in_space(space, prefix);
+        self.bytes += place.len() + OVERHEAD;
+        self.ops.push(Op::ForgetMarks(place));
+    }
+
     /// Removes `key`, if it is there.
     pub fn delete(&mut self, space: Space, key: &[u8]) {
         let key = Key::in_space(space, key);
@@ -129,7 +150,11 @@ impl Batch {
             self.relaxed && (other.relaxed || other.is_empty())
         };
         self.bytes += other.bytes;
-        self.ops.extend(other.ops);
+        if self.ops.is_empty() {
+            self.ops = other.ops;
+        } else {
+            self.ops.extend(other.ops);
+        }
         self.preconditions.extend(other.preconditions);
     }
 
@@ -153,8 +178,8 @@ impl Batch {
         let fits = |key: &Key| key.len() <= MAX_KEY + 1;
         self.ops.iter().all(|op| match op {
             Op::Put(key, _) | Op::Delete(key) | Op::Add(key, _) => fits(key),
-            Op::Append(key, _) => key.len() + 16 <= MAX_KEY + 1,
-            Op::DeleteRange(..) => true,
+            Op::Append(key, _) | Op::Mark(key) => key.len() + 16 <= MAX_KEY + 1,
+            Op::DeleteRange(..) | Op::ForgetMarks(_) => true,
         }) && self.preconditions.iter().all(|p| match p {
             Precondition::Absent(key) | Precondition::Equals(key, _) => fits(key),
         })

@@ -6,6 +6,7 @@ use super::engine::{Engine, EngineError, RawOp};
 use super::error::panic_text;
 use super::group::Group;
 use super::ledger::{LAST_MID, Ledger};
+use super::marks::Marks;
 use super::queue::{Done, Queue, Request, Taken};
 use super::stats::Counters;
 use super::{Batch, CommitError, FatalHook, Key, Mid};
@@ -24,6 +25,7 @@ pub(crate) struct Committer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
+    pub(crate) marks: Marks,
     pub(crate) fatal: FatalHook,
     /// Bytes free now; `None` where unknown.
     pub(crate) free: Box<dyn Fn() -> Option<u64> + Send>,
@@ -55,7 +57,7 @@ impl Committer {
         if !dirty.is_empty() && !self.counters.read_only() {
             let mut group = Group::default();
             group.put_meta(dirty);
-            let _ = self.write(&group.ops, true);
+            let _ = self.write(&group.into_ops(), true);
         }
         if self.unsynced.is_some() {
             self.sync();
@@ -65,7 +67,9 @@ impl Committer {
     /// Commits everything in `requests` as one group.
     fn commit(&mut self, requests: &mut VecDeque<Request>) {
         let engine = self.engine.clone();
-        let mut group = Group::over(&*engine);
+        // Put back only when what it remembers is written.
+        let mut marks = std::mem::take(&mut self.marks);
+        let mut group = Group::over(&*engine, &mut marks);
         let mut durable = false;
         let mut answers: Vec<(Done, Result<Mid, CommitError>)> = Vec::with_capacity(requests.len());
         for Request { mid, batch, done } in requests.drain(..) {
@@ -74,9 +78,12 @@ impl Committer {
             durable |= answer.is_ok() && syncs;
             answers.push((done, answer.map(|()| mid)));
         }
-        if let Err(error) = self.write_group(group, durable, &answers) {
-            for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
-                *answer = Err(error);
+        match self.write_group(group, durable, &answers) {
+            Ok(()) => self.marks = marks,
+            Err(error) => {
+                for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
+                    *answer = Err(error);
+                }
             }
         }
         let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
@@ -111,7 +118,7 @@ impl Committer {
         durable: bool,
         answers: &[(Done, Result<Mid, CommitError>)],
     ) -> Result<(), CommitError> {
-        if group.ops.is_empty() {
+        if group.is_empty() {
             return Ok(());
         }
         // Read only now: whoever took a number before queueing a batch finds it in the batch's own group.
@@ -120,7 +127,7 @@ impl Committer {
         if let Some(mid) = answers.iter().rev().find_map(|(_, answer)| answer.ok()) {
             group.put_meta(vec![(Key::from(LAST_MID), mid.as_bytes().to_vec())]);
         }
-        let written = self.write(&group.ops, durable);
+        let written = self.write(&group.into_ops(), durable);
         if written.is_err() {
             self.lock_ledger().keep(dirty);
         }

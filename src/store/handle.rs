@@ -4,6 +4,7 @@ use super::committer::Committer;
 use super::engine::Engine;
 use super::error::panic_text;
 use super::ledger::{Ledger, last_mid};
+use super::marks::Marks;
 use super::open::{self, Opened};
 use super::queue::{Done, Queue, Refused};
 use super::readers::Readers;
@@ -84,6 +85,7 @@ impl Store {
             queue: queue.clone(),
             counters: counters.clone(),
             ledger: ledger.clone(),
+            marks: Marks::default(),
             fatal: options.fatal.clone(),
             free: Box::new({
                 let (probe, path) = (options.free_space.clone(), options.path.clone());

@@ -16,6 +16,7 @@ mod group;
 mod handle;
 mod key;
 mod ledger;
+mod marks;
 mod mid;
 mod open;
 mod options;
@@ -31,7 +32,7 @@ mod value;
 mod watch;
 
 pub use backup::{BackupError, BackupReader, BackupWriter, Header, backup, restore};
-pub use batch::{Batch, MAX_KEY, MAX_RANGE};
+pub use batch::{Batch, MARKED, MAX_KEY, MAX_RANGE};
 pub use copy::{Copied, Filling, copy};
 pub use engine::{Engine, EngineError, EngineKind, EngineStats, RawOp};
 pub use error::{CommitError, OpenError, StoreError};

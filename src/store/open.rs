@@ -7,7 +7,9 @@ use super::engine::{Engine, EngineError, EngineKind, RawOp};
 use super::error::panic_text;
 use super::ledger::SCHEMA;
 use super::snapshot::Checked;
-use super::{Fields, Key, OpenError, Options, Snapshot, Space, StoreError, value};
+use super::{
+    Direction, Fields, Key, OpenError, Options, Range, Snapshot, Space, StoreError, value,
+};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The schema this server writes.
-pub(crate) const CURRENT: u32 = 1;
+pub(crate) const CURRENT: u32 = 2;
 
 /// One step of the schema: from the version before, to this one.
 struct Migration {
@@ -25,7 +27,16 @@ struct Migration {
 }
 
 /// Every step there ever was, in order.
-const MIGRATIONS: &[Migration] = &[];
+const MIGRATIONS: &[Migration] = &[Migration {
+    to: 2,
+    run: unlist_foreign_ids,
+}];
+
+/// Where version 1 listed messages by the ids that their senders gave them. Since version 2 they are looked for in the log.
+const FOREIGN_IDS: Space = Space(0x42);
+
+/// Rows removed at once by a migration.
+const STEP: usize = 4096;
 
 const MARKER: &str = "ENGINE";
 const LOCK: &str = "lock";
@@ -101,6 +112,31 @@ pub(crate) fn migrate(engine: &dyn Engine, path: &Path) -> Result<(), OpenError>
         record(engine, CURRENT, path)
     } else {
         Ok(())
+    }
+}
+
+fn unlist_foreign_ids(engine: &dyn Engine) -> Result<(), StoreError> {
+    let (mut range, mut removed) = (Range::all(), 0_u64);
+    loop {
+        let snapshot = engine.snapshot()?;
+        let rows = snapshot.scan(FOREIGN_IDS, &range, Direction::Forward, STEP)?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(());
+        };
+        range = range.after(last.as_slice());
+        let ops: Vec<RawOp> = rows
+            .iter()
+            .map(|(key, _)| RawOp {
+                key: Key::in_space(FOREIGN_IDS, key),
+                value: None,
+            })
+            .collect();
+        let written = engine.write(&ops, false);
+        written.map_err(|error| StoreError::Engine(error.to_string()))?;
+        removed += ops.len() as u64;
+        if removed % (100 * STEP as u64) == 0 {
+            tracing::info!(removed, "migrating: a list of messages is being removed");
+        }
     }
 }
 
@@ -269,5 +305,38 @@ fn other_engine(path: &Path, found: &str, wanted: &'static str) -> OpenError {
         path: path.to_owned(),
         found: found.to_owned(),
         wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::testing;
+
+    #[test]
+    fn the_list_of_version_1_goes_and_nothing_else() {
+        let engine = testing::memory();
+        let put = |space: Space, key: &[u8]| {
+            let key = Key::in_space(space, key);
+            let value = Some(value::seal(&key, Vec::new()));
+            engine.write(&[RawOp { key, value }], true).unwrap();
+        };
+        record(&*engine, 1, Path::new("here")).unwrap();
+        for n in 0..STEP as u32 + 10 {
+            put(FOREIGN_IDS, &n.to_be_bytes());
+        }
+        put(Space::LOG_BY_CONTACT, b"k");
+        put(Space(FOREIGN_IDS.0 + 1), b"k");
+        migrate(&*engine, Path::new("here")).unwrap();
+        let view = engine.snapshot().unwrap();
+        assert_eq!(schema(&*view).unwrap(), Some(CURRENT));
+        let left = |space| {
+            let rows = view.scan(space, &Range::all(), Direction::Forward, 2);
+            rows.unwrap().len()
+        };
+        assert_eq!(left(FOREIGN_IDS), 0);
+        assert_eq!(left(Space::LOG_BY_CONTACT), 1);
+        assert_eq!(left(Space(FOREIGN_IDS.0 + 1)), 1);
     }
 }

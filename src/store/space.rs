@@ -68,10 +68,8 @@ spaces! {
     OUTBOX = 0x32;
     /// uid, mid → one message of the account's log, which is its archive.
     LOG = 0x40;
-    /// uid, hash64(contact), mid → nothing.
+    /// uid, hash64(contact), mid → nothing: marks of what is in [`Space::LOG`].
     LOG_BY_CONTACT = 0x41;
-    /// uid, hash64(origin-id or room's stanza-id) → mid.
-    LOG_BY_FOREIGN_ID = 0x42;
     /// uid → rules.
     LOG_PREFERENCES = 0x43;
     /// uid → bytes of the log up to an id.

@@ -36,10 +36,7 @@ fn bury(turn: &Turn<'_>, id: String, from: Jid, stone: Element) {
     let (uid, account) = (turn.account.uid, turn.account.jid.clone());
     let (floor, store) = (turn.floor.clone(), turn.floor.store().clone());
     tokio::spawn(async move {
-        let found = store
-            .reading(move |snapshot| log::find(snapshot, uid, &id, &from))
-            .await;
-        let original = match found {
+        let original = match log::find(&store, uid, &id, &from).await {
             Ok(Some(original)) => original,
             Ok(None) => return,
             Err(error) => {

@@ -10,7 +10,7 @@ use crate::hooks::{Effect, Envelope, Path, Phase, Registrar, Turn, Uid, Verdict}
 use crate::proto::ns;
 use crate::proto::stanza::{Kind, MessageType, Stanza};
 use crate::state::files::Id;
-use crate::state::log;
+use crate::state::log::{self, Original};
 use crate::store::{Batch, StoreError};
 use crate::xml::El;
 
@@ -46,20 +46,28 @@ impl Shared {
             });
         };
         turn.ledger.effects.push(Effect::Free(Box::new(removed)));
-        let store = turn.floor.store().clone();
+        let (store, runtime) = (turn.floor.store().clone(), self.runtime.clone());
         Verdict::Later(Box::pin(async move {
             // It may have been sent just before.
             let _ = store.commit(Batch::new()).await;
-            let found = store.reading(move |view| -> Result<_, StoreError> {
-                let original = log::find(view, uid, &id, &from)?;
-                original.map(|original| original.stanza(uid)).transpose()
-            });
-            match found.await {
-                Ok(Some(original)) => drop(tell.send(files_in(&original, &base))),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(%error, "an archive cannot be read; run `waxwing check`")
+            let tell = move |original: Result<Option<Original>, StoreError>| {
+                let stanza = original
+                    .and_then(|original| original.map(|original| original.stanza(uid)).transpose());
+                match stanza {
+                    Ok(Some(original)) => drop(tell.send(files_in(&original, &base))),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "an archive cannot be read; run `waxwing check`")
+                    }
                 }
+            };
+            match log::find_near(&store, uid, &id, &from).await {
+                Ok(Ok(original)) => tell(Ok(Some(original))),
+                // What is old is looked for while the message goes on.
+                Ok(Err(far)) => {
+                    runtime.spawn(async move { tell(far.find(&store).await) });
+                }
+                Err(error) => tell(Err(error)),
             }
             Verdict::Continue
         }))

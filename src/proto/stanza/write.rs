@@ -1,5 +1,7 @@
 //! From a stanza to its bytes: a header of its own, a body rendered once, a tail.
 
+use std::cell::RefCell;
+
 use super::Stanza;
 use crate::proto::{Jid, ns};
 use crate::xml::{self, Element};
@@ -90,9 +92,15 @@ impl Stanza {
     /// The bytes of the body's children, rendered by whoever comes first.
     fn contents(&self) -> &[u8] {
         self.body.contents.get_or_init(|| {
-            let mut out = Vec::new();
-            xml::write::contents(self.body.root.root(), ns::CLIENT, &mut out);
-            out.into_boxed_slice()
+            DESK.with_borrow_mut(|desk| {
+                desk.clear();
+                xml::write::contents(self.body.root.root(), ns::CLIENT, desk);
+                let contents = Box::from(desk.as_slice());
+                if desk.capacity() > DESK_BYTES {
+                    *desk = Vec::new();
+                }
+                contents
+            })
         })
     }
 
@@ -110,6 +118,14 @@ impl Stanza {
             }
         }
     }
+}
+
+/// What of [`DESK`] a thread keeps, in bytes.
+const DESK_BYTES: usize = 16 << 10;
+
+thread_local! {
+    /// Where a body is rendered whose size is not known before.
+    static DESK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 fn write_attr(name: &str, value: Option<&str>, out: &mut Vec<u8>) {

@@ -1,12 +1,12 @@
-//! How much an archive holds, and where its entries are listed.
+//! How much an archive holds.
 //!
 //! A message adds nothing to any sum. What was added up is noted now and then, with the id up to which it was; whatever
 //! takes something out of the archive changes the note, so that nobody notes what he counted before.
 
-use super::{Raw, SENT, account, contact, foreign};
+use super::{Raw, account};
 use crate::hooks::Uid;
 use crate::runtime::random;
-use crate::store::{Batch, CommitError, Key, Mid, Range, Snapshot, Space, Store, StoreError};
+use crate::store::{Batch, CommitError, Mid, Range, Snapshot, Space, Store, StoreError};
 
 /// Bytes read at once.
 const PAGE: usize = 256 << 10;
@@ -123,36 +123,4 @@ pub async fn measure(store: &Store, uid: Uid) -> Result<u64, StoreError> {
 pub fn kept_bytes(key: &[u8], value: &[u8]) -> Result<u64, StoreError> {
     let kept = Raw::read(key, value)?.kept();
     Ok(if kept { value.len() as u64 } else { 0 })
-}
-
-/// Where an entry is listed, if an archive keeps it.
-///
-/// # Errors
-/// An entry that cannot be read.
-pub fn listed(uid: Uid, key: &[u8], value: &[u8]) -> Result<Vec<(Space, Key)>, StoreError> {
-    let raw = Raw::read(key, value)?;
-    if raw.kept() {
-        raw.places(uid)
-    } else {
-        Ok(Vec::new())
-    }
-}
-
-impl Raw<'_> {
-    /// Where an entry of an archive is listed: by its contact, and by the ids its sender gave it.
-    pub(super) fn places(&self, uid: Uid) -> Result<Vec<(Space, Key)>, StoreError> {
-        let stanza = self.stanza()?;
-        let peer = if self.flags & SENT != 0 {
-            stanza.to.as_ref().or(stanza.from.as_ref())
-        } else {
-            stanza.from.as_ref()
-        };
-        let peer = peer.map(|peer| (Space::LOG_BY_CONTACT, contact(uid, peer)));
-        let ids = foreign(uid, &stanza).into_iter();
-        let ids = ids.map(|id| (Space::LOG_BY_FOREIGN_ID, id));
-        let places = peer.into_iter().chain(ids);
-        Ok(places
-            .map(|(space, place)| (space, place.mid(self.mid)))
-            .collect())
-    }
 }

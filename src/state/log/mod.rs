@@ -3,8 +3,9 @@
 //! A message enters its sender's and its recipient's log once, in one batch and under one id, which
 //! is archive id and stanza-id. What no client has taken is marked in the undelivered index, which
 //! offline delivery, redelivery and crash recovery read. An entry that no archive keeps goes when it
-//! was taken; one that is kept is found by its contact and by the ids its sender gave it.
+//! was taken; one that is kept is found by its contact, and by an id its sender gave it by looking from the newest on.
 
+mod listing;
 mod measure;
 mod preferences;
 mod query;
@@ -16,11 +17,12 @@ mod waiting;
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests;
 
-pub use measure::{Note, kept_bytes, listed, measure};
+pub use listing::{Listed, leads};
+pub use measure::{Note, kept_bytes, measure};
 pub use preferences::{Default as DefaultRule, Preferences};
 pub use query::{Found, MOST_SCANNED, Page, Query, QueryError, ends, has, says};
 pub use removal::{Removed, remove};
-pub use tombstone::{Original, bury, find};
+pub use tombstone::{Far, Original, bury, find, find_near};
 pub use waiting::Waiting;
 
 use crate::hooks::{Entry, Uid};
@@ -37,6 +39,8 @@ const KEEP: u8 = 1;
 const SENT: u8 = 2;
 /// It is a message of a room.
 const ROOM: u8 = 4;
+/// It came from an export, under an id that may be older than what lies around it.
+const IMPORTED: u8 = 8;
 /// Format, flags, time.
 const HEADER: usize = 10;
 
@@ -83,10 +87,7 @@ pub fn keep(batch: &mut Batch, uid: Uid, way: Way, peer: &Jid, stanza: &Stanza, 
         flags |= ROOM;
     }
     let bytes = append(batch, uid, stanza, now, flags);
-    batch.append(Space::LOG_BY_CONTACT, &contact(uid, peer), Vec::new());
-    for id in foreign(uid, stanza) {
-        batch.append(Space::LOG_BY_FOREIGN_ID, &id, Vec::new());
-    }
+    batch.mark(Space::LOG_BY_CONTACT, &contact(uid, peer));
     bytes
 }
 
@@ -119,8 +120,8 @@ pub fn import(
 ) {
     let is_own = |jid: &&Jid| jid.bare_str() == own.bare_str();
     let (peer, mut flags) = match stanza.from.as_ref().filter(is_own) {
-        Some(_) => (stanza.to.as_ref().unwrap_or(own), SENT),
-        None => (stanza.from.as_ref().unwrap_or(own), 0),
+        Some(_) => (stanza.to.as_ref().unwrap_or(own), IMPORTED | SENT),
+        None => (stanza.from.as_ref().unwrap_or(own), IMPORTED),
     };
     if stanza.kind == Kind::Message(MessageType::Groupchat) {
         flags |= ROOM;
@@ -131,13 +132,9 @@ pub fn import(
     if undelivered {
         batch.put(Space::UNDELIVERED, &key, (bytes as u32).to_be_bytes());
     }
-    if !entry.keep {
-        return;
-    }
-    let contact = contact(uid, peer).mid(entry.mid);
-    batch.put(Space::LOG_BY_CONTACT, &contact, Vec::new());
-    for id in foreign(uid, stanza) {
-        batch.put(Space::LOG_BY_FOREIGN_ID, &id.mid(entry.mid), Vec::new());
+    if entry.keep {
+        let contact = contact(uid, peer).mid(entry.mid);
+        batch.put(Space::LOG_BY_CONTACT, &contact, Vec::new());
     }
 }
 
@@ -287,6 +284,12 @@ impl<'a> Raw<'a> {
         self.flags & KEEP != 0
     }
 
+    /// Whether this address, taken as a bare one, may be one of its own; if not, there is no need to parse it. A bare
+    /// address has nothing that is written in another way in XML.
+    fn names(&self, jid: &Jid) -> bool {
+        memchr::memmem::find(self.xml, jid.bare_str().as_bytes()).is_some()
+    }
+
     fn stanza(&self) -> Result<Stanza, StoreError> {
         Stanza::from_bytes(self.xml).map_err(|_| odd())
     }
@@ -318,22 +321,6 @@ fn key(uid: Uid, mid: Mid) -> Key {
 /// Where the messages with a contact, by its bare address, are listed.
 fn contact(uid: Uid, peer: &Jid) -> Key {
     account(uid).u64(hash64(peer.bare_str()))
-}
-
-/// Where a message is found by an id that its sender gave it.
-fn foreign_id(uid: Uid, id: &str, from: &Jid) -> Key {
-    account(uid).u64(hash64(&format!("{id}\0{}", from.bare_str())))
-}
-
-/// The one or two ids its sender gave a message: of the stanza, and the origin-id.
-fn foreign(uid: Uid, stanza: &Stanza) -> Vec<Key> {
-    let Some(from) = &stanza.from else {
-        return Vec::new();
-    };
-    let id = stanza.id.as_deref();
-    let origin = origin_id(stanza).filter(|origin| Some(*origin) != id);
-    let ids = [id, origin].into_iter().flatten();
-    ids.map(|id| foreign_id(uid, id, from)).collect()
 }
 
 /// The id its sender's client gave a message for all its copies (XEP-0359 §2.2).

@@ -1,6 +1,7 @@
 //! Reading an archive by cursor: one page of what matches, in order (XEP-0313 §4, XEP-0059).
 
-use super::{KEEP, ROOM, Raw, account, contact, key};
+use super::listing::Windows;
+use super::{KEEP, ROOM, Raw, account, key};
 use crate::hooks::{Entry, Uid};
 use crate::proto::jid::Jid;
 use crate::proto::ns;
@@ -130,18 +131,18 @@ impl Query {
         Ok(page)
     }
 
-    /// The range of ids.
-    fn range(&self, prefix: &crate::store::Key) -> Range {
+    /// Ids below and above what is in the range.
+    fn bounds(&self) -> (Option<Mid>, Option<Mid>) {
         let started = self.start.map(|ms| Mid::first_of(ms).before());
         let after = self.after.iter().copied().chain(started).max();
         let ended = self
             .end
             .map(|ms| Mid::first_of(ms.saturating_add(DRAWN_LATER_MS)));
         let before = self.before.iter().copied().chain(ended).min();
-        Range::mids(prefix, after, before)
+        (after, before)
     }
 
-    fn matches(&self, raw: &Raw<'_>, by_contact: bool) -> Result<bool, StoreError> {
+    fn matches(&self, raw: &Raw<'_>) -> Result<bool, StoreError> {
         if !raw.kept()
             || self.no_rooms && raw.flags & ROOM != 0
             || self.start.is_some_and(|start| raw.at < start)
@@ -149,23 +150,31 @@ impl Query {
         {
             return Ok(false);
         }
-        let with = self
-            .with
-            .as_ref()
-            .filter(|with| !by_contact || with.is_full());
-        if with.is_none() && self.words.is_empty() {
+        if self.with.is_none() && self.words.is_empty() {
             return Ok(true);
         }
+        if self.with.as_ref().is_some_and(|with| !raw.names(with)) {
+            return Ok(false);
+        }
         let stanza = raw.stanza()?;
-        let concerns = |with: &Jid| {
-            let mut addresses = [&stanza.from, &stanza.to].into_iter().flatten();
-            addresses.any(|jid| jid == with || with.is_bare() && jid.bare_str() == with.as_str())
-        };
-        if !with.is_none_or(concerns) {
+        if !self
+            .with
+            .as_ref()
+            .is_none_or(|with| exchanged(raw, &stanza, with))
+        {
             return Ok(false);
         }
         Ok(says(&stanza, &self.words))
     }
+}
+
+/// Whether a message was exchanged with an address.
+fn exchanged(raw: &Raw<'_>, stanza: &Stanza, with: &Jid) -> bool {
+    let mut addresses = [&stanza.from, &stanza.to].into_iter().flatten();
+    let peer = raw
+        .peer(stanza)
+        .is_some_and(|peer| peer.bare_str() == with.bare_str());
+    peer && (with.is_bare() || addresses.any(|jid| jid == with))
 }
 
 /// Whether the archive of an account has a message.
@@ -211,6 +220,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn enough(self) -> bool {
+        self.entries >= MOST_SCANNED || self.bytes >= MOST_READ
+    }
+
     /// How many to look at next, if they are as large as those seen since `before`.
     fn next_step(self, before: Seen) -> usize {
         let (entries, bytes) = (self.entries - before.entries, self.bytes - before.bytes);
@@ -233,7 +246,7 @@ impl Search<'_> {
         for mid in ids {
             let key = key(self.uid, mid);
             if let Some(value) = self.snapshot.get(Space::LOG, &key)?
-                && !self.take(&key, &value, false)?
+                && !self.take(&key, &value)?
             {
                 self.page.complete = false;
                 break;
@@ -242,22 +255,42 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Goes through the log, or through the index of one contact, in steps.
+    /// Goes through the log, or through the messages of one contact.
     fn by_range(&mut self) -> Result<(), StoreError> {
-        let (prefix, space) = match &self.query.with {
-            Some(with) => (contact(self.uid, with), Space::LOG_BY_CONTACT),
-            None => (account(self.uid), Space::LOG),
-        };
-        let mut range = self.query.range(&prefix);
         let direction = if self.query.backwards {
             Direction::Backward
         } else {
             Direction::Forward
         };
+        match &self.query.with {
+            Some(with) => self.by_contact(with, direction),
+            None => self.by_time(direction),
+        }
+    }
+
+    fn by_contact(&mut self, with: &Jid, direction: Direction) -> Result<(), StoreError> {
+        let bounds = self.query.bounds();
+        let mut windows = Windows::new(self.snapshot, self.uid, with, bounds, direction)?;
+        while let Some(rows) = windows.next()? {
+            if !self.take_all(rows)? {
+                return Ok(());
+            }
+            if self.seen.enough() {
+                self.page.reached = self.seen.last;
+                return Ok(());
+            }
+        }
+        self.page.complete = true;
+        Ok(())
+    }
+
+    fn by_time(&mut self, direction: Direction) -> Result<(), StoreError> {
+        let (after, before) = self.query.bounds();
+        let mut range = Range::mids(&account(self.uid), after, before);
         // Most queries end within one step of just their size.
         let mut step = self.query.max.saturating_add(1).min(FIRST_STEP);
         loop {
-            let rows = self.snapshot.scan(space, &range, direction, step)?;
+            let rows = self.snapshot.scan(Space::LOG, &range, direction, step)?;
             let through = rows.len() < step;
             let Some((last, _)) = rows.last() else {
                 self.page.complete = true;
@@ -265,14 +298,14 @@ impl Search<'_> {
             };
             let last = crate::store::Key::from(last.as_slice());
             let seen = self.seen;
-            if !self.take_all(rows, space)? {
+            if !self.take_all(rows)? {
                 return Ok(());
             }
             if through {
                 self.page.complete = true;
                 return Ok(());
             }
-            if self.seen.entries >= MOST_SCANNED || self.seen.bytes >= MOST_READ {
+            if self.seen.enough() {
                 self.page.reached = self.seen.last;
                 return Ok(());
             }
@@ -284,22 +317,10 @@ impl Search<'_> {
         }
     }
 
-    /// Takes rows of the log or of an index of it; `false` when the page is full.
-    fn take_all(&mut self, rows: Rows, space: Space) -> Result<bool, StoreError> {
-        for (at, value) in rows {
-            let took = if space == Space::LOG {
-                self.take(&at, &value, false)?
-            } else {
-                let Some(mid) = mid_of(&at) else {
-                    continue;
-                };
-                let key = key(self.uid, mid);
-                match self.snapshot.get(Space::LOG, &key)? {
-                    Some(value) => self.take(&key, &value, true)?,
-                    None => true,
-                }
-            };
-            if !took {
+    /// Takes entries of the log; `false` when the page is full.
+    fn take_all(&mut self, rows: Rows) -> Result<bool, StoreError> {
+        for (key, value) in rows {
+            if !self.take(&key, &value)? {
                 return Ok(false);
             }
         }
@@ -307,7 +328,7 @@ impl Search<'_> {
     }
 
     /// Takes one entry onto the page if it matches; `false` when there is no room for it.
-    fn take(&mut self, key: &[u8], value: &[u8], by_contact: bool) -> Result<bool, StoreError> {
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
         let raw = Raw::read(key, value)?;
         // What no archive keeps is soon gone, and little.
         if raw.kept() {
@@ -317,7 +338,7 @@ impl Search<'_> {
                 last: Some(raw.mid),
             };
         }
-        if !self.query.matches(&raw, by_contact)? {
+        if !self.query.matches(&raw)? {
             return Ok(true);
         }
         let messages = &mut self.page.messages;

@@ -1,7 +1,9 @@
 //! What leaves an archive: the oldest first, never from the middle (XEP-0313 §3.2).
 
+use std::collections::BTreeSet;
+
 use super::measure::Noted;
-use super::{KEEP, Raw, account, key};
+use super::{KEEP, Raw, account, key, listing};
 use crate::hooks::Uid;
 use crate::store::{Batch, CommitError, Direction, Mid, Range, Snapshot, Space, Store, StoreError};
 
@@ -23,6 +25,11 @@ pub struct Removed {
 /// # Errors
 /// The store's; what was removed before stays removed.
 pub async fn remove(store: &Store, uid: Uid, upto: Mid, bytes: u64) -> Result<Removed, StoreError> {
+    // What comes while this goes on is not listed by what is removed.
+    let mut batch = Batch::new().relaxed().making_room();
+    batch.forget_marks(Space::LOG, &account(uid));
+    let now = store.commit(batch).await.map_err(|_| StoreError::Busy)?;
+    let upto = upto.min(now);
     let mut removed = Removed::default();
     let mut after = None;
     while removed.bytes < bytes {
@@ -71,6 +78,7 @@ fn step(
     };
     let full = rows.len() == STEP;
     let (noted, mut counted) = (Noted::load(snapshot, uid)?, 0);
+    let (mut contacts, mut last) = (BTreeSet::new(), Mid::MIN);
     for (at, value) in rows {
         let raw = Raw::read(&at, &value)?;
         step.last = full.then_some(raw.mid);
@@ -78,6 +86,8 @@ fn step(
             continue;
         }
         forget(&mut step.batch, snapshot, uid, &raw, &value)?;
+        contacts.extend(raw.listed(uid)?);
+        last = raw.mid;
         step.removed.messages += 1;
         step.removed.bytes += value.len() as u64;
         if raw.mid <= noted.note.through {
@@ -89,12 +99,13 @@ fn step(
         }
     }
     if step.removed.messages > 0 {
+        listing::unlist(&mut step.batch, snapshot, uid, contacts, last)?;
         noted.removed(&mut step.batch, uid, counted);
     }
     Ok(step)
 }
 
-/// Takes one entry out of the archive, with all that leads to it.
+/// Takes one entry out of the archive.
 fn forget(
     batch: &mut Batch,
     snapshot: &dyn Snapshot,
@@ -111,9 +122,6 @@ fn forget(
         batch.put(Space::LOG, &place, value);
     } else {
         batch.delete(Space::LOG, &place);
-    }
-    for (space, place) in raw.places(uid)? {
-        batch.delete(space, &place);
     }
     Ok(())
 }

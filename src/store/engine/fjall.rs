@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 /// Bytes of journal on disk, which bounds the work of a start.
 const JOURNALS: u64 = 128 << 20;
-/// Threads that flush and compact.
-const WORKERS: usize = 2;
+/// Threads that flush and compact. With several, fjall keeps one free for flushing; while the others compact, that one puts
+/// every further compaction back into the queue and takes it out again, as fast as it can (3.1.13).
+const WORKERS: usize = 1;
 
 pub(crate) struct Fjall {
     path: PathBuf,
