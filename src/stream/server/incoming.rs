@@ -36,6 +36,10 @@ pub(in crate::stream) struct Incoming {
     certified: bool,
     pub(super) claims: Claims,
     pub(super) line: Option<(Arc<dyn Line>, Arc<dyn Seat>)>,
+    /// Pairs proved of which the line is not told yet, because it would speak to them.
+    untold: Vec<Proven>,
+    /// Who calls has spoken since it was proved.
+    settled: bool,
     pub(super) bidi: bool,
     pub(super) acks: bool,
     external: bool,
@@ -70,6 +74,8 @@ impl Incoming {
             certified: false,
             claims: Claims::default(),
             line: None,
+            untold: Vec::new(),
+            settled: false,
             bidi: false,
             acks: false,
             external: false,
@@ -183,6 +189,20 @@ impl Incoming {
     }
 
     pub fn element(&mut self, element: Element, out: &mut Out<'_>) -> Flow {
+        let root = element.root();
+        let enables = root.ns() == ns::SM && root.name() == "enable";
+        if !enables {
+            self.settle();
+        }
+        let proved = self.line.is_some();
+        let flow = self.handle(element, out);
+        if proved {
+            self.settle();
+        }
+        flow
+    }
+
+    fn handle(&mut self, element: Element, out: &mut Out<'_>) -> Flow {
         let root = element.root();
         match (&self.stage, root.ns()) {
             (Stage::Resuming(_), _) => StreamCondition::PolicyViolation.into(),
@@ -363,12 +383,25 @@ impl Incoming {
             }
         };
         self.claims.prove(remote.clone(), local.clone());
-        line.proven(&Proven {
+        let proven = Proven {
             local,
             remote,
             proof,
             bidi: self.bidi,
-        });
+        };
+        match self.bidi && !self.settled {
+            true => self.untold.push(proven),
+            false => line.proven(&proven),
+        }
+    }
+
+    /// Whoever calls speaks first, and maybe of acknowledgements: what was said to it before those is acknowledged by nobody.
+    fn settle(&mut self) {
+        let Some((line, _)) = &self.line else { return };
+        self.settled = true;
+        for proven in std::mem::take(&mut self.untold) {
+            line.proven(&proven);
+        }
     }
 
     /// Only before anything is proved, so that no pair is one way and another both ways (XEP-0288 §2.2).
