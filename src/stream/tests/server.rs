@@ -391,6 +391,28 @@ fn who_was_called_may_ask_about_keys_but_proves_nothing_more_there() {
     assert!(said.contains("invalid-from"), "{said}");
 }
 
+/// On a stream both ways nobody speaks to who called before that one did: it may still agree on acknowledgements.
+#[test]
+fn who_was_called_speaks_once_the_caller_has() {
+    let bidi = format!("<bidi xmlns='{}'/>", ns::BIDI);
+    let enable = format!("<enable xmlns='{}'/>", ns::SM);
+    for first in [enable, message("x@b.example", "x@a.example")] {
+        let mut house = house(OURS);
+        house.bidi = true;
+        let mut side = visited(&house);
+        assert_eq!(side.answer(&bidi), "");
+        side.answer(&key("b.example", "a.example"));
+        side.judge("b.example", Verdict::Valid);
+        assert_eq!(house.pairs(), [] as [String; 0]);
+        side.answer(&first);
+        assert_eq!(house.pairs(), ["b.example to a.example"]);
+        // Of what is proved after it the house hears at once.
+        side.answer(&key("rooms.b.example", "a.example"));
+        side.judge("rooms.b.example", Verdict::Valid);
+        assert_eq!(house.pairs().len(), 2);
+    }
+}
+
 /// Both ends, and the wire between them.
 struct Wire {
     caller: Side,
