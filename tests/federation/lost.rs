@@ -85,16 +85,21 @@ async fn people_of_a_lost_domain_are_gone_and_come_back_with_it() {
     world.alice.wait_for("his coming", there).await.unwrap();
 }
 
-/// Of those who said what their client can do it is known which they are.
-#[tokio::test]
-async fn who_is_known_one_by_one_goes_one_by_one() {
-    let mut world = world().await;
+/// The client says what it can, by a hash that nobody knows yet.
+async fn tell_caps(client: &mut Client) {
     let caps = Element::new("c", ns::CAPS)
         .with_attr("hash", "sha-1")
         .with_attr("node", "https://client.example")
         .with_attr("ver", "QgayPKawpkPSDYmwT/WM94uAlu0=");
     let told = Stanza::presence(PresenceType::Available).with_child(caps);
-    world.bob.send(told).await.unwrap();
+    client.send(told).await.unwrap();
+}
+
+/// Of those who said what their client can do it is known which they are.
+#[tokio::test]
+async fn who_is_known_one_by_one_goes_one_by_one() {
+    let mut world = world().await;
+    tell_caps(&mut world.bob).await;
     let has_caps = |el: &Element| el.child("c", ns::CAPS).is_some();
     world.alice.wait_for("his caps", has_caps).await.unwrap();
     world.wire.down(true);
@@ -109,12 +114,7 @@ async fn who_is_known_one_by_one_goes_one_by_one() {
 #[tokio::test]
 async fn who_does_not_say_what_it_can_goes_by_name_all_the_same() {
     let mut world = world().await;
-    let caps = Element::new("c", ns::CAPS)
-        .with_attr("hash", "sha-1")
-        .with_attr("node", "https://client.example")
-        .with_attr("ver", "QgayPKawpkPSDYmwT/WM94uAlu0=");
-    let told = Stanza::presence(PresenceType::Available).with_child(caps);
-    world.bob.send(told).await.unwrap();
+    tell_caps(&mut world.bob).await;
     let of_alice = world.alice.jid.bare_str().to_owned();
     let asked = |el: &Element| {
         el.has_child("query", ns::DISCO_INFO) && el.attr("from") == Some(of_alice.as_str())

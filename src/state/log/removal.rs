@@ -25,11 +25,7 @@ pub struct Removed {
 /// # Errors
 /// The store's; what was removed before stays removed.
 pub async fn remove(store: &Store, uid: Uid, upto: Mid, bytes: u64) -> Result<Removed, StoreError> {
-    // What comes while this goes on is not listed by what is removed.
-    let mut batch = Batch::new().relaxed().making_room();
-    batch.forget_marks(Space::LOG, &account(uid));
-    let now = store.commit(batch).await.map_err(|_| StoreError::Busy)?;
-    let upto = upto.min(now);
+    let (mut upto, mut listed_anew) = (upto, false);
     let mut removed = Removed::default();
     let mut after = None;
     while removed.bytes < bytes {
@@ -37,6 +33,12 @@ pub async fn remove(store: &Store, uid: Uid, upto: Mid, bytes: u64) -> Result<Re
         let step = store
             .reading(move |snapshot| step(snapshot, uid, after, upto, left))
             .await?;
+        if step.removed.messages > 0 && !listed_anew {
+            // There is something to remove: what comes from now on must not be listed by it.
+            upto = upto.min(list_anew(store, uid).await?);
+            listed_anew = true;
+            continue;
+        }
         if step.removed.messages > 0 {
             match store.commit(step.batch).await {
                 Ok(_) => {}
@@ -53,6 +55,13 @@ pub async fn remove(store: &Store, uid: Uid, upto: Mid, bytes: u64) -> Result<Re
         }
     }
     Ok(removed)
+}
+
+/// Has what comes after the returned id listed by marks after it.
+async fn list_anew(store: &Store, uid: Uid) -> Result<Mid, StoreError> {
+    let mut batch = Batch::new().relaxed().making_room();
+    batch.forget_marks(Space::LOG, &account(uid));
+    store.commit(batch).await.map_err(|_| StoreError::Busy)
 }
 
 struct Step {
